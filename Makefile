@@ -1,0 +1,50 @@
+# Every target does its own set-up; a second call finds it done. `make help` lists the targets.
+
+BIN = .venv/bin
+SETUP = @sh deploy/setup.sh
+# For `make lock`: UPGRADE=--upgrade takes the newest versions, without it the pins stay.
+UPGRADE =
+
+.PHONY: help setup run test lint chaos bench lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+
+setup: ## the set-up alone, with what the tests need
+	$(SETUP) test
+
+run: ## start the dashboard
+	$(SETUP) run
+	@exec $(BIN)/longshore serve
+
+test: lint ## lint, then every test but the long fault sweeps and the benchmarks
+	$(BIN)/python -m pytest -n 2
+
+lint: ## style, types and the floors of the architecture
+	$(SETUP) test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+chaos: ## the fault sweeps in their long form
+	$(SETUP) test
+	LONGSHORE_CHAOS=full $(BIN)/python -m pytest tests/chaos -m chaos --timeout 1800
+
+bench: ## measure, print a table and write bench-results.json
+	$(SETUP) test
+	@exec $(BIN)/python -m tests.benchmarks
+
+# --universal: one file for every supported Python and platform. The options at the end keep the
+# address of whatever package index this machine uses out of the files.
+LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(UPGRADE) \
+	--no-header --no-emit-index-url --no-emit-find-links
+
+lock: ## pin the dependencies anew after a change of pyproject.toml
+	@command -v uv >/dev/null || { echo "make lock needs uv: install it with 'pip install uv'" >&2; exit 1; }
+	$(LOCK) --extra build -o requirements.txt pyproject.toml
+	$(LOCK) --extra build --extra dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+
+clean: ## remove the virtual environment and all caches; data and history stay
+	rm -rf .venv .grimp_cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""What Longshore does: commands, queries, engines, the runner and recovery."""

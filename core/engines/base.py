@@ -1,0 +1,173 @@
+"""What every engine offers: a pure translation between a RunSpec and one tool. Starts nothing.
+
+An engine is asked for argument lists, is handed the tool's lines, and classifies its exit code.
+One Reading holds the state of one attempt's output.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from models.run_spec import RunSpec
+
+MAX_LINE = 64 * 1024
+"""A longer line of output is cut: no tool writes one, and memory is bounded."""
+
+
+class Verdict(StrEnum):
+    """What an exit code means."""
+
+    GOOD = "good"
+    PARTIAL = "partial"
+    """Done, but some files were not: completed with warnings."""
+    TRANSIENT = "transient"
+    """Worth another attempt."""
+    FATAL = "fatal"
+
+
+@dataclass(frozen=True)
+class ExitMeaning:
+    """A verdict with a sentence that a person understands."""
+
+    verdict: Verdict
+    message: str
+
+
+@dataclass(frozen=True)
+class ScannedTotals:
+    """What a scan of the source found: files that are not directories, and bytes."""
+
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One file that the tool could not do, with its own words."""
+
+    path: str
+    reason: str
+
+
+@dataclass
+class Reading:
+    """What an attempt's output has said so far. Sizes in bytes.
+
+    `in_flight` is the part of the file under way that is already at the destination; it counts as
+    done, since a large file would otherwise stand at 0% until its end.
+    """
+
+    bytes_finished: int = 0
+    bytes_skipped: int = 0
+    bytes_in_flight: int = 0
+    bytes_sent: int = 0
+    files_finished: int = 0
+    files_skipped: int = 0
+    files_deleted: int = 0
+    current_file: str | None = None
+
+    @property
+    def bytes_done(self) -> int:
+        """What is whole or on its way at the destination."""
+        return self.bytes_finished + self.bytes_skipped + self.bytes_in_flight
+
+    @property
+    def files_done(self) -> int:
+        """Files that are whole at the destination, skipped ones included."""
+        return self.files_finished + self.files_skipped
+
+
+class OutputReader(Protocol):
+    """Reads one attempt's output; never raises, whatever the bytes are."""
+
+    reading: Reading
+
+    def feed(self, segment: bytes) -> Failure | None:
+        """Take one line (without its end) of standard output or standard error."""
+        ...
+
+    def is_noise(self, segment: bytes) -> bool:
+        """Whether a line is a meter reading, which does not belong in the log."""
+        ...
+
+
+class DifferenceReader(Protocol):
+    """Reads the output of a verification: each difference is a Failure."""
+
+    def feed(self, segment: bytes) -> Failure | None:
+        """Take one line (without its end)."""
+        ...
+
+
+class Engine(Protocol):
+    """One tool. All methods are pure."""
+
+    name: str
+    command: str
+    """The executable's name on PATH."""
+    install_hint: str
+    """What to do when the tool is missing, as a sentence."""
+    names_skipped_files: bool
+    """Whether the output tells of files that were up to date; else the scan has to."""
+
+    def version_argv(self, tool: str) -> list[str]:
+        """Arguments that make the tool print its version."""
+        ...
+
+    def parse_version(self, output: str) -> str | None:
+        """Return the version out of that print."""
+        ...
+
+    def environment(self, inherited: dict[str, str]) -> dict[str, str]:
+        """Return the environment for the tool: plain locale, nothing that changes its ways."""
+        ...
+
+    def build_argv(self, spec: RunSpec, tool: str, *, is_directory: bool) -> list[str]:
+        """Arguments of the transfer."""
+        ...
+
+    def build_scan_argv(self, spec: RunSpec, tool: str, *, is_directory: bool) -> list[str]:
+        """Arguments of a scan that counts what the transfer will have to do."""
+        ...
+
+    def parse_scan(self, output: bytes) -> ScannedTotals | None:
+        """Return the totals out of a scan's output; None when it does not hold any."""
+        ...
+
+    def build_verify_argv(self, spec: RunSpec, tool: str, *, is_directory: bool) -> list[str]:
+        """Arguments of a verification that changes nothing."""
+        ...
+
+    def output_reader(self, spec: RunSpec) -> OutputReader:
+        """A fresh reader for one attempt."""
+        ...
+
+    def difference_reader(self) -> DifferenceReader:
+        """A fresh reader for one verification."""
+        ...
+
+    def classify_exit(self, code: int) -> ExitMeaning:
+        """What this exit code of the transfer means; negative for a signal."""
+        ...
+
+    def classify_verify_exit(self, code: int) -> ExitMeaning:
+        """What this exit code of a verification means, apart from the differences it listed."""
+        ...
+
+
+def shown_name(raw: bytes) -> str:
+    """Return a file name for people: bytes that are not UTF-8, and control characters, escaped."""
+    text = raw.decode("utf-8", errors="backslashreplace")
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
+
+
+def source_argument(spec: RunSpec, *, is_directory: bool) -> str:
+    """Return the source so that a folder's contents, or the one file itself, are meant."""
+    return spec.source.rstrip("/") + "/" if is_directory else spec.source

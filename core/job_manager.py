@@ -1,0 +1,441 @@
+"""The commands: everything that changes a job or a run. Returns ids or nothing.
+
+One event loop owns the state; each job has one lock (architecture.md, decision 2). Reads are in
+`core/job_queries.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from core.partial_files import remove_partial_files
+from core.ports import Clock, EventSink, Executor, JobStore, RunDirectories, RunStore, ToolFinder
+from core.preflight import destination_fault, location_faults, source_fault
+from models.errors import (
+    FieldFault,
+    InvalidDefinition,
+    JobIsActive,
+    JobNotFound,
+    NothingToDiscard,
+    NothingToStop,
+    RunnerStartFailed,
+    RunNotFound,
+    StorageFailed,
+    VersionConflict,
+)
+from models.events import JournalLine
+from models.job import Job, JobDefinition, faults_of
+from models.job_state import JobRecord, JobState
+from models.job_status import JobStatus
+from models.run import Run, RunOutcome
+from models.run_history import apply_lines, close_run
+from models.run_spec import RunSpec
+from models.transitions import STATUS_OF_OUTCOME, advance
+
+KEPT_RUNS_PER_JOB = 50
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunLimits:
+    """How many runs at once, and how long a stopped tool may take to end, in seconds."""
+
+    max_concurrent_runs: int = 4
+    stop_grace_seconds: float = 10
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What the commands need from outside."""
+
+    jobs: JobStore
+    runs: RunStore
+    directories: RunDirectories
+    executor: Executor
+    tools: ToolFinder
+    sink: EventSink
+    clock: Clock
+
+
+class JobManager:
+    """Commands on jobs and runs."""
+
+    def __init__(self, ports: Ports, limits: RunLimits) -> None:
+        self._ports = ports
+        self._limits = limits
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._under_way: set[str] = set()
+
+    async def create_job(self, definition: Mapping[str, Any]) -> str:
+        """Keep a new job; returns its id. Raises InvalidDefinition, StorageFailed."""
+        valid = await check_definition(definition)
+        now = self._ports.clock.now()
+        job_id = self._new_job_id(valid.name)
+        job = Job(
+            **valid.model_dump(), id=job_id, version=1, created_at=_time(now), updated_at=_time(now)
+        )
+        await self._ports.jobs.create(job, JobState(job_id, changed_at=now))
+        self._ports.sink.jobs_changed([job_id])
+        return job_id
+
+    async def update_job(
+        self, job_id: str, definition: Mapping[str, Any], *, expected_version: int
+    ) -> None:
+        """Replace a definition. Raises JobNotFound, VersionConflict, InvalidDefinition,
+        StorageFailed."""
+        current = self._record(job_id).job
+        if current.version != expected_version:
+            raise VersionConflict(job_id, expected_version, current.version)
+        valid = await check_definition(definition)
+        async with self._lock(job_id):
+            current = self._record(job_id).job
+            job = Job(
+                **valid.model_dump(),
+                id=job_id,
+                version=expected_version + 1,
+                created_at=current.created_at,
+                updated_at=_time(self._ports.clock.now()),
+            )
+            await self._ports.jobs.replace(job, expected_version=expected_version)
+        self._ports.sink.jobs_changed([job_id])
+
+    async def delete_job(self, job_id: str) -> None:
+        """Remove a job at rest and its history; what it copied stays where it is.
+
+        Raises JobNotFound, JobIsActive, StorageFailed.
+        """
+        async with self._lock(job_id):
+            state = self._record(job_id).state
+            if state.is_active:
+                raise JobIsActive(job_id, state.status, "delete")
+            await self._ports.jobs.delete(job_id)
+            await self._prune(job_id, keep=0)
+        self._locks.pop(job_id, None)
+        self._ports.sink.jobs_changed([job_id])
+
+    async def start_job(self, job_id: str) -> str:
+        """Start a run, or queue it when as many as allowed are under way; returns the run's id.
+
+        Raises JobNotFound, JobIsActive, StorageFailed. A runner that cannot be started is the
+        run's failure, not the command's.
+        """
+        async with self._lock(job_id):
+            record = self._record(job_id)
+            if record.state.is_active:
+                raise JobIsActive(job_id, record.state.status, "start")
+            run, spec = self._new_run(record)
+            queued = advance(record.state, JobStatus.QUEUED, changed_at=run.queued_at)
+            queued = replace(queued, run_id=run.id, progress=None)
+            starts_now = len(self._under_way) < self._limits.max_concurrent_runs
+            if starts_now:
+                self._under_way.add(run.id)
+                run = replace(run, status=JobStatus.RUNNING)
+                state = advance(queued, JobStatus.RUNNING, changed_at=run.queued_at)
+            else:
+                state = replace(queued, message="Waits for another run to end.")
+            try:
+                await self._keep_new_run(run, spec, state)
+            except StorageFailed:
+                self._under_way.discard(run.id)
+                raise
+            if starts_now:
+                await self._submit(run)
+        self._ports.sink.jobs_changed([job_id])
+        return run.id
+
+    async def stop_job(self, job_id: str) -> None:
+        """Stop the job's run: it becomes paused once its processes have ended; a queued run goes.
+
+        Raises JobNotFound, NothingToStop, StorageFailed.
+        """
+        async with self._lock(job_id):
+            state = self._record(job_id).state
+            run_id = state.run_id
+            if state.status is JobStatus.QUEUED and run_id is not None:
+                await self._withdraw(state, run_id)
+            elif state.status is JobStatus.RUNNING and run_id is not None:
+                now = self._ports.clock.now()
+                run = await self._ports.runs.get(run_id)
+                await self._ports.jobs.save_state(
+                    advance(state, JobStatus.STOPPING, changed_at=now, message=state.message)
+                )
+                self._ports.runs.publish(replace(run, status=JobStatus.STOPPING))
+                await self._ports.executor.stop(run_id)
+            else:
+                raise NothingToStop(job_id, state.status)
+        self._ports.sink.jobs_changed([job_id])
+
+    async def discard(self, job_id: str) -> None:
+        """Make a paused or interrupted job pending and remove its partial files.
+
+        Raises JobNotFound, NothingToDiscard, StorageFailed.
+        """
+        async with self._lock(job_id):
+            record = self._record(job_id)
+            if not record.state.is_resumable:
+                raise NothingToDiscard(job_id, record.state.status)
+            try:
+                await asyncio.to_thread(remove_partial_files, record.job.destination)
+            except OSError as error:
+                raise StorageFailed("Removing the partial files", str(error)) from error
+            now = self._ports.clock.now()
+            state = advance(record.state, JobStatus.PENDING, changed_at=now)
+            await self._ports.jobs.save_state(replace(state, progress=None))
+        self._ports.sink.jobs_changed([job_id])
+
+    async def update_job_from_engine(self, run_id: str, lines: Sequence[JournalLine]) -> bool:
+        """Apply lines of a run's journal to run and job; True when the run is over.
+
+        Raises RunNotFound, StorageFailed.
+        """
+        run = await self._ports.runs.get(run_id)
+        if run.is_over:
+            return True
+        async with self._lock(run.job_id):
+            state = self._record(run.job_id).state
+            if state.run_id != run_id:
+                raise RunNotFound(run_id)
+            run = apply_lines(replace(run, status=state.status), lines)
+            if run.is_over:
+                await self._finish(run, state)
+            else:
+                self._ports.runs.publish(run)
+                self._ports.jobs.publish_state(
+                    replace(state, progress=run.progress, message=run.message)
+                )
+        self._ports.sink.jobs_changed([run.job_id])
+        if run.is_over:
+            await self._launch_queued()
+        return run.is_over
+
+    async def close_dead_run(self, run_id: str) -> None:
+        """End a run whose runner is gone: by its result if it left one, else as interrupted."""
+        run = await self._ports.runs.get(run_id)
+        if run.is_over:
+            return
+        result = await self._ports.directories.result(run_id)
+        if result is not None and await self.update_job_from_engine(run_id, [result]):
+            return
+        async with self._lock(run.job_id):
+            state = self._record(run.job_id).state
+            if state.run_id == run_id and state.is_active:
+                run = await self._ports.runs.get(run_id)
+                message = "The machine or the runner went away. The job can be resumed."
+                now = self._ports.clock.now()
+                await self._finish(
+                    close_run(run, RunOutcome.INTERRUPTED, ended_at=now, message=message), state
+                )
+        self._ports.sink.jobs_changed([run.job_id])
+        await self._launch_queued()
+
+    async def adopt(self, run_id: str) -> None:
+        """Take a run that lives into account: it occupies a place and is followed."""
+        self._under_way.add(run_id)
+        self._ports.sink.run_started(run_id)
+
+    async def restore_run(self, job_id: str) -> Run:
+        """Return the run that a job's state names, made anew when the history lost it."""
+        record = self._record(job_id)
+        run_id = record.state.run_id
+        assert run_id is not None
+        try:
+            return await self._ports.runs.get(run_id)
+        except RunNotFound:
+            run, _ = self._new_run(record)
+            run = replace(run, id=run_id, status=record.state.status)
+            await self._ports.runs.add(run)
+            return run
+
+    async def launch_queued(self) -> None:
+        """Start queued runs, the oldest first, while there is room."""
+        await self._launch_queued()
+
+    async def _launch_queued(self) -> None:
+        while len(self._under_way) < self._limits.max_concurrent_runs:
+            waiting = [
+                record.state
+                for record in self._ports.jobs.snapshot().values()
+                if record.state.status is JobStatus.QUEUED
+                and record.state.run_id not in self._under_way
+            ]
+            if not waiting:
+                return
+            oldest = min(waiting, key=lambda state: state.changed_at or "")
+            await self._launch(oldest.job_id)
+
+    async def _launch(self, job_id: str) -> None:
+        async with self._lock(job_id):
+            state = self._record(job_id).state
+            if state.status is not JobStatus.QUEUED or state.run_id is None:
+                return
+            self._under_way.add(state.run_id)
+            try:
+                run = await self._ports.runs.get(state.run_id)
+                now = self._ports.clock.now()
+                await self._ports.jobs.save_state(advance(state, JobStatus.RUNNING, changed_at=now))
+            except (StorageFailed, RunNotFound):
+                self._under_way.discard(state.run_id)
+                raise
+            await self._submit(replace(run, status=JobStatus.RUNNING))
+        self._ports.sink.jobs_changed([job_id])
+
+    async def _submit(self, run: Run) -> None:
+        self._ports.runs.publish(run)
+        try:
+            await self._ports.executor.submit(run.id)
+        except RunnerStartFailed as error:
+            _logger.error("%s", error)
+            now = self._ports.clock.now()
+            ended = close_run(run, RunOutcome.FAILED, ended_at=now, message=str(error))
+            await self._finish(ended, self._record(run.job_id).state)
+            return
+        self._ports.sink.run_started(run.id)
+
+    async def _finish(self, run: Run, state: JobState) -> None:
+        # The history first: if the machine stops in between, recovery finds the journal's end
+        # and does the second step again.
+        assert run.outcome is not None
+        assert run.ended_at is not None
+        await self._ports.runs.save(run)
+        status = STATUS_OF_OUTCOME[run.outcome]
+        ended = advance(state, status, changed_at=run.ended_at, message=run.message)
+        if status is JobStatus.COMPLETED:
+            ended = replace(ended, last_good_at=run.ended_at)
+        await self._ports.jobs.save_state(replace(ended, progress=run.progress))
+        self._under_way.discard(run.id)
+        await self._prune(run.job_id, keep=KEPT_RUNS_PER_JOB)
+
+    async def _withdraw(self, state: JobState, run_id: str) -> None:
+        earlier = state.previous_status or JobStatus.PENDING
+        now = self._ports.clock.now()
+        await self._ports.jobs.save_state(
+            replace(advance(state, earlier, changed_at=now), run_id=None)
+        )
+        await self._ports.runs.remove(run_id)
+        await self._ports.directories.remove(run_id)
+
+    async def _prune(self, job_id: str, *, keep: int) -> None:
+        for run_id in await self._ports.runs.prune(job_id, keep=keep):
+            await self._ports.directories.remove(run_id)
+
+    async def _keep_new_run(self, run: Run, spec: RunSpec, state: JobState) -> None:
+        # Beside one another, so that a start waits for one fsync after another only where it must:
+        # the runner is not started before all three are durable.
+        results = await asyncio.gather(
+            self._ports.directories.prepare(spec),
+            self._ports.runs.add(run),
+            self._ports.jobs.save_state(state),
+            return_exceptions=True,
+        )
+        failures = [result for result in results if isinstance(result, BaseException)]
+        if not failures:
+            return
+        await self._ports.runs.remove(run.id)
+        await self._ports.directories.remove(run.id)
+        earlier = self._record(run.job_id).state
+        if earlier.run_id == run.id:
+            back = state.previous_status or JobStatus.FAILED
+            await self._ports.jobs.save_state(replace(earlier, status=back, run_id=None))
+        raise failures[0]
+
+    def _new_run(self, record: JobRecord) -> tuple[Run, RunSpec]:
+        job = record.job
+        now = self._ports.clock.now()
+        run_id = f"{re.sub('[^0-9T]', '', now[:19])}-{secrets.token_hex(4)}"
+        run = Run(
+            id=run_id,
+            job_id=job.id,
+            job_name=job.name,
+            engine=job.engine,
+            source=job.source,
+            destination=job.destination,
+            status=JobStatus.QUEUED,
+            queued_at=now,
+        )
+        spec = RunSpec(
+            run_id=run_id,
+            job_id=job.id,
+            engine=job.engine,
+            tool_path=self._ports.tools.path_of(job.engine),
+            source=job.source,
+            destination=job.destination,
+            exclude=job.options.exclude,
+            include=job.options.include,
+            bandwidth_limit=job.options.bytes_per_second,
+            delete_extraneous=job.options.delete_extraneous,
+            max_delete=job.options.max_delete,
+            verification=job.verification,
+            resume=record.state.status
+            in {JobStatus.PAUSED, JobStatus.INTERRUPTED, JobStatus.FAILED},
+            max_attempts=job.retry.max_attempts,
+            first_delay_seconds=job.retry.first_delay_seconds,
+            max_delay_seconds=job.retry.max_delay_seconds,
+            stop_grace_seconds=self._limits.stop_grace_seconds,
+        )
+        return run, spec
+
+    def _new_job_id(self, name: str) -> str:
+        plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+        slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-") or "job"
+        while True:
+            job_id = f"{slug}-{secrets.token_hex(2)}"
+            if job_id not in self._ports.jobs.snapshot():
+                return job_id
+
+    def _record(self, job_id: str) -> JobRecord:
+        try:
+            return self._ports.jobs.snapshot()[job_id]
+        except KeyError:
+            raise JobNotFound(job_id) from None
+
+    def _lock(self, job_id: str) -> asyncio.Lock:
+        self._record(job_id)
+        return self._locks.setdefault(job_id, asyncio.Lock())
+
+
+async def check_definition(definition: Mapping[str, Any]) -> JobDefinition:
+    """Return the definition, validated here and on this machine.
+
+    Raises InvalidDefinition with every fault at once: those of the text and those of the folders.
+    """
+    valid: JobDefinition | None = None
+    faults: tuple[FieldFault, ...] = ()
+    try:
+        valid = JobDefinition.model_validate(definition)
+    except ValidationError as error:
+        faults = faults_of(error)
+    at_fault = {fault.field for fault in faults}
+    source, destination = definition.get("source"), definition.get("destination")
+    good_source = isinstance(source, str) and "source" not in at_fault
+    good_destination = isinstance(destination, str) and "destination" not in at_fault
+    faults += await asyncio.to_thread(
+        _faults_of_locations,
+        source if good_source else None,
+        destination if good_destination else None,
+    )
+    if valid is None or faults:
+        raise InvalidDefinition(faults)
+    return valid
+
+
+def _faults_of_locations(source: Any, destination: Any) -> tuple[FieldFault, ...]:
+    if source is not None and destination is not None:
+        return location_faults(source, destination)
+    single = (
+        source_fault(source) if source is not None else None,
+        destination_fault(destination) if destination is not None else None,
+    )
+    return tuple(fault for fault in single if fault is not None)
+
+
+def _time(timestamp: str) -> Any:
+    return timestamp[:19] + "Z"

@@ -1,0 +1,1 @@
+"""The runner: the process that performs one run. Standard library only (architecture.md, 10)."""

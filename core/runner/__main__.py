@@ -1,0 +1,89 @@
+"""Entry of the runner: `python -m core.runner RUN_DIRECTORY`.
+
+The process that is started takes the run's lock, forks and ends with 0 once the run is under way:
+so whoever started it has no child to reap, and no signal to its group reaches the run. Standard
+library only: it must start fast and stay small (architecture.md, decision 10).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from core.engines.registry import ENGINES
+from core.runner.journal import CappedLog, Journal, write_result
+from core.runner.phases import Performance
+from core.runner.process import StopSwitch
+from models.errors import InvalidDocument
+from models.events import RunStarted
+from models.run_spec import RunSpec
+from utils.durable_file import try_lock
+from utils.process_identity import identify
+
+EXIT_USAGE = 2
+EXIT_LOCKED = 3
+EXIT_BAD_SPEC = 4
+
+
+def main(arguments: list[str]) -> int:
+    """Start the run in a process of its own; returns the exit code for whoever asked."""
+    if len(arguments) != 1:
+        sys.stderr.write("usage: python -m core.runner RUN_DIRECTORY\n")
+        return EXIT_USAGE
+    directory = Path(arguments[0])
+    try:
+        spec = RunSpec.from_document(json.loads((directory / "spec.json").read_bytes()))
+        engine = ENGINES[spec.engine]
+    except (OSError, ValueError, KeyError, InvalidDocument) as error:
+        sys.stderr.write(f"spec.json cannot be used: {error}\n")
+        return EXIT_BAD_SPEC
+    lock = try_lock(directory / "lock")
+    if lock is None:
+        sys.stderr.write("another runner holds this run\n")
+        return EXIT_LOCKED
+    # The engine process inherits the lock, so that it stays held while either of them lives.
+    os.set_inheritable(lock, True)
+    # All before the fork: a stop sent as soon as this process has ended is heard, and the journal
+    # is there to be followed.
+    stop = StopSwitch()
+    journal = Journal(directory)
+    log = CappedLog(directory)
+    if os.fork():
+        return 0
+    _detach()
+    performance = Performance(spec, engine, journal, log, stop)
+    _perform(directory, performance, journal, log)
+    return 0
+
+
+def _perform(directory: Path, performance: Performance, journal: Journal, log: CappedLog) -> None:
+    who = identify(os.getpid())
+    assert who is not None
+    try:
+        journal.append(RunStarted(who))
+        ended = performance.perform()
+    except Exception as error:  # noqa: BLE001 - the runner's own boundary: logged and shown
+        log.write(traceback.format_exc().encode("utf-8"))
+        ended = performance.failed(f"The runner failed: {type(error).__name__}: {error}")
+    log.close()
+    write_result(directory, ended)
+    journal.append(ended)
+    journal.close()
+
+
+def _detach() -> None:
+    os.setsid()
+    os.chdir("/")
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    if null > 2:
+        os.close(null)
+
+
+if __name__ == "__main__":
+    # Not sys.exit: nothing is left to unwind, and the child would run its parent's exit hooks.
+    os._exit(main(sys.argv[1:]))

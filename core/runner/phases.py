@@ -1,0 +1,318 @@
+"""The phases of one run, in their order: what each does, and what ends the run.
+
+Each phase method raises RunFailed or Stopped, or returns; `perform` turns that into the end.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from core.engines.base import MAX_LINE, Engine, ExitMeaning, Failure, Reading, Verdict
+from core.preflight import location_faults
+from core.runner.journal import CappedLog, Journal
+from core.runner.meter import Meter
+from core.runner.process import Attendant, Child, StopSwitch
+from models import events
+from models.run import PhaseName, RunOutcome
+from models.run_spec import RunSpec
+from utils.process_identity import identify
+from utils.timestamps import utc_timestamp
+
+MAX_FAILURES_NAMED = 1000
+"""How many failed files the journal names; all of them are counted."""
+_SCAN_OUTPUT_LIMIT = 64 * 1024
+_SCAN_NICENESS = 10
+_JOURNAL_LIMIT = 16 * 1024 * 1024
+
+
+class RunFailed(Exception):
+    """The run cannot go on; the message says why, `exit_code` is the tool's if it had one."""
+
+    def __init__(self, message: str, exit_code: int | None = None) -> None:
+        self.exit_code = exit_code
+        super().__init__(message)
+
+
+class Stopped(Exception):
+    """A person asked the run to stop."""
+
+
+@dataclass
+class Tally:
+    """What the run has come to so far."""
+
+    attempt: int = 1
+    exit_code: int | None = None
+    warning: str | None = None
+    files_failed: int = 0
+    failures_named: int = 0
+    files_deleted: int = 0
+
+
+class Performance:
+    """One run from preflight to its end."""
+
+    def __init__(
+        self, spec: RunSpec, engine: Engine, journal: Journal, log: CappedLog, stop: StopSwitch
+    ) -> None:
+        self._spec = spec
+        self._engine = engine
+        self._journal = journal
+        self._log = log
+        self._stop = stop
+        self._meter = Meter()
+        self._tally = Tally()
+        self._reading = Reading()
+        self._is_directory = True
+        self._environment = engine.environment(dict(os.environ))
+        self._began = time.monotonic()
+        self._next_progress = 0.0
+
+    def perform(self) -> events.RunEnded:
+        """Do every phase; returns the last event, which the caller writes to the journal."""
+        try:
+            self._phase(PhaseName.PREFLIGHT, self._preflight)
+            self._phase(PhaseName.TRANSFER, self._transfer)
+            self._phase(PhaseName.SETTLE, self._settle)
+            if self._spec.verification != "off":
+                self._phase(PhaseName.VERIFY, self._verify)
+        except Stopped:
+            return self._end(RunOutcome.PAUSED, "Stopped. It can be resumed.")
+        except RunFailed as failure:
+            if failure.exit_code is not None:
+                self._tally.exit_code = failure.exit_code
+            return self._end(RunOutcome.FAILED, str(failure))
+        if self._tally.warning:
+            return self._end(RunOutcome.WARNING, self._tally.warning)
+        return self._end(RunOutcome.COMPLETED, None)
+
+    def failed(self, message: str) -> events.RunEnded:
+        """Return the last event of a run that an error of the runner itself ended."""
+        return self._end(RunOutcome.FAILED, message)
+
+    def _phase(self, name: PhaseName, work: Callable[[], None]) -> None:
+        self._check_stop()
+        self._meter.begin_phase(name, self._tally.attempt)
+        self._journal.append(events.PhaseStarted(name, self._tally.attempt))
+        try:
+            work()
+        except Stopped:
+            self._journal.append(events.PhaseEnded(name, RunOutcome.PAUSED))
+            raise
+        except RunFailed as failure:
+            self._journal.append(events.PhaseEnded(name, RunOutcome.FAILED, str(failure)))
+            raise
+        outcome = RunOutcome.WARNING if self._tally.warning else RunOutcome.COMPLETED
+        self._journal.append(events.PhaseEnded(name, outcome, self._tally.warning))
+
+    def _preflight(self) -> None:
+        tool = self._spec.tool_path
+        if tool is None or not os.access(tool, os.X_OK):
+            raise RunFailed(f"{self._engine.command} is not installed. {self._engine.install_hint}")
+        faults = location_faults(self._spec.source, self._spec.destination)
+        if faults:
+            raise RunFailed(" ".join(f"{fault.field.title()}: {fault.message}" for fault in faults))
+        self._is_directory = os.path.isdir(self._spec.source)
+        try:
+            os.makedirs(self._spec.destination, mode=0o777, exist_ok=True)
+        except OSError as error:
+            raise RunFailed(f"The destination cannot be created: {error.strerror}.") from error
+
+    def _transfer(self) -> None:
+        spec = self._spec
+        while True:
+            meaning = self._attempt(spec)
+            if meaning.verdict is Verdict.GOOD:
+                return
+            if meaning.verdict is Verdict.PARTIAL:
+                self._tally.warning = meaning.message
+                return
+            attempt = self._tally.attempt
+            if meaning.verdict is Verdict.FATAL or attempt >= spec.max_attempts:
+                raise RunFailed(meaning.message, self._tally.exit_code)
+            self._wait_for_next_attempt(meaning)
+            spec = replace(spec, resume=True)
+
+    def _wait_for_next_attempt(self, meaning: ExitMeaning) -> None:
+        # Exponential backoff with full jitter over the upper half of the delay.
+        longest = min(
+            self._spec.max_delay_seconds,
+            self._spec.first_delay_seconds * 2.0 ** (self._tally.attempt - 1),
+        )
+        delay = longest * (0.5 + random.random() / 2)  # noqa: S311
+        self._tally.attempt += 1
+        self._journal.append(
+            events.RetryScheduled(
+                self._tally.attempt, self._spec.max_attempts, round(delay, 1), meaning.message
+            )
+        )
+        if self._stop.wait(delay):
+            raise Stopped
+
+    def _attempt(self, spec: RunSpec) -> ExitMeaning:
+        assert spec.tool_path is not None
+        reader = self._engine.output_reader(spec)
+        self._reading = reader.reading
+        self._meter.begin_attempt()
+        self._tally.files_failed = 0
+
+        def take(segments: list[bytes]) -> None:
+            kept = []
+            for segment in segments:
+                failure = reader.feed(segment)
+                if failure is not None:
+                    self._note_failure(failure)
+                if not reader.is_noise(segment):
+                    kept.append(segment)
+            if kept:
+                self._log.write(b"\n".join(kept) + b"\n")
+
+        argv = self._engine.build_argv(spec, spec.tool_path, is_directory=self._is_directory)
+        child = self._start(argv, take)
+        who = identify(child.pid)
+        if who is not None:
+            self._journal.append(events.EngineStarted(who, self._tally.attempt))
+        scan = None if self._meter.has_totals else self._start_scan(spec, spec.tool_path)
+        attendant = self._attendant()
+        code = attendant.attend(child, beside=scan, on_tick=self._report_progress)
+        self._tally.exit_code = code
+        self._tally.files_deleted = self._reading.files_deleted
+        meaning = self._engine.classify_exit(code)
+        if scan is not None:
+            may_end = self._engine.names_skipped_files or meaning.verdict is not Verdict.GOOD
+            attendant.finish(scan, kill=may_end or self._stop.requested)
+        if self._stop.requested and meaning.verdict is not Verdict.GOOD:
+            raise Stopped
+        if meaning.verdict is Verdict.GOOD:
+            self._meter.complete(self._reading)
+        self._report_progress(at_once=True)
+        return meaning
+
+    def _start_scan(self, spec: RunSpec, tool: str) -> Child:
+        output = bytearray()
+
+        def take(segments: list[bytes]) -> None:
+            for segment in segments:
+                if len(output) < _SCAN_OUTPUT_LIMIT:
+                    output.extend(segment + b"\n")
+            totals = self._engine.parse_scan(bytes(output))
+            if totals is not None:
+                self._meter.set_totals(totals)
+
+        argv = self._engine.build_scan_argv(spec, tool, is_directory=self._is_directory)
+        return self._start(argv, take, take_errors=_ignore, niceness=_SCAN_NICENESS)
+
+    def _settle(self) -> None:
+        # syncfs(2) on the destination's file system, which Python does not offer: sync(1) does.
+        try:
+            child = self._start(["/bin/sync", "-f", self._spec.destination], self._log_lines)
+        except RunFailed:
+            os.sync()
+            return
+        code = self._attendant().attend(child, on_tick=lambda: None)
+        self._check_stop()
+        if code:
+            raise RunFailed("The copy could not be written to stable storage.", code)
+
+    def _verify(self) -> None:
+        assert self._spec.tool_path is not None
+        reader = self._engine.difference_reader()
+        different = 0
+        named: list[Failure] = []
+
+        def take(segments: list[bytes]) -> None:
+            nonlocal different
+            for segment in segments:
+                failure = reader.feed(segment)
+                if failure is not None:
+                    different += 1
+                    if len(named) < MAX_FAILURES_NAMED:
+                        named.append(failure)
+            self._log_lines(segments)
+
+        argv = self._engine.build_verify_argv(
+            self._spec, self._spec.tool_path, is_directory=self._is_directory
+        )
+        child = self._start(argv, take)
+        self._report_progress(at_once=True)
+        code = self._attendant().attend(child, on_tick=self._report_progress)
+        self._check_stop()
+        meaning = self._engine.classify_verify_exit(code)
+        if self._tally.warning is not None and different <= self._tally.files_failed:
+            return  # No more than the files that are known to have failed.
+        if different:
+            for failure in named:
+                self._note_failure(failure)
+            self._tally.files_failed += different - len(named)
+            word = "file differs" if different == 1 else "files differ"
+            raise RunFailed(f"Verification: {different} {word} from the source.")
+        if meaning.verdict is not Verdict.GOOD:
+            raise RunFailed(f"Verification could not be done: {meaning.message}", code)
+
+    def _start(
+        self,
+        argv: list[str],
+        take: Callable[[list[bytes]], None],
+        *,
+        take_errors: Callable[[list[bytes]], None] | None = None,
+        niceness: int = 0,
+    ) -> Child:
+        try:
+            return Child(
+                argv,
+                self._environment,
+                take_output=take,
+                take_errors=take_errors or take,
+                line_limit=MAX_LINE,
+                niceness=niceness,
+            )
+        except OSError as error:
+            raise RunFailed(f"{argv[0]} cannot be started: {error.strerror}.") from error
+
+    def _attendant(self) -> Attendant:
+        return Attendant(self._stop, grace_seconds=self._spec.stop_grace_seconds)
+
+    def _log_lines(self, segments: list[bytes]) -> None:
+        self._log.write(b"\n".join(segments) + b"\n")
+
+    def _note_failure(self, failure: Failure) -> None:
+        self._tally.files_failed += 1
+        if self._tally.failures_named < MAX_FAILURES_NAMED:
+            self._tally.failures_named += 1
+            event = events.FileFailed(failure.path, failure.reason, self._tally.attempt)
+            self._journal.append_if_possible(event)
+
+    def _report_progress(self, *, at_once: bool = False) -> None:
+        now = time.monotonic()
+        if not at_once and now < self._next_progress:
+            return
+        # Ten times a second at first, every two seconds in a long run, every ten when the journal
+        # has become large: it has a bound of its own.
+        interval = min(2.0, max(0.1, (now - self._began) / 200))
+        self._next_progress = now + (10.0 if self._journal.size > _JOURNAL_LIMIT else interval)
+        progress = self._meter.progress(self._reading, now, utc_timestamp())
+        self._journal.append_if_possible(events.ProgressMade(progress))
+
+    def _check_stop(self) -> None:
+        if self._stop.requested:
+            raise Stopped
+
+    def _end(self, outcome: RunOutcome, message: str | None) -> events.RunEnded:
+        now = time.monotonic()
+        return events.RunEnded(
+            outcome=outcome,
+            attempts=self._tally.attempt,
+            exit_code=self._tally.exit_code,
+            message=message,
+            files_failed=self._tally.files_failed,
+            files_deleted=self._tally.files_deleted,
+            progress=self._meter.progress(self._reading, now, utc_timestamp()),
+        )
+
+
+def _ignore(_segments: list[bytes]) -> None:
+    """Take nothing: the transfer itself reports what cannot be read."""

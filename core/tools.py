@@ -1,0 +1,72 @@
+"""Which tools this machine has, and in which version: asked once and again after a while."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from core.engines.base import Engine
+
+_VALID_SECONDS = 60.0
+_VERSION_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One engine's tool; `path` is None when it is not installed."""
+
+    engine: str
+    path: str | None
+    version: str | None
+    install_hint: str
+
+
+class LocalTools:
+    """Finds executables beside this Python first (rclone comes as a wheel), then on PATH."""
+
+    def __init__(self, engines: Mapping[str, Engine]) -> None:
+        self._engines = engines
+        self._known: tuple[Tool, ...] = ()
+        self._known_at = float("-inf")
+
+    def path_of(self, engine: str) -> str | None:
+        """Return the engine's executable, or None when the tool is not installed."""
+        places = os.pathsep.join((os.path.dirname(sys.executable), os.environ.get("PATH", "")))
+        return shutil.which(self._engines[engine].command, path=places)
+
+    async def all(self) -> tuple[Tool, ...]:
+        """Return every engine's tool with its version, at most a minute old."""
+        if time.monotonic() - self._known_at > _VALID_SECONDS:
+            tools = [await self._look(engine) for engine in self._engines.values()]
+            self._known, self._known_at = tuple(tools), time.monotonic()
+        return self._known
+
+    async def _look(self, engine: Engine) -> Tool:
+        path = await asyncio.to_thread(self.path_of, engine.name)
+        version = await self._version(engine, path) if path else None
+        return Tool(engine.name, path, version, engine.install_hint)
+
+    async def _version(self, engine: Engine, path: str) -> str | None:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *engine.version_argv(path),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                env=engine.environment(dict(os.environ)),
+            )
+        except OSError:
+            return None
+        try:
+            async with asyncio.timeout(_VERSION_SECONDS):
+                output, _ = await process.communicate()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            return None
+        return engine.parse_version(output.decode("utf-8", errors="replace"))

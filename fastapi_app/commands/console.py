@@ -1,0 +1,52 @@
+"""What every command shares: settings, output and the way to say that something is wrong."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, NoReturn
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from models.settings import Settings
+
+EXIT_FAILED = 1
+EXIT_RESUMABLE = 3
+out = Console(highlight=False)
+_errors = Console(stderr=True, highlight=False)
+
+
+def new_app(summary: str) -> typer.Typer:
+    """Return a Typer application with the settings that all of ours share."""
+    return typer.Typer(
+        help=summary, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+    )
+
+
+def settings() -> Settings:
+    """Return the settings of the environment; says what is wrong with them and exits."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        for fault in error.errors():
+            name = "LONGSHORE_" + "_".join(str(part) for part in fault["loc"]).upper()
+            complain(f"{name}: {fault['msg']}")
+        raise typer.Exit(EXIT_FAILED) from None
+
+
+def complain(text: str) -> None:
+    """Print one line to standard error; nothing in it is taken for markup."""
+    _errors.print(text, markup=False, soft_wrap=True)
+
+
+def fail(text: str, code: int = EXIT_FAILED) -> NoReturn:
+    """Print one line to standard error and exit."""
+    complain(text)
+    raise typer.Exit(code)
+
+
+def print_json(document: Any) -> None:
+    """Print the API's JSON."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,56 @@
+"""`longshore doctor`: what this machine has, and whether the data directory can be used."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from core.engines.registry import ENGINES
+from core.tools import LocalTools, Tool
+from fastapi_app.commands.console import EXIT_FAILED, out, print_json, settings
+from fastapi_app.data_directory import holder_of, url_of_running_server
+from storage.job_storage import check_directory
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Check tools and data directory; works on the files alone. Exits 1 when something is wrong."""
+    data_dir = settings().data_dir.absolute()
+    tools = asyncio.run(LocalTools(ENGINES).all())
+    usable = os.access(data_dir if data_dir.exists() else data_dir.parent, os.W_OK)
+    found = check_directory(data_dir)
+    running = url_of_running_server(data_dir)
+    if as_json:
+        print_json(
+            {
+                "python": sys.version.split()[0],
+                "tools": {tool.engine: tool.version for tool in tools},
+                "data_dir": str(data_dir),
+                "data_dir_usable": usable,
+                "jobs": found.jobs,
+                "damaged": [{"id": job.id, "reason": job.reason} for job in found.damaged],
+                "server": running,
+            }
+        )
+    else:
+        lines = [("ok", f"Python {sys.version.split()[0]}"), *map(_tool_line, tools)]
+        lines.append(("ok" if usable else "fault", f"data directory {data_dir}"))
+        lines.append(("ok", f"{found.jobs} jobs can be read"))
+        lines += [("fault", f"job {job.id} is damaged: {job.reason}") for job in found.damaged]
+        where = f"{running} ({holder_of(data_dir)})" if running else "none runs here"
+        lines.append(("ok", f"server: {where}"))
+        for mark, text in lines:
+            out.print(f"{mark:>5}  {text}", markup=False, soft_wrap=True)
+    if not usable or found.damaged or not any(tool.path for tool in tools):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _tool_line(tool: Tool) -> tuple[str, str]:
+    if tool.path is None:
+        return "miss", f"{tool.engine} is not installed. {tool.install_hint}"
+    return "ok", f"{tool.engine} {tool.version or 'of an unknown version'} at {tool.path}"

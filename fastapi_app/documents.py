@@ -1,0 +1,39 @@
+"""Jobs and runs as the JSON of contracts.md; the API and the command line both use it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from models.job_state import JobRecord, JobState
+from models.run import Progress, Run
+
+
+def job_document(record: JobRecord) -> dict[str, Any]:
+    """Return a job with its state."""
+    return {**record.job.model_dump(mode="json"), "state": _state_document(record.state)}
+
+
+def run_document(run: Run) -> dict[str, Any]:
+    """Return a run with its phases and its outcome."""
+    document = asdict(run)
+    phases = [
+        {key: phase[key] for key in ("name", "started_at", "ended_at", "outcome", "message")}
+        for phase in document["phases"]
+    ]
+    return {**document, "phases": phases, "progress": _progress_document(run.progress)}
+
+
+def _state_document(state: JobState) -> dict[str, Any]:
+    return {
+        "status": state.status,
+        "version": state.version,
+        "run_id": state.run_id,
+        "message": state.message,
+        "progress": _progress_document(state.progress),
+        "last_good_at": state.last_good_at,
+    }
+
+
+def _progress_document(progress: Progress | None) -> dict[str, Any] | None:
+    return asdict(progress) if progress is not None else None

@@ -1,0 +1,141 @@
+"""The one place where exceptions become status codes: a problem for programs, a page for people."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from fastapi_app.services import services_of
+from models.errors import (
+    FieldFault,
+    InvalidDefinition,
+    JobIsActive,
+    JobNotFound,
+    LongshoreError,
+    NothingToDiscard,
+    NothingToStop,
+    RunNotFound,
+    StorageFailed,
+    VersionConflict,
+)
+
+_STATUS: dict[type[LongshoreError], int] = {
+    JobNotFound: 404,
+    RunNotFound: 404,
+    InvalidDefinition: 422,
+    JobIsActive: 409,
+    NothingToStop: 409,
+    NothingToDiscard: 409,
+    VersionConflict: 412,
+    StorageFailed: 503,
+}
+_TITLES = {412: "The job was changed meanwhile", 422: "Some fields need another look"}
+API_PREFIX = "/api/"
+_logger = logging.getLogger(__name__)
+
+
+class PreconditionRequired(LongshoreError):
+    """A PUT came without If-Match, so that nobody could tell which version it changes."""
+
+    def __init__(self) -> None:
+        super().__init__('Send If-Match with the version that you changed, such as If-Match: "3".')
+
+
+def register(app: FastAPI) -> None:
+    """Install the handlers."""
+    app.add_exception_handler(LongshoreError, _on_longshore_error)
+    app.add_exception_handler(RequestValidationError, _on_bad_request)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(Exception, _on_defect)
+
+
+def status_of(error: LongshoreError) -> int:
+    """Return the status code of an error of ours; 500 for one that no route should meet."""
+    if isinstance(error, PreconditionRequired):
+        return 428
+    return _STATUS.get(type(error), 500)
+
+
+def problem(
+    status: int, detail: str, *, faults: tuple[FieldFault, ...] = (), **more: Any
+) -> JSONResponse:
+    """Return application/problem+json (RFC 9457)."""
+    body: dict[str, Any] = {"title": title_of(status), "status": status, "detail": detail}
+    if faults:
+        body["errors"] = [asdict(fault) for fault in faults]
+    return JSONResponse(body | more, status, media_type="application/problem+json")
+
+
+def title_of(status: int) -> str:
+    """Return the title of a status code, for people."""
+    return _TITLES.get(status) or HTTPStatus(status).phrase
+
+
+async def _on_longshore_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, LongshoreError)
+    status = status_of(error)
+    if status >= 500:
+        _logger.error("%s %s: %s", request.method, request.url.path, error)
+    faults = error.faults if isinstance(error, InvalidDefinition) else ()
+    more: dict[str, Any] = {}
+    if isinstance(error, VersionConflict):
+        current = services_of(request).queries.get_job(error.job_id).job
+        more["current"] = current.model_dump(mode="json")
+    return _answer(request, status, str(error), faults=faults, **more)
+
+
+async def _on_bad_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    faults = tuple(
+        FieldFault(".".join(str(part) for part in fault["loc"][1:]) or "body", fault["msg"])
+        for fault in error.errors()
+    )
+    return _answer(request, 422, "The request is not of the form it should be.", faults=faults)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    detail = error.detail
+    if error.status_code == 404:
+        detail = "There is nothing at this address."
+    answer = _answer(request, error.status_code, detail)
+    for name, value in (error.headers or {}).items():
+        answer.headers[name] = value
+    return answer
+
+
+async def _on_defect(request: Request, error: Exception) -> Response:
+    # The server's own boundary: Starlette has logged the traceback, a person gets no part of it.
+    _logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return _answer(request, 500, "Something went wrong here. It is in the log.")
+
+
+def _answer(
+    request: Request, status: int, detail: str, *, faults: tuple[FieldFault, ...] = (), **more: Any
+) -> Response:
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    if path.startswith(API_PREFIX) or path == "/health":
+        return problem(status, detail, faults=faults, **more)
+    renderer = services_of(request).renderer
+    title = title_of(status)
+    if request.headers.get("hx-request"):
+        answer = renderer.partial("_problem.html", status_code=status, title=title, detail=detail)
+        answer.headers["HX-Retarget"] = "#toasts"
+        answer.headers["HX-Reswap"] = "beforeend"
+        return answer
+    return renderer.page(
+        "error.html",
+        status_code=status,
+        nav="",
+        notices=(),
+        title=title,
+        status=status,
+        detail=detail,
+    )

@@ -1,0 +1,119 @@
+"""The Jinja environment, and the two ways to use it: a page for a request, a partial for anyone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from core.job_queries import JobQueries
+from fastapi_app.view_models import STRIP_LENGTH, JobCard, job_card, live_values, run_detail
+from fastapi_app.websocket.hub import CardUpdate
+from models.errors import JobNotFound, RunNotFound
+from models.job_state import JobRecord
+from models.run import FailedFile
+from storage.run_directories import RunDirectoryStorage
+
+TEMPLATES = Path(__file__).parent / "templates"
+VERSION = "0.1.0"
+
+
+class Renderer:
+    """Renders templates with what every page needs: paths, icons, the version."""
+
+    def __init__(
+        self, url: Callable[..., str], *, root_path: str, cursor: Callable[[], str]
+    ) -> None:
+        self.url = url
+        self._environment = Environment(
+            loader=FileSystemLoader(TEMPLATES),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.globals.update(
+            url=url,
+            icon_url=lambda name: f"{url('static', path='icons.svg')}#{name}",
+            root_path=root_path,
+            version=VERSION,
+            live_cursor=cursor,
+        )
+
+    def url_with_query(self, route: str, query: dict[str, str | None]) -> str:
+        """Return a path with those parameters of a query that are not empty."""
+        given = {name: value for name, value in query.items() if value}
+        return f"{self.url(route)}?{urlencode(given)}" if given else self.url(route)
+
+    def page(self, name: str, *, status_code: int = 200, **context: Any) -> HTMLResponse:
+        """Render a whole page."""
+        return HTMLResponse(self._render(f"pages/{name}", context), status_code)
+
+    def partial(self, name: str, *, status_code: int = 200, **context: Any) -> HTMLResponse:
+        """Render a fragment as an answer to HTMX."""
+        return HTMLResponse(self.fragment(name, **context), status_code)
+
+    def fragment(self, name: str, **context: Any) -> str:
+        """Render a fragment as text."""
+        return self._render(f"partials/{name}", context)
+
+    def _render(self, name: str, context: dict[str, Any]) -> str:
+        return self._environment.get_template(name).render(context)
+
+
+class Cards:
+    """Job cards: for pages, for HTMX answers, and as the hub's source."""
+
+    def __init__(
+        self, queries: JobQueries, directories: RunDirectoryStorage, renderer: Renderer
+    ) -> None:
+        self._queries = queries
+        self._directories = directories
+        self._renderer = renderer
+
+    async def cards_of(self, records: list[JobRecord]) -> tuple[JobCard, ...]:
+        """Return the cards of some jobs, in their order."""
+        ids = [record.job.id for record in records]
+        recent = await self._queries.recent_runs(ids, STRIP_LENGTH + 1)
+        return tuple(job_card(record, recent.get(record.job.id, ())) for record in records)
+
+    async def card_of(self, job_id: str) -> JobCard:
+        """Return one job's card. Raises JobNotFound."""
+        return (await self.cards_of([self._queries.get_job(job_id)]))[0]
+
+    async def failures_of(self, run_id: str) -> tuple[FailedFile, ...]:
+        """Return the files that failed in a run."""
+        return await self._directories.failures(run_id)
+
+    def update_of(self, job_id: str) -> CardUpdate | None:
+        """Return what a card looks like now; None when the job is gone."""
+        try:
+            record = self._queries.get_job(job_id)
+        except JobNotFound:
+            return None
+        state = record.state
+        phase = state.progress.phase if state.progress else ""
+        structure = (state.status, state.run_id, record.job.version, state.message, phase)
+        live = live_values(state.run_id, state.progress, state.status)
+        return CardUpdate(structure=repr(structure), values=live.patch())
+
+    async def fragment_of(self, job_id: str) -> str:
+        """Render what replaces a card everywhere, and the header of its run's page."""
+        try:
+            card = await self.card_of(job_id)
+        except JobNotFound:
+            return self._renderer.fragment("_removed_job.html", job_id=job_id)
+        html = self._renderer.fragment("_job_card.html", card=card, oob=True)
+        if card.run_id is None:
+            return html
+        try:
+            run = await self._queries.get_run(card.run_id)
+        except RunNotFound:
+            return html
+        failures = await self.failures_of(run.id) if run.is_over else ()
+        detail = run_detail(run, failures)
+        return html + self._renderer.fragment("_run_header.html", detail=detail, oob=True)

@@ -1,0 +1,1 @@
+"""The routes: parse, command or query, render."""

@@ -1,0 +1,182 @@
+"""The JSON API under /api/v1 (contracts.md): jobs and runs."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Header, Query, Response
+from fastapi.responses import JSONResponse
+
+from core.job_queries import DEFAULT_PAGE, MAX_PAGE, JobFilter
+from fastapi_app.documents import job_document, run_document
+from fastapi_app.errors import PreconditionRequired
+from fastapi_app.services import Services, ServicesDep
+from models.errors import FieldFault, InvalidDefinition
+from storage.run_directories import MAX_LOG_WINDOW
+
+router = APIRouter(prefix="/api/v1")
+_VERSION = re.compile(r'^"?(\d{1,18})"?$')
+_PROGRAM_FIELDS = frozenset({"id", "version", "created_at", "updated_at", "state", "format"})
+Definition = Annotated[dict[str, Any], Body()]
+PageLimit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
+
+
+@router.get("/jobs")
+async def list_jobs(
+    services: ServicesDep,
+    status: str | None = None,
+    engine: str | None = None,
+    tag: str | None = None,
+    q: str | None = None,
+    limit: PageLimit = DEFAULT_PAGE,
+    cursor: str | None = None,
+) -> dict[str, Any]:
+    """List jobs by name."""
+    wanted = JobFilter(status=status, engine=engine, tag=tag, q=q)
+    page = services.queries.list_jobs(wanted, limit=limit, cursor=cursor)
+    return {
+        "items": [job_document(record) for record in page.items],
+        "total": page.total,
+        "next_cursor": page.next_cursor,
+        "damaged": [{"id": job.id, "reason": job.reason} for job in page.damaged],
+    }
+
+
+@router.post("/jobs", status_code=201)
+async def create_job(services: ServicesDep, definition: Definition) -> Response:
+    """Create a job."""
+    job_id = await services.manager.create_job(_definition(definition))
+    answer = _job_answer(services, job_id, 201)
+    answer.headers["Location"] = services.renderer.url("api_job", job_id=job_id)
+    return answer
+
+
+@router.get("/jobs/{job_id}", name="api_job")
+async def get_job(services: ServicesDep, job_id: str) -> Response:
+    """Return one job; its ETag is the version of the definition."""
+    return _job_answer(services, job_id, 200)
+
+
+@router.put("/jobs/{job_id}")
+async def update_job(
+    services: ServicesDep,
+    job_id: str,
+    definition: Definition,
+    if_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Replace a definition; If-Match says which version was changed."""
+    services.queries.get_job(job_id)
+    if if_match is None:
+        raise PreconditionRequired
+    await services.manager.update_job(
+        job_id, _definition(definition), expected_version=_version(if_match)
+    )
+    return _job_answer(services, job_id, 200)
+
+
+@router.delete("/jobs/{job_id}", status_code=204)
+async def delete_job(services: ServicesDep, job_id: str) -> None:
+    """Delete a job at rest."""
+    await services.manager.delete_job(job_id)
+
+
+@router.post("/jobs/{job_id}/start", status_code=202)
+async def start_job(services: ServicesDep, job_id: str) -> dict[str, str]:
+    """Start a run, or queue it."""
+    return {"run_id": await services.manager.start_job(job_id)}
+
+
+@router.post("/jobs/{job_id}/stop", status_code=202)
+async def stop_job(services: ServicesDep, job_id: str) -> dict[str, str | None]:
+    """Stop the job's run."""
+    run_id = services.queries.get_job_status(job_id).run_id
+    await services.manager.stop_job(job_id)
+    return {"run_id": run_id}
+
+
+@router.post("/jobs/{job_id}/discard")
+async def discard_job(services: ServicesDep, job_id: str) -> Response:
+    """Make a paused or interrupted job pending and remove its partial files."""
+    await services.manager.discard(job_id)
+    return _job_answer(services, job_id, 200)
+
+
+@router.get("/jobs/{job_id}/runs")
+async def list_job_runs(
+    services: ServicesDep,
+    job_id: str,
+    limit: PageLimit = DEFAULT_PAGE,
+    cursor: str | None = None,
+) -> dict[str, Any]:
+    """List the runs of a job, newest first."""
+    return await _runs(services, job_id=job_id, limit=limit, cursor=cursor)
+
+
+@router.get("/runs")
+async def list_runs(
+    services: ServicesDep, limit: PageLimit = DEFAULT_PAGE, cursor: str | None = None
+) -> dict[str, Any]:
+    """List all runs, newest first."""
+    return await _runs(services, job_id=None, limit=limit, cursor=cursor)
+
+
+@router.get("/runs/{run_id}")
+async def get_run(services: ServicesDep, run_id: str) -> dict[str, Any]:
+    """Return one run with phases and outcome."""
+    return run_document(await services.queries.get_run(run_id))
+
+
+@router.get("/runs/{run_id}/log", name="api_run_log")
+async def get_run_log(
+    services: ServicesDep,
+    run_id: str,
+    offset: int = 0,
+    limit: Annotated[int, Query(ge=0, le=MAX_LOG_WINDOW)] = 64 * 1024,
+) -> Response:
+    """Return a window of the tool's output in bytes; a negative offset counts from the end."""
+    await services.queries.get_run(run_id)
+    window = await services.directories.read_log(run_id, offset=offset, limit=limit)
+    return Response(window, media_type="text/plain; charset=utf-8")
+
+
+@router.get("/runs/{run_id}/failures")
+async def get_run_failures(services: ServicesDep, run_id: str) -> dict[str, Any]:
+    """List the files that failed, with the tool's reasons; at most 1,000 are named."""
+    run = await services.queries.get_run(run_id)
+    failures = await services.directories.failures(run_id)
+    return {
+        "items": [{"path": failed.path, "reason": failed.reason} for failed in failures],
+        "total": max(run.files_failed, len(failures)),
+        "next_cursor": None,
+    }
+
+
+async def _runs(
+    services: Services, *, job_id: str | None, limit: int, cursor: str | None
+) -> dict[str, Any]:
+    page = await services.queries.list_runs(job_id=job_id, limit=limit, cursor=cursor)
+    return {
+        "items": [run_document(run) for run in page.items],
+        "total": page.total,
+        "next_cursor": page.next_cursor,
+    }
+
+
+def _job_answer(services: Services, job_id: str, status: int) -> JSONResponse:
+    record = services.queries.get_job(job_id)
+    headers = {"ETag": f'"{record.job.version}"'}
+    return JSONResponse(job_document(record), status, headers=headers)
+
+
+def _definition(body: dict[str, Any]) -> dict[str, Any]:
+    # What the program decides may come along, as in a document that was read and sent back.
+    return {key: value for key, value in body.items() if key not in _PROGRAM_FIELDS}
+
+
+def _version(if_match: str) -> int:
+    match = _VERSION.match(if_match.strip())
+    if match is None:
+        fault = FieldFault("If-Match", 'Write the version as in the ETag, such as "3".')
+        raise InvalidDefinition((fault,))
+    return int(match[1])

@@ -1,0 +1,180 @@
+"""What forms post: create, change, start, stop, discard, delete. Each works without JavaScript."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from fastapi_app.job_form import (
+    NEW_JOB,
+    JobForm,
+    conflict_between,
+    definition_of,
+    engine_choices,
+    errors_by_field,
+    posted_values,
+    values_of,
+)
+from fastapi_app.routers.pages import page
+from fastapi_app.sample import make_sample
+from fastapi_app.services import Services, ServicesDep
+from models.errors import InvalidDefinition, VersionConflict
+from models.job import Job
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+_SEE_OTHER = 303
+
+
+@router.get("/jobs/new", name="job_new")
+async def new_job(services: ServicesDep) -> Response:
+    """An empty form."""
+    return await _form_page(services, await _form(services, None, NEW_JOB))
+
+
+@router.get("/jobs/{job_id}/edit", name="job_edit")
+async def edit_job(services: ServicesDep, job_id: str) -> Response:
+    """The form of a job."""
+    job = services.queries.get_job(job_id).job
+    return await _form_page(services, await _form(services, job, values_of(job)))
+
+
+@router.post("/jobs", name="job_create")
+async def create_job(request: Request, services: ServicesDep) -> Response:
+    """Create a job, or show the form again with what is wrong and what was typed."""
+    values = posted_values(await _posted(request))
+    try:
+        job_id = await services.manager.create_job(definition_of(values, None))
+    except InvalidDefinition as error:
+        form = await _form(services, None, values, errors=errors_by_field(error.faults))
+        return await _form_again(request, services, form, 422)
+    return _go_to(request, services.renderer.url("job_page", job_id=job_id))
+
+
+@router.post("/jobs/sample", name="sample_create")
+async def create_sample(request: Request, services: ServicesDep) -> Response:
+    """Make the sample job and start it."""
+    definition = await asyncio.to_thread(make_sample, services.data_dir)
+    job_id = await services.manager.create_job(definition)
+    await services.manager.start_job(job_id)
+    return _go_to(request, services.renderer.url("job_page", job_id=job_id))
+
+
+@router.post("/jobs/{job_id}", name="job_update")
+async def update_job(request: Request, services: ServicesDep, job_id: str) -> Response:
+    """Change a job, or show the form again: with what is wrong, or with both versions."""
+    job = services.queries.get_job(job_id).job
+    posted = await _posted(request)
+    values = posted_values(posted)
+    version = str(posted.get("version", ""))
+    expected = int(version) if version.isdecimal() else 0
+    try:
+        await services.manager.update_job(
+            job_id, definition_of(values, job), expected_version=expected
+        )
+    except InvalidDefinition as error:
+        errors = errors_by_field(error.faults)
+        form = await _form(services, job, values, errors=errors, version=expected)
+        return await _form_again(request, services, form, 422)
+    except VersionConflict:
+        current = services.queries.get_job(job_id).job
+        form = await _form(services, current, values, conflict=conflict_between(current, values))
+        return await _form_again(request, services, form, 412)
+    return _go_to(request, services.renderer.url("job_page", job_id=job_id))
+
+
+@router.post("/jobs/{job_id}/start", name="job_start")
+async def start_job(request: Request, services: ServicesDep, job_id: str) -> Response:
+    """Start the job."""
+    await services.manager.start_job(job_id)
+    return await _card_or_page(request, services, job_id)
+
+
+@router.post("/jobs/{job_id}/stop", name="job_stop")
+async def stop_job(request: Request, services: ServicesDep, job_id: str) -> Response:
+    """Stop the job's run."""
+    await services.manager.stop_job(job_id)
+    return await _card_or_page(request, services, job_id)
+
+
+@router.post("/jobs/{job_id}/discard", name="job_discard")
+async def discard_job(request: Request, services: ServicesDep, job_id: str) -> Response:
+    """Discard the partial files of a stopped run."""
+    await services.manager.discard(job_id)
+    return await _card_or_page(request, services, job_id)
+
+
+@router.get("/jobs/{job_id}/delete", name="job_delete_page")
+async def delete_job_page(services: ServicesDep, job_id: str) -> Response:
+    """Ask before deleting."""
+    card = await services.cards.card_of(job_id)
+    return await page(services, "job_delete.html", nav="jobs", title="Delete job", card=card)
+
+
+@router.post("/jobs/{job_id}/delete", name="job_delete")
+async def delete_job(request: Request, services: ServicesDep, job_id: str) -> Response:
+    """Delete the job; what it copied stays."""
+    await services.manager.delete_job(job_id)
+    return _go_to(request, services.renderer.url("jobs_page"))
+
+
+async def _posted(request: Request) -> Mapping[str, Any]:
+    form = await request.form(max_files=0, max_fields=100)
+    return {name: value for name, value in form.items() if isinstance(value, str)}
+
+
+async def _form(
+    services: Services,
+    job: Job | None,
+    values: Mapping[str, str],
+    *,
+    version: int | None = None,
+    **more: Any,
+) -> JobForm:
+    url = services.renderer.url
+    return JobForm(
+        action=url("job_update", job_id=job.id) if job else url("job_create"),
+        title=f"Edit {job.name}" if job else "New job",
+        submit_label="Save" if job else "Create job",
+        cancel_url=url("job_page", job_id=job.id) if job else url("jobs_page"),
+        is_edit=job is not None,
+        engines=engine_choices(await services.tools.all()),
+        values=values,
+        job_id=job.id if job else None,
+        version=version if version is not None else job.version if job else None,
+        **more,
+    )
+
+
+async def _form_page(services: Services, form: JobForm, status_code: int = 200) -> Response:
+    return await page(
+        services, "job_form.html", status_code, nav="jobs", title=form.title, form=form
+    )
+
+
+async def _form_again(
+    request: Request, services: Services, form: JobForm, status_code: int
+) -> Response:
+    if _is_htmx(request):
+        return services.renderer.partial("_job_form.html", status_code=status_code, form=form)
+    return await _form_page(services, form, status_code)
+
+
+async def _card_or_page(request: Request, services: Services, job_id: str) -> Response:
+    if _is_htmx(request):
+        card = await services.cards.card_of(job_id)
+        return services.renderer.partial("_job_card.html", card=card)
+    return _go_to(request, services.renderer.url("job_page", job_id=job_id))
+
+
+def _go_to(request: Request, path: str) -> Response:
+    if _is_htmx(request):
+        return Response(status_code=200, headers={"HX-Redirect": path})
+    return RedirectResponse(path, _SEE_OTHER)
+
+
+def _is_htmx(request: Request) -> bool:
+    return request.headers.get("hx-request") == "true"

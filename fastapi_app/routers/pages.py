@@ -1,0 +1,151 @@
+"""The pages that show: dashboard, jobs, runs, and the parts of them that are fetched alone."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.responses import HTMLResponse
+
+from core.job_queries import DEFAULT_PAGE, JobFilter, urgency
+from fastapi_app.folders import view_folder
+from fastapi_app.services import Services, ServicesDep
+from fastapi_app.view_models import run_detail, run_row, status_counts
+from models.job_status import JobStatus
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+_RECENT_RUNS = 8
+_LOG_WINDOW = 64 * 1024
+_CARDS_PER_PAGE = 200
+
+
+@router.get("/", name="dashboard")
+async def dashboard(services: ServicesDep) -> HTMLResponse:
+    """What runs, what needs a person, what ended last."""
+    records = services.queries.all_jobs()
+    first = sorted(records.values(), key=urgency)[:_CARDS_PER_PAGE]
+    runs = await services.queries.list_runs(limit=_RECENT_RUNS)
+    damaged = services.jobs.damaged()
+    return await page(
+        services,
+        "dashboard.html",
+        nav="dashboard",
+        title="Dashboard",
+        cards=await services.cards.cards_of(first),
+        counts=status_counts(records),
+        recent_runs=tuple(run_row(run) for run in runs.items),
+        is_empty=not records and not damaged,
+        damaged=damaged,
+        total=len(records),
+    )
+
+
+@router.get("/jobs", name="jobs_page")
+async def jobs_page(
+    services: ServicesDep,
+    q: Annotated[str, Query(max_length=200)] = "",
+    status: str = "",
+    cursor: str | None = None,
+) -> HTMLResponse:
+    """All jobs, or those that a person looks for."""
+    query = JobFilter(status=status or None, q=q or None)
+    found = services.queries.list_jobs(query, limit=_CARDS_PER_PAGE, cursor=cursor)
+    more = {"q": q, "status": status, "cursor": found.next_cursor}
+    return await page(
+        services,
+        "jobs.html",
+        nav="jobs",
+        title="Jobs",
+        cards=await services.cards.cards_of(list(found.items)),
+        total=found.total,
+        query=query,
+        statuses=tuple(status.value for status in JobStatus),
+        next_url=services.renderer.url_with_query("jobs_page", more) if found.next_cursor else None,
+        damaged=found.damaged,
+    )
+
+
+@router.get("/jobs/{job_id}", name="job_page")
+async def job_page(services: ServicesDep, job_id: str) -> HTMLResponse:
+    """One job: its card, its definition, its runs."""
+    record = services.queries.get_job(job_id)
+    runs = await services.queries.list_runs(job_id=job_id, limit=DEFAULT_PAGE)
+    return await page(
+        services,
+        "job.html",
+        nav="jobs",
+        title=record.job.name,
+        card=await services.cards.card_of(job_id),
+        job=record.job,
+        runs=tuple(run_row(run) for run in runs.items),
+    )
+
+
+@router.get("/jobs/{job_id}/card", name="job_card")
+async def job_card(services: ServicesDep, job_id: str) -> HTMLResponse:
+    """One job's card, for pages that cannot be reached by WebSocket."""
+    card = await services.cards.card_of(job_id)
+    return services.renderer.partial("_job_card.html", card=card)
+
+
+@router.get("/runs", name="runs_page")
+async def runs_page(services: ServicesDep, cursor: str | None = None) -> HTMLResponse:
+    """The history, newest first."""
+    runs = await services.queries.list_runs(limit=DEFAULT_PAGE, cursor=cursor)
+    more = {"cursor": runs.next_cursor}
+    return await page(
+        services,
+        "runs.html",
+        nav="runs",
+        title="Runs",
+        runs=tuple(run_row(run) for run in runs.items),
+        next_url=services.renderer.url_with_query("runs_page", more) if runs.next_cursor else None,
+    )
+
+
+@router.get("/runs/{run_id}", name="run_page")
+async def run_page(services: ServicesDep, run_id: str) -> HTMLResponse:
+    """One run: its figures, its phases, what failed, and the tool's output."""
+    run = await services.queries.get_run(run_id)
+    failures = await services.directories.failures(run_id)
+    size = await services.directories.log_size(run_id)
+    offset = max(0, size - _LOG_WINDOW)
+    log = await services.directories.read_log(run_id, offset=offset, limit=_LOG_WINDOW)
+    return await page(
+        services,
+        "run.html",
+        nav="runs",
+        title=f"Run of {run.job_name}",
+        detail=run_detail(run, failures),
+        log_text=log.decode("utf-8", errors="backslashreplace"),
+        log_size=size,
+        log_offset=offset,
+        log_next=offset + len(log),
+    )
+
+
+@router.get("/folders", name="folders")
+async def folders(
+    services: ServicesDep,
+    field: Annotated[str, Query(pattern="^(source|destination)$")],
+    path: str = "/",
+    source: str | None = None,
+    destination: str | None = None,
+) -> HTMLResponse:
+    """The folder at a path, to choose from; the form sends the field's own value along."""
+    typed = {"source": source, "destination": destination}[field]
+    view = await asyncio.to_thread(view_folder, field, typed if typed is not None else path)
+    return services.renderer.partial("_folder_browser.html", browser=view)
+
+
+async def page(
+    services: Services, name: str, status_code: int = 200, **context: Any
+) -> HTMLResponse:
+    """Render a page with the notices that belong on every page."""
+    notices = tuple(
+        f"{tool.engine} is not installed on this machine. {tool.install_hint}"
+        for tool in await services.tools.all()
+        if tool.path is None
+    )
+    return services.renderer.page(name, status_code=status_code, notices=notices, **context)

@@ -1,0 +1,121 @@
+"""Who may ask: the Host and Origin checks of HTTP and WebSocket, and the headers of every answer.
+
+Pure ASGI, so that a WebSocket passes through it too: Starlette's http middleware never sees one.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_LOCAL_NAMES = frozenset({"localhost"})
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class RequestGuard:
+    """ASGI middleware that refuses foreign hosts and foreign origins."""
+
+    def __init__(self, app: ASGIApp, *, extra_hosts: Iterable[str] = ()) -> None:
+        self._app = app
+        self._names = _LOCAL_NAMES | {name.lower() for name in extra_hosts}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check and pass on."""
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        fault = self._fault(scope, headers)
+        if fault is None:
+            await self._app(scope, receive, _with_headers(send))
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008, "reason": fault})
+        else:
+            await _refuse(send, fault)
+
+    def _fault(self, scope: Scope, headers: Headers) -> str | None:
+        host = headers.get("host", "")
+        if not self._is_known(host):
+            return (
+                "This host name is not known here. Use the address of the machine, or add the "
+                "name to LONGSHORE_ALLOWED_HOSTS."
+            )
+        origin = headers.get("origin")
+        if scope["type"] == "websocket":
+            # Browsers always send Origin here; other programs may leave it out.
+            return None if origin is None or _same(origin, host) else "Foreign origin."
+        if scope["method"] in _SAFE_METHODS:
+            return None
+        return _fault_of_unsafe(headers, origin, host)
+
+    def _is_known(self, host: str) -> bool:
+        name = urlsplit(f"//{host}").hostname if host else None
+        if not name:
+            return False
+        if name in self._names:
+            return True
+        try:
+            # An address cannot be rebound to another one by a foreign name server.
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+
+def _fault_of_unsafe(headers: Headers, origin: str | None, host: str) -> str | None:
+    if origin is not None:
+        return None if _same(origin, host) else "The request comes from another site."
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        is_own = site in {"same-origin", "none"}
+        return None if is_own else "The request comes from another site."
+    # Neither header: not a browser, which would have sent a cookie with it.
+    return "The request bears a cookie but no origin." if "cookie" in headers else None
+
+
+def _same(origin: str, host: str) -> bool:
+    # The scheme is not compared: behind a proxy the browser speaks https and we speak http.
+    parts = urlsplit(origin)
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        return False
+    default = {"http": ":80", "https": ":443"}[parts.scheme]
+    return parts.netloc.lower().removesuffix(default) == host.lower().removesuffix(default)
+
+
+def _with_headers(send: Send) -> Send:
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in _HEADERS.items():
+                headers.setdefault(name, value)
+            headers.setdefault("Cache-Control", "no-store")
+        await send(message)
+
+    return send_with_headers
+
+
+async def _refuse(send: Send, detail: str) -> None:
+    problem = {"title": "Forbidden", "status": 403, "detail": detail}
+    body = json.dumps(problem).encode()
+    headers = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,51 @@
+"""What routes are handed: the composed parts of one running application, and how to get at them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+from starlette.requests import HTTPConnection
+
+from core.job_manager import JobManager
+from core.job_queries import JobQueries
+from core.tools import LocalTools
+from fastapi_app.background import Monitor
+from fastapi_app.rendering import Cards, Renderer
+from fastapi_app.websocket.hub import Hub
+from models.settings import Settings
+from storage.database import Database
+from storage.job_storage import JobStorage
+from storage.run_directories import RunDirectoryStorage
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts that the lifespan composed."""
+
+    settings: Settings
+    data_dir: Path
+    database: Database
+    jobs: JobStorage
+    directories: RunDirectoryStorage
+    manager: JobManager
+    queries: JobQueries
+    tools: LocalTools
+    hub: Hub
+    monitor: Monitor
+    renderer: Renderer
+    cards: Cards
+
+
+def services_of(connection: HTTPConnection) -> Services:
+    """Return the services of the application that serves this connection."""
+    return cast(Services, connection.app.state.services)
+
+
+def _services(request: Request) -> Services:
+    return services_of(request)
+
+
+ServicesDep = Annotated[Services, Depends(_services)]

@@ -1,0 +1,71 @@
+/**
+ * The log of a run that is under way: reads what was added and appends it as text.
+ */
+
+const EVERY_MS = 2_000;
+const SOONEST_MS = 500;
+const WINDOW_BYTES = 65_536;
+const KEPT_CHARACTERS = 262_144;
+
+const log = document.getElementById("log");
+const head = document.getElementById(log.dataset.run);
+const decoder = new TextDecoder();
+
+let next = Number(log.dataset.logNext);
+let reading = false;
+let readAt = 0;
+let timer = 0;
+
+const isActive = () => head.dataset.active === "true";
+const isAtBottom = () => log.scrollHeight - log.scrollTop - log.clientHeight < 24;
+
+function append(text) {
+  if (!text) return;
+  const follow = isAtBottom();
+  // A carriage return redraws a line in a terminal; here each state is a line of its own.
+  log.append(text.replace(/\r\n?/g, "\n"));
+  document.getElementById("log-empty").hidden = true;
+  let length = log.textContent.length;
+  while (length > KEPT_CHARACTERS && log.childNodes.length > 1) {
+    length -= log.firstChild.nodeValue.length;
+    log.firstChild.remove();
+    document.getElementById("log-note").hidden = false;
+  }
+  if (follow) log.scrollTop = log.scrollHeight;
+}
+
+/** Read everything that has been added since the last time. */
+async function read() {
+  if (reading) return;
+  reading = true;
+  readAt = performance.now();
+  try {
+    for (;;) {
+      const url = `${log.dataset.logUrl}?offset=${next}&limit=${WINDOW_BYTES}`;
+      const answer = await fetch(url).catch(() => null);
+      if (!answer?.ok) break;
+      const bytes = await answer.arrayBuffer();
+      next += bytes.byteLength;
+      append(decoder.decode(bytes, { stream: true }));
+      if (bytes.byteLength < WINDOW_BYTES) break;
+    }
+  } finally {
+    reading = false;
+  }
+}
+
+async function follow() {
+  clearTimeout(timer);
+  const wasActive = isActive();
+  if (!document.hidden) await read();
+  // Once more after the end: the last lines come with it.
+  if (wasActive) timer = setTimeout(follow, EVERY_MS);
+}
+
+document.addEventListener("longshore-patched", ({ detail }) => {
+  const isThisRun = `run-${detail.runId}` === head.id;
+  if (isThisRun && isActive() && performance.now() - readAt > SOONEST_MS) read();
+});
+
+log.scrollTop = log.scrollHeight;
+if (isActive() || next < Number(log.dataset.logSize)) follow();

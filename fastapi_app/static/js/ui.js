@@ -1,0 +1,185 @@
+/**
+ * What the pages do by themselves: times that tick, menus, the folder browser, messages,
+ * buttons that are busy. Nothing here talks to the WebSocket (live.js) or reads a log (log.js).
+ */
+
+const TICK_MS = 10_000;
+const DOUBLE_CLICK_MS = 600;
+
+/* Times. The same steps as fastapi_app/formatting.py, ago(). */
+
+function ago(iso) {
+  const seconds = (Date.now() - Date.parse(iso)) / 1000;
+  if (Number.isNaN(seconds)) return null;
+  if (seconds < 10) return "just now";
+  for (const [limit, divisor, unit] of [[60, 1, "s"], [3600, 60, "min"], [86400, 3600, "h"]]) {
+    if (seconds < limit) return `${Math.floor(seconds / divisor)} ${unit} ago`;
+  }
+  return `${Math.floor(seconds / 86400)} d ago`;
+}
+
+function tick() {
+  for (const element of document.querySelectorAll("time[data-ago]")) {
+    const text = ago(element.dateTime);
+    if (text && element.textContent !== text) element.textContent = text;
+  }
+}
+
+setInterval(tick, TICK_MS);
+document.addEventListener("visibilitychange", () => document.hidden || tick());
+
+/* Messages. */
+
+export function toast(title, detail, kind = "failed") {
+  const node = document.getElementById("toast-template").content.firstElementChild.cloneNode(true);
+  node.className = `toast is-${kind}`;
+  node.querySelector("[data-toast-title]").textContent = title;
+  node.querySelector("[data-toast-detail]").textContent = detail;
+  document.getElementById("toasts").append(node);
+}
+
+document.addEventListener("htmx:response:error", (event) => {
+  const { response } = event.detail.ctx;
+  if (response.status >= 500) {
+    toast("The server could not do that", `It answered ${response.status}. Its log says why; try again.`);
+  }
+});
+document.addEventListener("htmx:error", (event) => {
+  if (event.detail.ctx?.request && !event.detail.ctx.response) {
+    toast("Longshore does not answer", "Nothing was sent twice. See whether it is running, then try again.");
+  }
+});
+
+/* Busy buttons: aria-disabled and not disabled, which would take the focus away. */
+
+const busy = new WeakSet();
+const lastSubmit = new Map();
+
+function setBusy(form, on) {
+  if (on) busy.add(form);
+  else busy.delete(form);
+  form.toggleAttribute("data-busy", on);
+  for (const button of form.querySelectorAll("button[type=submit]")) {
+    if (on) button.setAttribute("aria-disabled", "true");
+    else button.removeAttribute("aria-disabled");
+  }
+}
+
+function refuse(event) {
+  event.preventDefault();
+  event.stopImmediatePropagation();
+}
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.method !== "post") return;
+  const now = performance.now();
+  // The second click of a double click must not land on what the first one put there (Start, Stop).
+  const early = form.id && now - (lastSubmit.get(form.id) ?? -Infinity) < DOUBLE_CLICK_MS;
+  if (busy.has(form) || early) return refuse(event);
+  if (form.id) lastSubmit.set(form.id, now);
+  if (!form.hasAttribute("hx-post")) setBusy(form, true);
+}, true);
+document.addEventListener("click", (event) => {
+  if (event.target.closest("[aria-disabled=true]")) refuse(event);
+}, true);
+document.addEventListener("htmx:before:request", (event) => {
+  const { sourceElement } = event.detail.ctx;
+  if (sourceElement.matches("form[method=post]")) setBusy(sourceElement, true);
+});
+document.addEventListener("htmx:finally:request", (event) => {
+  const { sourceElement, hx } = event.detail.ctx;
+  if (sourceElement.matches("form[method=post]") && !hx?.redirect) setBusy(sourceElement, false);
+});
+window.addEventListener("pageshow", (event) => {
+  if (event.persisted) document.querySelectorAll("form[data-busy][action]").forEach((form) => setBusy(form, false));
+});
+
+/* A morph keeps what the person did: an open menu, a button under way. */
+
+htmx.registerExtension("longshore", {
+  htmx_before_morph_attr(element, { attrName }) {
+    if (attrName === "open") return element.tagName !== "DETAILS";
+    if (attrName === "data-busy") return !busy.has(element);
+    if (attrName === "aria-disabled") return !(element.form && busy.has(element.form));
+    return true;
+  },
+});
+
+/* Menus close on Escape, on a click elsewhere and when the focus has left. */
+
+function closeMenus(except) {
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (menu !== except) menu.open = false;
+  }
+}
+
+document.addEventListener("click", (event) => {
+  if (event.target.closest("[data-dismiss]")) event.target.closest(".toast").remove();
+  closeMenus(event.target.closest("details.menu"));
+});
+document.addEventListener("focusin", (event) => closeMenus(event.target.closest("details.menu")));
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  const menu = document.querySelector("details.menu[open]");
+  const slot = event.target.closest?.(".browser-slot");
+  if (menu) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  } else if (slot) {
+    closeBrowser(slot);
+  }
+});
+
+/* The folder browser. */
+
+function closeBrowser(slot) {
+  const button = document.querySelector(`[aria-controls="${slot.id}"]`);
+  slot.replaceChildren();
+  button.setAttribute("aria-expanded", "false");
+  button.focus();
+}
+
+document.addEventListener("htmx:config:request", (event) => {
+  const { sourceElement, request } = event.detail.ctx;
+  const field = sourceElement.dataset.browse;
+  if (!field) return;
+  const slot = document.getElementById(`browser-${field}`);
+  if (slot.firstElementChild) {
+    event.preventDefault();
+    closeBrowser(slot);
+  } else {
+    request.body.set("path", document.getElementById(`field-${field}`).value);
+  }
+});
+document.addEventListener("click", (event) => {
+  const slot = event.target.closest(".browser-slot");
+  const pick = event.target.closest("[data-pick]");
+  if (!slot) return;
+  if (pick) {
+    const input = document.getElementById(slot.id.replace("browser-", "field-"));
+    input.value = pick.dataset.pick;
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+  if (pick || event.target.closest("[data-browser-close]")) closeBrowser(slot);
+});
+
+/* After a swap: the focus goes where the person has to look. */
+
+function settle(root) {
+  const browser = root.matches?.(".browser-slot") ? root : null;
+  if (browser?.firstElementChild) {
+    document.querySelector(`[aria-controls="${browser.id}"]`).setAttribute("aria-expanded", "true");
+    (browser.querySelector("button.browser-entry") ?? browser.querySelector("[data-pick], button")).focus();
+  }
+}
+
+document.addEventListener("htmx:after:swap", (event) => {
+  const { ctx } = event.detail;
+  const target = typeof ctx.target === "string" ? document.querySelector(ctx.target) : ctx.target;
+  if (target) settle(target);
+  if (ctx.response?.status === 422) document.querySelector("[data-error-summary]")?.focus();
+  tick();
+});
+
+document.querySelector("[data-error-summary]")?.focus();

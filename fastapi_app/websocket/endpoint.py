@@ -1,0 +1,62 @@
+"""The WebSocket endpoint: hello, then one task that sends and one that listens."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from fastapi_app.websocket.hub import Client, Hub
+
+MAX_MESSAGE = 1024 * 1024
+_TRY_AGAIN_LATER = 1013
+_POLICY = 1008
+_logger = logging.getLogger(__name__)
+
+
+async def serve_live_updates(websocket: WebSocket, hub: Hub) -> None:
+    """Serve one browser until it goes. Host and Origin are checked before, in `security.py`."""
+    await websocket.accept()
+    if hub.is_full():
+        await websocket.close(_TRY_AGAIN_LATER, "too many browsers")
+        return
+    client = Client(send=websocket.send_text)
+    await websocket.send_text(json.dumps({"t": "hello", "cursor": hub.cursor}))
+    hub.join(client)
+    tasks = {
+        asyncio.create_task(hub.serve(client), name="live-sender"),
+        asyncio.create_task(_listen(websocket, hub, client), name="live-listener"),
+        asyncio.create_task(client.gone.wait(), name="live-gone"),
+    }
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            error = task.exception()
+            if error is not None and not isinstance(error, WebSocketDisconnect):
+                _logger.error("a live connection ended badly: %r", error)
+    finally:
+        hub.leave(client)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _listen(websocket: WebSocket, hub: Hub, client: Client) -> None:
+    cursor = websocket.query_params.get("cursor")
+    while True:
+        text = await websocket.receive_text()
+        try:
+            message = json.loads(text) if len(text) <= MAX_MESSAGE else None
+        except ValueError:
+            message = None
+        if not isinstance(message, dict):
+            await websocket.close(_POLICY, "not a message of this protocol")
+            return
+        subscribed, acknowledged = message.get("subscribe"), message.get("ack")
+        if isinstance(subscribed, list):
+            hub.subscribe(client, (str(job_id) for job_id in subscribed), cursor)
+            cursor = hub.cursor
+        if isinstance(acknowledged, int):
+            hub.acknowledge(client, acknowledged)

@@ -1,0 +1,1 @@
+"""The vocabulary: frozen values, the state machine, events and errors."""

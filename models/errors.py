@@ -1,0 +1,132 @@
+"""One exception hierarchy for the whole program: each error carries facts, not prose alone.
+
+The mapping from these to HTTP status codes stands in `fastapi_app/errors.py` and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FieldFault:
+    """One problem with one field of what a person sent; `field` is a dotted path."""
+
+    field: str
+    message: str
+
+
+class LongshoreError(Exception):
+    """The root: everything that Longshore raises on purpose derives from it."""
+
+
+class InvalidDefinition(LongshoreError):
+    """A job definition cannot be accepted; carries every fault at once."""
+
+    def __init__(self, faults: tuple[FieldFault, ...]) -> None:
+        self.faults = faults
+        super().__init__("; ".join(f"{fault.field}: {fault.message}" for fault in faults))
+
+
+class JobNotFound(LongshoreError):
+    """No job has this id."""
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+        super().__init__(f"There is no job with the id {job_id!r}.")
+
+
+class RunNotFound(LongshoreError):
+    """No run has this id."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(f"There is no run with the id {run_id!r}.")
+
+
+class VersionConflict(LongshoreError):
+    """A definition was saved on top of a version that is no longer the current one."""
+
+    def __init__(self, job_id: str, expected: int, current: int) -> None:
+        self.job_id = job_id
+        self.expected = expected
+        self.current = current
+        super().__init__(
+            f"Job {job_id!r} is at version {current}; the change was made to version {expected}."
+        )
+
+
+class IllegalTransition(LongshoreError):
+    """The state machine has no arrow from this status to that one."""
+
+    def __init__(self, job_id: str, current: str, wanted: str) -> None:
+        self.job_id = job_id
+        self.current = current
+        self.wanted = wanted
+        super().__init__(f"Job {job_id!r} is {current}; it cannot become {wanted}.")
+
+
+class JobIsActive(LongshoreError):
+    """The job is queued, running or stopping, and the command needs it at rest."""
+
+    def __init__(self, job_id: str, status: str, command: str) -> None:
+        self.job_id = job_id
+        self.status = status
+        self.command = command
+        super().__init__(f"The job is {status}: stop it first to {command} it.")
+
+
+class NothingToStop(LongshoreError):
+    """Stop was asked of a job that neither runs nor waits."""
+
+    def __init__(self, job_id: str, status: str) -> None:
+        self.job_id = job_id
+        self.status = status
+        super().__init__(f"There is nothing to stop: the job is {status}.")
+
+
+class NothingToDiscard(LongshoreError):
+    """Discard was asked of a job that has no half-done run."""
+
+    def __init__(self, job_id: str, status: str) -> None:
+        self.job_id = job_id
+        self.status = status
+        super().__init__(
+            f"There is nothing to discard: the job is {status}, not paused or interrupted."
+        )
+
+
+class RunnerStartFailed(LongshoreError):
+    """The runner process could not be started; `reason` is what it said."""
+
+    def __init__(self, run_id: str, reason: str) -> None:
+        self.run_id = run_id
+        self.reason = reason
+        super().__init__(f"The runner of {run_id} could not be started: {reason}")
+
+
+class InvalidDocument(LongshoreError):
+    """A stored document (YAML, JSON) is not what its format promises."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        self.reason = reason
+        super().__init__(f"{name}: {reason}")
+
+
+class DataDirectoryInUse(LongshoreError):
+    """Another server holds the data directory."""
+
+    def __init__(self, data_dir: str, holder: str) -> None:
+        self.data_dir = data_dir
+        self.holder = holder
+        super().__init__(f"The data directory {data_dir} is in use by {holder}.")
+
+
+class StorageFailed(LongshoreError):
+    """Something could not be written or read; nothing was half changed."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        self.what = what
+        self.reason = reason
+        super().__init__(f"{what} failed: {reason}")

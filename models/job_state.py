@@ -1,0 +1,55 @@
+"""JobState and JobRecord: how a job is now, apart from what it is to do.
+
+The definition belongs to the person, the state to the program (architecture.md, decision 3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.job import Job
+from models.job_status import ACTIVE_STATUSES, RESUMABLE_STATUSES, JobStatus
+from models.run import Progress
+
+
+@dataclass(frozen=True)
+class JobState:
+    """The program's side of a job. `version` counts durable saves of the state alone."""
+
+    job_id: str
+    status: JobStatus = JobStatus.PENDING
+    version: int = 0
+    run_id: str | None = None
+    message: str | None = None
+    progress: Progress | None = None
+    previous_status: JobStatus | None = None
+    """What a queued job was before: it gets that status again when its queued run is stopped."""
+    changed_at: str | None = None
+    last_good_at: str | None = None
+    """When a run of this job last completed, with or without warnings."""
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a run of this job is queued, running or stopping."""
+        return self.status in ACTIVE_STATUSES
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether a next run goes on where the last one was cut off."""
+        return self.status in RESUMABLE_STATUSES
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """A job and its state, as one consistent pair out of a snapshot."""
+
+    job: Job
+    state: JobState
+
+
+@dataclass(frozen=True)
+class DamagedJob:
+    """A job file that cannot be read, with the reason; nothing else is affected by it."""
+
+    id: str
+    reason: str

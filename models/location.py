@@ -1,0 +1,58 @@
+"""Locations: where a job reads and writes, as a person types them (contracts.md, Job).
+
+A location is an absolute local path or a URL that says what it is. Nothing is ever guessed to be
+a remote: what merely looks like one is refused with the right form in the message.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_URL = re.compile(r"^(ssh|rsync|rclone)://", re.IGNORECASE)
+_HOST_PATH = re.compile(r"^(?P<host>(?:[^/:@\s]+@)?[A-Za-z0-9_.\[\]-]+):(?P<path>.*)$")
+
+
+def control_character(text: str) -> str | None:
+    """Return the first control character of a text as an escape, or None.
+
+    Unicode categories Cc (control) and Cs (surrogate, the trace of a path that is not UTF-8).
+    """
+    for character in text:
+        if unicodedata.category(character) in {"Cc", "Cs"}:
+            return character.encode("unicode_escape").decode("ascii")
+    return None
+
+
+def location_fault(value: str) -> str | None:
+    """Return what is wrong with a location as it is written, or None when it is well formed.
+
+    Says nothing about whether it exists: that is the business of `core/preflight.py`.
+    """
+    if not value.strip():
+        return "Say which folder or file, as an absolute path such as /srv/photos."
+    escape = control_character(value)
+    if escape is not None:
+        return f"A path must not contain the control character {escape}."
+    if value.startswith("/"):
+        return None
+    if value.startswith("-"):
+        return (
+            "A path must not begin with “-”. Write the absolute path of the file or folder, "
+            "such as /srv/-photos."
+        )
+    if _URL.match(value):
+        return (
+            "Remote locations are not supported by this version yet. Use an absolute local path, "
+            "such as the folder where the remote is mounted."
+        )
+    remote = _HOST_PATH.match(value)
+    if remote:
+        path = remote["path"].lstrip("/")
+        return (
+            "This looks like a remote location. A remote is written as a URL, such as "
+            f"ssh://{remote['host']}/{path}; a local path begins with “/”."
+        )
+    if value.startswith("~"):
+        return "“~” is not expanded here. Write the absolute path, such as /home/ada/photos."
+    return "This is a relative path. Write the absolute path, which begins with “/”."

@@ -1,0 +1,112 @@
+"""How journal events change a Run: a pure fold, so that a journal read again gives the same run.
+
+Recovery relies on that: it folds the whole journal of an unfinished run from its first line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from models.events import (
+    FileFailed,
+    JournalLine,
+    PhaseEnded,
+    PhaseStarted,
+    ProgressMade,
+    RetryScheduled,
+    RunEnded,
+    RunStarted,
+)
+from models.job_status import JobStatus
+from models.run import Phase, Progress, Run, RunOutcome
+from models.transitions import STATUS_OF_OUTCOME
+
+
+def apply_lines(run: Run, lines: Iterable[JournalLine]) -> Run:
+    """Return the run after these lines of its journal, in their order."""
+    for line in lines:
+        run = _apply(run, line)
+    return run
+
+
+def close_run(run: Run, outcome: RunOutcome, *, ended_at: str, message: str | None) -> Run:
+    """Return the run as ended, with its open phases closed by the same outcome."""
+    return replace(
+        run,
+        status=STATUS_OF_OUTCOME[outcome],
+        outcome=outcome,
+        ended_at=ended_at,
+        message=message,
+        phases=tuple(
+            phase if phase.ended_at else replace(phase, ended_at=ended_at, outcome=outcome)
+            for phase in run.phases
+        ),
+    )
+
+
+def _apply(run: Run, line: JournalLine) -> Run:
+    match line.event:
+        case RunStarted():
+            return replace(run, started_at=line.time)
+        case PhaseStarted(name=name, attempt=attempt):
+            phases = (*run.phases, Phase(name=name, started_at=line.time))
+            return replace(run, phases=phases, attempts=max(run.attempts, attempt), message=None)
+        case PhaseEnded(name=name, outcome=outcome, message=message):
+            return replace(run, phases=_end_phase(run.phases, name, line.time, outcome, message))
+        case ProgressMade(progress=progress):
+            return with_progress(run, progress)
+        case FileFailed():
+            return replace(run, files_failed=run.files_failed + 1)
+        case RetryScheduled() as retry:
+            return replace(run, message=_retry_message(retry))
+        case RunEnded() as ended:
+            return _end_run(run, ended, line.time)
+        case _:
+            return run
+
+
+def _retry_message(retry: RetryScheduled) -> str:
+    return (
+        f"{retry.reason} Attempt {retry.next_attempt} of {retry.max_attempts} "
+        f"in {retry.delay_seconds:.0f} s."
+    )
+
+
+def with_progress(run: Run, progress: Progress) -> Run:
+    """Return the run with this progress and the counters that follow from it."""
+    return replace(
+        run,
+        progress=progress,
+        bytes_done=progress.bytes_done,
+        bytes_sent=progress.bytes_sent,
+        files_done=progress.files_done,
+        files_skipped=progress.files_skipped,
+    )
+
+
+def _end_phase(
+    phases: tuple[Phase, ...], name: str, time: str, outcome: str, message: str | None
+) -> tuple[Phase, ...]:
+    return tuple(
+        replace(phase, ended_at=time, outcome=outcome, message=message)
+        if phase.name == name and phase.ended_at is None
+        else phase
+        for phase in phases
+    )
+
+
+def _end_run(run: Run, ended: RunEnded, time: str) -> Run:
+    run = replace(
+        with_progress(run, ended.progress),
+        attempts=ended.attempts,
+        exit_code=ended.exit_code,
+        files_failed=ended.files_failed,
+        files_deleted=ended.files_deleted,
+    )
+    return close_run(run, RunOutcome(ended.outcome), ended_at=time, message=ended.message)
+
+
+def is_unfinished(status: JobStatus) -> bool:
+    """Whether a run with this status may still have a living process."""
+    return status in {JobStatus.RUNNING, JobStatus.STOPPING}

@@ -1,0 +1,63 @@
+"""RunSpec: what one run does, as frozen in `spec.json` when the run is submitted.
+
+Engines and the runner know this and not Job, so that a run goes on as it was started whatever
+happens to its definition, and so that the runner needs no more than the standard library.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from models.errors import InvalidDocument
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """Everything a runner needs. Paths are absolute and local, limits in bytes per second,
+    delays in seconds."""
+
+    run_id: str
+    job_id: str
+    engine: str
+    tool_path: str | None
+    """The engine's executable, or None when the tool is not installed."""
+    source: str
+    destination: str
+    exclude: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    bandwidth_limit: int | None = None
+    delete_extraneous: bool = False
+    max_delete: int | None = None
+    verification: str = "fast"
+    resume: bool = False
+    """Whether an earlier run was cut off, so that partial files may wait at the destination."""
+    max_attempts: int = 10
+    first_delay_seconds: float = 1
+    max_delay_seconds: float = 60
+    stop_grace_seconds: float = 10
+
+    def to_document(self) -> dict[str, Any]:
+        """Return what stands in spec.json."""
+        return {"format": FORMAT, **asdict(self)}
+
+    @classmethod
+    def from_document(cls, document: object) -> RunSpec:
+        """Read a document of this format or a newer one, whose unknown keys are passed over.
+
+        Raises InvalidDocument when it is not an object or lacks a key.
+        """
+        if not isinstance(document, dict):
+            raise InvalidDocument("spec.json", "is not a JSON object")
+        known = {field.name for field in fields(cls)}
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in document.items()
+            if key in known
+        }
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise InvalidDocument("spec.json", str(error)) from error

@@ -1,0 +1,1 @@
+"""What Longshore keeps: YAML job files and the SQLite history."""

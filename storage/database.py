@@ -1,0 +1,105 @@
+"""The SQLite database: opened, migrated, and used from threads of its own.
+
+WAL with synchronous=FULL: with NORMAL acknowledged commits were lost in power cuts
+(sqlite.org/pragma.html, synchronous).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from models.errors import StorageFailed
+
+Result = TypeVar("Result")
+DATABASE_NAME = "longshore.db"
+_BUSY_MILLISECONDS = 5000
+_READERS = 2
+
+
+class Database:
+    """One writing thread and a few reading ones over a SQLite file."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database-writer")
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="database-reader")
+
+    @classmethod
+    async def open(cls, directory: Path) -> Database:
+        """Open the database of a data directory and bring its schema up to date.
+
+        Raises StorageFailed.
+        """
+        path = directory / DATABASE_NAME
+        database = cls(_make_engine(path))
+        try:
+            await asyncio.get_running_loop().run_in_executor(
+                database._writer, _migrate, database._engine, path
+            )
+        except (SQLAlchemyError, OSError) as error:
+            await database.close()
+            raise StorageFailed("Opening the database", str(error)) from error
+        return database
+
+    async def write(self, work: Callable[[Connection], Result]) -> Result:
+        """Do `work` in one transaction; durable when this returns. Raises StorageFailed."""
+        return await self._run(self._writer, work)
+
+    async def read(self, work: Callable[[Connection], Result]) -> Result:
+        """Do reading `work`. Raises StorageFailed."""
+        return await self._run(self._readers, work)
+
+    async def check(self) -> None:
+        """Read something. Raises StorageFailed when the database does not answer."""
+        await self.read(lambda connection: connection.execute(text("SELECT 1")).scalar_one())
+
+    async def close(self) -> None:
+        """Finish what is under way and close; may be called twice."""
+        for pool in (self._writer, self._readers):
+            await asyncio.to_thread(pool.shutdown)
+        self._engine.dispose()
+
+    async def _run(self, pool: ThreadPoolExecutor, work: Callable[[Connection], Result]) -> Result:
+        def transact() -> Result:
+            with self._engine.begin() as connection:
+                return work(connection)
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, transact)
+        except SQLAlchemyError as error:
+            raise StorageFailed("The database", str(error.__cause__ or error)) from error
+
+
+def _make_engine(path: Path) -> Engine:
+    engine = create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: object) -> None:
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            f"busy_timeout={_BUSY_MILLISECONDS}",
+            "foreign_keys=ON",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    return engine
+
+
+def _migrate(engine: Engine, path: Path) -> None:
+    # SQLite gives its -wal and -shm files the mode of the database file.
+    path.touch(mode=0o600, exist_ok=True)
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

@@ -1,0 +1,1 @@
+"""The tests: see TESTING.md for what each suite proves."""

@@ -1,0 +1,57 @@
+"""Fixtures for all suites: a server on its own data directory and port, and the tools' presence."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import RunningServer, assert_progress_never_decreases
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+def need(what: str, found: object) -> None:
+    """Skip without `what`, but fail where CI is set: there nothing may be missing."""
+    if found:
+        return
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} is missing, and CI is set")
+    pytest.skip(f"{what} is missing")
+
+
+@pytest.fixture
+def rsync() -> str:
+    """The real rsync."""
+    path = shutil.which("rsync")
+    need("rsync", path)
+    assert path is not None
+    return path
+
+
+@pytest.fixture
+def make_server(tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
+    """Make servers that are ended after the test, and check every journal that they left."""
+    servers: list[RunningServer] = []
+
+    def make(name: str = "data", **environment: str) -> RunningServer:
+        server = RunningServer(tmp_path / name, **environment)
+        servers.append(server)
+        server.start()
+        return server
+
+    yield make
+    for server in servers:
+        server.close()
+        for directory in (server.data_dir / "runs").glob("*/"):
+            if (directory / "journal.jsonl").exists():
+                assert_progress_never_decreases(server.journal(directory.name))
+
+
+@pytest.fixture
+def server(make_server: Callable[..., RunningServer]) -> RunningServer:
+    """One running server."""
+    return make_server()

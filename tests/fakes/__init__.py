@@ -1,0 +1,1 @@
+"""fakes tests (see TESTING.md)."""

@@ -1,0 +1,13 @@
+"""UTC timestamps in ISO 8601 with milliseconds, without the weight of `datetime`."""
+
+from __future__ import annotations
+
+import time
+
+
+def utc_timestamp(seconds: float | None = None) -> str:
+    """Return a moment (seconds since the epoch, default now) as `2026-11-23T10:00:00.123Z`."""
+    moment = time.time() if seconds is None else seconds
+    whole = int(moment)
+    milliseconds = int((moment - whole) * 1000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{milliseconds:03d}Z"
