@@ -36,7 +36,8 @@ from models.events import JournalLine
 from models.job import Job, JobDefinition, faults_of
 from models.job_state import JobRecord, JobState
 from models.job_status import JobStatus
-from models.run import Run, RunOutcome
+from models.progress import RunOutcome
+from models.run import Run
 from models.run_history import apply_lines, close_run
 from models.run_spec import RunSpec
 from models.transitions import STATUS_OF_OUTCOME, advance
@@ -143,7 +144,7 @@ class JobManager:
             else:
                 state = replace(queued, message="Waits for another run to end.")
             try:
-                await self._keep_new_run(run, spec, state)
+                await self._keep_new_run(run, spec, state, earlier=record.state)
             except StorageFailed:
                 self._under_way.discard(run.id)
                 raise
@@ -198,13 +199,14 @@ class JobManager:
         Raises RunNotFound, StorageFailed.
         """
         run = await self._ports.runs.get(run_id)
-        if run.is_over:
-            return True
         async with self._lock(run.job_id):
             state = self._record(run.job_id).state
+            if run.is_over and not (state.run_id == run_id and state.is_active):
+                return True
             if state.run_id != run_id:
                 raise RunNotFound(run_id)
-            run = apply_lines(replace(run, status=state.status), lines)
+            if not run.is_over:
+                run = apply_lines(replace(run, status=state.status), lines)
             if run.is_over:
                 await self._finish(run, state)
             else:
@@ -279,10 +281,10 @@ class JobManager:
                 return
             self._under_way.add(state.run_id)
             try:
-                run = await self._ports.runs.get(state.run_id)
+                run = await self.restore_run(job_id)
                 now = self._ports.clock.now()
                 await self._ports.jobs.save_state(advance(state, JobStatus.RUNNING, changed_at=now))
-            except (StorageFailed, RunNotFound):
+            except StorageFailed:
                 self._under_way.discard(state.run_id)
                 raise
             await self._submit(replace(run, status=JobStatus.RUNNING))
@@ -327,7 +329,9 @@ class JobManager:
         for run_id in await self._ports.runs.prune(job_id, keep=keep):
             await self._ports.directories.remove(run_id)
 
-    async def _keep_new_run(self, run: Run, spec: RunSpec, state: JobState) -> None:
+    async def _keep_new_run(
+        self, run: Run, spec: RunSpec, state: JobState, *, earlier: JobState
+    ) -> None:
         # Beside one another, so that a start waits for one fsync after another only where it must:
         # the runner is not started before all three are durable.
         results = await asyncio.gather(
@@ -339,12 +343,14 @@ class JobManager:
         failures = [result for result in results if isinstance(result, BaseException)]
         if not failures:
             return
-        await self._ports.runs.remove(run.id)
+        # The state first: a job that names a run which never was would be under way for ever.
+        if self._record(run.job_id).state.run_id == run.id:
+            await self._ports.jobs.save_state(earlier)
         await self._ports.directories.remove(run.id)
-        earlier = self._record(run.job_id).state
-        if earlier.run_id == run.id:
-            back = state.previous_status or JobStatus.FAILED
-            await self._ports.jobs.save_state(replace(earlier, status=back, run_id=None))
+        try:
+            await self._ports.runs.remove(run.id)
+        except StorageFailed as error:
+            _logger.error("run %s is left in the history: %s", run.id, error)
         raise failures[0]
 
     def _new_run(self, record: JobRecord) -> tuple[Run, RunSpec]:

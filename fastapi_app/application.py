@@ -115,7 +115,7 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     source = _LateSource()
     hub = Hub(source)
     url = _url_maker(app, settings.root_path)
-    renderer = Renderer(url, root_path=settings.root_path, cursor=lambda: hub.cursor)
+    renderer = Renderer(url, root_path=settings.root_path)
     source.cards = Cards(queries, directories, renderer)
     monitor = Monitor(hub, directories, executor, directories.path_of)
     ports = Ports(jobs, runs, directories, executor, tools, monitor, SystemClock())

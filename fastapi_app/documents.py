@@ -6,7 +6,8 @@ from dataclasses import asdict
 from typing import Any
 
 from models.job_state import JobRecord, JobState
-from models.run import Progress, Run
+from models.progress import Progress
+from models.run import Run
 
 
 def job_document(record: JobRecord) -> dict[str, Any]:

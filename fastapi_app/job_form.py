@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from core.tools import Tool
 from models.errors import FieldFault
@@ -42,8 +42,7 @@ class EngineChoice:
     hint: str | None
 
 
-@dataclass(frozen=True)
-class ConflictRow:
+class ConflictRow(NamedTuple):
     """One field that somebody else changed meanwhile: their value and the one typed here."""
 
     label: str

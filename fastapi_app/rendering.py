@@ -25,9 +25,7 @@ VERSION = "0.1.0"
 class Renderer:
     """Renders templates with what every page needs: paths, icons, the version."""
 
-    def __init__(
-        self, url: Callable[..., str], *, root_path: str, cursor: Callable[[], str]
-    ) -> None:
+    def __init__(self, url: Callable[..., str], *, root_path: str) -> None:
         self.url = url
         self._environment = Environment(
             loader=FileSystemLoader(TEMPLATES),
@@ -41,7 +39,6 @@ class Renderer:
             icon_url=lambda name: f"{url('static', path='icons.svg')}#{name}",
             root_path=root_path,
             version=VERSION,
-            live_cursor=cursor,
         )
 
     def url_with_query(self, route: str, query: dict[str, str | None]) -> str:

@@ -65,12 +65,12 @@ class RequestGuard:
         return _fault_of_unsafe(headers, origin, host)
 
     def _is_known(self, host: str) -> bool:
-        name = urlsplit(f"//{host}").hostname if host else None
-        if not name:
-            return False
-        if name in self._names:
-            return True
         try:
+            name = urlsplit(f"//{host}").hostname
+            if not name:
+                return False
+            if name in self._names:
+                return True
             # An address cannot be rebound to another one by a foreign name server.
             ipaddress.ip_address(name)
         except ValueError:
@@ -91,7 +91,10 @@ def _fault_of_unsafe(headers: Headers, origin: str | None, host: str) -> str | N
 
 def _same(origin: str, host: str) -> bool:
     # The scheme is not compared: behind a proxy the browser speaks https and we speak http.
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
     if parts.scheme not in {"http", "https"} or not parts.netloc:
         return False
     default = {"http": ":80", "https": ":443"}[parts.scheme]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -37,6 +37,8 @@ class Services:
     monitor: Monitor
     renderer: Renderer
     cards: Cards
+    cursor: str = ""
+    """The hub's place when the request came: what changes from then on is told by WebSocket."""
 
 
 def services_of(connection: HTTPConnection) -> Services:
@@ -44,8 +46,9 @@ def services_of(connection: HTTPConnection) -> Services:
     return cast(Services, connection.app.state.services)
 
 
-def _services(request: Request) -> Services:
-    return services_of(request)
+async def _services(request: Request) -> Services:
+    services = services_of(request)
+    return replace(services, cursor=services.hub.cursor)
 
 
 ServicesDep = Annotated[Services, Depends(_services)]

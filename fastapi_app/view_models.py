@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from fastapi_app import formatting
 from models.job_state import JobRecord
 from models.job_status import ACTIVE_STATUSES, RESUMABLE_STATUSES, JobStatus
-from models.run import FailedFile, PhaseName, Progress, Run, RunOutcome
+from models.progress import PhaseName, Progress, RunOutcome
+from models.run import FailedFile, Run
 
 STRIP_LENGTH = 30
 """How many past runs the strip of a card shows."""
@@ -39,7 +40,7 @@ _ICONS = {
     "failed": "circle-x",
     "interrupted": "unplug",
 }
-_PHASES = {
+_PHASES: dict[str, str] = {
     PhaseName.PREFLIGHT: "Checking",
     PhaseName.TRANSFER: "Copying",
     PhaseName.SETTLE: "Writing to disk",
@@ -298,7 +299,7 @@ def run_detail(run: Run, failures: Sequence[FailedFile]) -> RunDetail:
         phases=tuple(
             PhaseView(
                 name=phase.name,
-                word=_PHASES.get(PhaseName(phase.name), phase.name),
+                word=_PHASES.get(phase.name, phase.name),
                 status=status_view(phase.outcome or "running"),
                 duration=formatting.duration(
                     formatting.seconds_between(phase.started_at, phase.ended_at)
@@ -348,7 +349,7 @@ def _primary_action(status: JobStatus) -> tuple[str | None, str]:
 
 def _phase_text(progress: Progress, status: JobStatus) -> str:
     if status is JobStatus.RUNNING:
-        return _PHASES.get(PhaseName(progress.phase), progress.phase)
+        return _PHASES.get(progress.phase, progress.phase)
     return _WORDS[status]
 
 

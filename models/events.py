@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
 from models.errors import InvalidDocument
-from models.run import Progress
+from models.progress import Progress
 from utils.process_identity import ProcessIdentity
 
 FORMAT = 1
@@ -181,5 +181,9 @@ def _build(kind: type[Any], document: dict[str, Any]) -> Any:
             continue
         value = document[field.name]
         nested = _NESTED.get(field.name)
-        values[field.name] = _build(nested, value) if nested and isinstance(value, dict) else value
+        if nested is not None:
+            if not isinstance(value, dict):
+                raise TypeError(f"{field.name} is not an object")
+            value = _build(nested, value)
+        values[field.name] = value
     return kind(**values)

@@ -25,9 +25,8 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from models.errors import FieldFault
 from models.location import control_character, location_fault
 
-JOB_ID = re.compile(r"^[a-z0-9][a-z0-9-]{0,63}$")
+JOB_ID = re.compile(r"^[a-z0-9][a-z0-9-]{0,63}$(?!\n)")
 ENGINES = ("rsync", "rclone")
-VERIFICATIONS = ("off", "fast", "checksum")
 MAX_PATTERNS = 1000
 _RATE = re.compile(r"^(?P<number>\d{1,12}(?:\.\d{1,3})?)(?P<unit>[KMGT]?)$", re.IGNORECASE)
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
@@ -140,7 +139,8 @@ class JobDefinition(_Part):
     source: str
     destination: str
     options: JobOptions = JobOptions()
-    verification: Literal["off", "fast", "checksum"] = "fast"
+    verification: Literal["off", "fast", "checksum"] = "off"
+    """What a definition does not mention is not done; form and command line propose `fast`."""
     source_deletion: SourceDeletion = SourceDeletion()
     retry: RetryPolicy = RetryPolicy()
     tags: tuple[str, ...] = Field(default=(), max_length=50)

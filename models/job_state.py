@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from models.job import Job
 from models.job_status import ACTIVE_STATUSES, RESUMABLE_STATUSES, JobStatus
-from models.run import Progress
+from models.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from models.events import (
+    EngineStarted,
+    EngineStarted,
     FileFailed,
     JournalLine,
     PhaseEnded,
@@ -18,8 +20,8 @@ from models.events import (
     RunEnded,
     RunStarted,
 )
-from models.job_status import JobStatus
-from models.run import Phase, Progress, Run, RunOutcome
+from models.progress import Progress, RunOutcome
+from models.run import Phase, Run
 from models.transitions import STATUS_OF_OUTCOME
 
 
@@ -54,6 +56,10 @@ def _apply(run: Run, line: JournalLine) -> Run:
             return replace(run, phases=phases, attempts=max(run.attempts, attempt), message=None)
         case PhaseEnded(name=name, outcome=outcome, message=message):
             return replace(run, phases=_end_phase(run.phases, name, line.time, outcome, message))
+        case EngineStarted(attempt=attempt):
+            # A new attempt: neither the wait before it nor the failures of the last one count.
+            attempts = max(run.attempts, attempt)
+            return replace(run, attempts=attempts, message=None, files_failed=0)
         case ProgressMade(progress=progress):
             return with_progress(run, progress)
         case FileFailed():
@@ -62,7 +68,7 @@ def _apply(run: Run, line: JournalLine) -> Run:
             return replace(run, message=_retry_message(retry))
         case RunEnded() as ended:
             return _end_run(run, ended, line.time)
-        case _:
+        case EngineStarted():
             return run
 
 
@@ -105,8 +111,3 @@ def _end_run(run: Run, ended: RunEnded, time: str) -> Run:
         files_deleted=ended.files_deleted,
     )
     return close_run(run, RunOutcome(ended.outcome), ended_at=time, message=ended.message)
-
-
-def is_unfinished(status: JobStatus) -> bool:
-    """Whether a run with this status may still have a living process."""
-    return status in {JobStatus.RUNNING, JobStatus.STOPPING}

@@ -31,7 +31,7 @@ class RunSpec:
     bandwidth_limit: int | None = None
     delete_extraneous: bool = False
     max_delete: int | None = None
-    verification: str = "fast"
+    verification: str = "off"
     resume: bool = False
     """Whether an earlier run was cut off, so that partial files may wait at the destination."""
     max_attempts: int = 10

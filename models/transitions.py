@@ -7,7 +7,7 @@ from dataclasses import replace
 from models.errors import IllegalTransition
 from models.job_state import JobState
 from models.job_status import JobStatus
-from models.run import RunOutcome
+from models.progress import RunOutcome
 
 _AT_REST = frozenset(
     {

@@ -21,7 +21,7 @@ from models.errors import InvalidDocument, JobNotFound, StorageFailed, VersionCo
 from models.job import JOB_ID, Job, faults_of
 from models.job_state import DamagedJob, JobRecord, JobState
 from models.job_status import JobStatus
-from models.run import Progress
+from models.progress import Progress
 from storage import yaml_documents
 from utils.durable_file import backup_of, remove_file, replace_file
 
@@ -147,7 +147,7 @@ class JobStorage:
 
     def _read_state(self, job_id: str) -> JobState:
         path = self._state_path(job_id)
-        for candidate in (path, backup_of(path)):
+        for candidate in (path, Path(backup_of(path))):
             if not candidate.exists():
                 continue
             try:
@@ -220,7 +220,7 @@ def _state_from(document: dict[str, Any], job_id: str) -> JobState:
     known = {key: value for key, value in document.items() if key in JobState.__dataclass_fields__}
     progress, previous = known.get("progress"), known.get("previous_status")
     try:
-        return JobState(
+        state = JobState(
             **known
             | {
                 "job_id": job_id,
@@ -231,3 +231,6 @@ def _state_from(document: dict[str, Any], job_id: str) -> JobState:
         )
     except (TypeError, ValueError) as error:
         raise InvalidDocument(f"{job_id}.yaml", str(error)) from error
+    if state.is_active and not state.run_id:
+        raise InvalidDocument(f"{job_id}.yaml", f"is {state.status} without a run")
+    return state

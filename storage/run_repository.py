@@ -25,7 +25,8 @@ from sqlalchemy.dialects.sqlite import insert
 
 from models.errors import RunNotFound
 from models.job_status import JobStatus
-from models.run import Phase, Progress, Run, RunOutcome, RunPage
+from models.progress import Progress, RunOutcome
+from models.run import Phase, Run, RunPage
 from storage.database import Database
 
 METADATA = MetaData()

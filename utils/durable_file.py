@@ -8,43 +8,43 @@ from __future__ import annotations
 
 import fcntl
 import os
-from pathlib import Path
 
 TEMPORARY_PREFIX = ".new-"
 BACKUP_SUFFIX = ".bak"
+AnyPath = str | os.PathLike[str]
 
 
-def replace_file(path: Path, content: bytes, *, keep_backup: bool = False) -> None:
+def replace_file(path: AnyPath, content: bytes, *, keep_backup: bool = False) -> None:
     """Put `content` at `path` (mode 0600), durable when this returns.
 
     With `keep_backup` the present file becomes `<name>.bak` by a hard link and a rename, without a
     copy. Raises OSError; before the rename the old file is then untouched.
     """
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{path.name}.{_random_part()}")
+    temporary = _temporary_name(path)
     try:
         _write_synced(temporary, content)
         if keep_backup:
             _link_backup(path)
         os.replace(temporary, path)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        _remove_if_there(temporary)
         raise
-    sync_directory(path.parent)
+    sync_directory(os.path.dirname(path))
 
 
-def remove_file(path: Path) -> None:
+def remove_file(path: AnyPath) -> None:
     """Remove a file and its backup, durable when this returns. Raises OSError."""
-    for name in (path, backup_of(path)):
-        name.unlink(missing_ok=True)
-    sync_directory(path.parent)
+    for name in (os.fspath(path), backup_of(path)):
+        _remove_if_there(name)
+    sync_directory(os.path.dirname(path))
 
 
-def backup_of(path: Path) -> Path:
+def backup_of(path: AnyPath) -> str:
     """Return where the previous version of a file is kept."""
-    return path.with_name(path.name + BACKUP_SUFFIX)
+    return os.fspath(path) + BACKUP_SUFFIX
 
 
-def sync_directory(directory: Path) -> None:
+def sync_directory(directory: AnyPath) -> None:
     """Make the entries of a directory durable. Raises OSError."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -53,7 +53,7 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def try_lock(path: Path) -> int | None:
+def try_lock(path: AnyPath) -> int | None:
     """Return a descriptor that holds an exclusive flock on `path`, or None when another has it.
 
     flock and never lockf: POSIX locks are per process and go with the first descriptor that is
@@ -68,12 +68,13 @@ def try_lock(path: Path) -> int | None:
     return descriptor
 
 
-def _random_part() -> str:
-    # Not `secrets`: it loads OpenSSL, 4 MiB that the runner does not have to spare.
-    return os.urandom(4).hex()
+def _temporary_name(path: AnyPath) -> str:
+    # os.urandom and not `secrets`: that loads OpenSSL, 4 MiB that the runner cannot spare.
+    directory, name = os.path.split(path)
+    return os.path.join(directory, f"{TEMPORARY_PREFIX}{name}.{os.urandom(4).hex()}")
 
 
-def _write_synced(path: Path, content: bytes) -> None:
+def _write_synced(path: str, content: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         view = memoryview(content)
@@ -84,8 +85,8 @@ def _write_synced(path: Path, content: bytes) -> None:
         os.close(descriptor)
 
 
-def _link_backup(path: Path) -> None:
-    link = path.with_name(f"{TEMPORARY_PREFIX}{path.name}.{_random_part()}.bak")
+def _link_backup(path: AnyPath) -> None:
+    link = _temporary_name(backup_of(path))
     try:
         os.link(path, link)
     except FileNotFoundError:
@@ -93,5 +94,12 @@ def _link_backup(path: Path) -> None:
     try:
         os.replace(link, backup_of(path))
     except OSError:
-        link.unlink(missing_ok=True)
+        _remove_if_there(link)
         raise
+
+
+def _remove_if_there(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return

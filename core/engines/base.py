@@ -6,7 +6,7 @@ One Reading holds the state of one attempt's output.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -51,6 +51,20 @@ class Failure:
     reason: str
 
 
+_FULL_DISK_WORDS = ("no space left on device", "too big for remaining disk space")
+DISK_FULL = ExitMeaning(
+    Verdict.FATAL, "The destination's disk is full: some files could not be copied."
+)
+
+
+def tells_of_full_disk(failure: Failure) -> bool:
+    """Whether a file failed for want of room, which no exit code says for certain.
+
+    The words of ENOSPC, and rclone's own when it reserves room before it copies.
+    """
+    return any(words in failure.reason.lower() for words in _FULL_DISK_WORDS)
+
+
 @dataclass
 class Reading:
     """What an attempt's output has said so far. Sizes in bytes.
@@ -66,7 +80,12 @@ class Reading:
     files_finished: int = 0
     files_skipped: int = 0
     files_deleted: int = 0
-    current_file: str | None = None
+    current_name: bytes = b""
+
+    @property
+    def current_file(self) -> str | None:
+        """The file under way, or the last one, for people."""
+        return shown_name(self.current_name) if self.current_name else None
 
     @property
     def bytes_done(self) -> int:
@@ -79,17 +98,33 @@ class Reading:
         return self.files_finished + self.files_skipped
 
 
+@dataclass(frozen=True)
+class OpenFile:
+    """A file that the engine process has open: its absolute path, and how far it is read."""
+
+    path: bytes
+    position: int
+
+
+@dataclass
+class Batch:
+    """What some lines of output came to: failed files, and the lines that belong in the log."""
+
+    failures: list[Failure] = field(default_factory=list)
+    log: list[bytes] = field(default_factory=list)
+
+
 class OutputReader(Protocol):
     """Reads one attempt's output; never raises, whatever the bytes are."""
 
     reading: Reading
 
-    def feed(self, segment: bytes) -> Failure | None:
-        """Take one line (without its end) of standard output or standard error."""
+    def feed(self, lines: list[bytes]) -> Batch:
+        """Take lines (without their ends) of standard output or standard error."""
         ...
 
-    def is_noise(self, segment: bytes) -> bool:
-        """Whether a line is a meter reading, which does not belong in the log."""
+    def note_open_file(self, file: OpenFile | None) -> None:
+        """Take note of the source file that the engine process is reading now."""
         ...
 
 
@@ -111,6 +146,9 @@ class Engine(Protocol):
     """What to do when the tool is missing, as a sentence."""
     names_skipped_files: bool
     """Whether the output tells of files that were up to date; else the scan has to."""
+    reads_source_itself: bool
+    """Whether the process that is started reads the source, so that the system can tell how far
+    the file under way is."""
 
     def version_argv(self, tool: str) -> list[str]:
         """Arguments that make the tool print its version."""

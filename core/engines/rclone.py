@@ -11,9 +11,11 @@ import re
 from typing import Any
 
 from core.engines.base import (
+    Batch,
     DifferenceReader,
     ExitMeaning,
     Failure,
+    OpenFile,
     OutputReader,
     Reading,
     ScannedTotals,
@@ -23,7 +25,7 @@ from core.engines.base import (
 )
 from models.run_spec import RunSpec
 
-_VERSION = re.compile(r"^rclone v(?P<version>\d+(?:\.\d+)+)", re.MULTILINE)
+_VERSION = r"(?m)^rclone v(?P<version>\d+(?:\.\d+)+)"
 _LOCAL = ["--config", "", "--links", "--metadata", "--use-json-log"]
 """No configuration file (only local paths), symbolic links as such, owner, mode and times kept."""
 
@@ -49,6 +51,7 @@ class RcloneEngine:
     name = "rclone"
     command = "rclone"
     names_skipped_files = False
+    reads_source_itself = False
     install_hint = "Run `make setup` again: rclone comes with Longshore's own packages."
 
     def version_argv(self, tool: str) -> list[str]:
@@ -57,7 +60,7 @@ class RcloneEngine:
 
     def parse_version(self, output: str) -> str | None:
         """Return the version out of `rclone version`."""
-        match = _VERSION.search(output)
+        match = re.search(_VERSION, output)
         return match["version"] if match else None
 
     def environment(self, inherited: dict[str, str]) -> dict[str, str]:
@@ -145,18 +148,23 @@ class RcloneOutput:
     def __init__(self) -> None:
         self.reading = Reading()
 
-    def feed(self, segment: bytes) -> Failure | None:
-        """Take one line; returns the file that failed when the line tells of one."""
-        document = _object(segment)
-        stats = document.get("stats")
-        if isinstance(stats, dict):
-            self._take_stats(stats)
-            return None
-        return _failure(document)
+    def feed(self, lines: list[bytes]) -> Batch:
+        """Take lines of the log; its meter readings do not belong in ours."""
+        batch = Batch()
+        for line in lines:
+            document = _object(line)
+            stats = document.get("stats")
+            if isinstance(stats, dict):
+                self._take_stats(stats)
+                continue
+            batch.log.append(line)
+            failure = _failure(document)
+            if failure is not None:
+                batch.failures.append(failure)
+        return batch
 
-    def is_noise(self, segment: bytes) -> bool:
-        """Meter readings do not belong in the log."""
-        return b'"stats":{' in segment
+    def note_open_file(self, file: OpenFile | None) -> None:
+        """rclone's own log tells what is under way."""
 
     def _take_stats(self, stats: dict[str, Any]) -> None:
         reading = self.reading
@@ -166,7 +174,8 @@ class RcloneOutput:
         reading.files_deleted = max(reading.files_deleted, _count(stats.get("deletes")))
         under_way = stats.get("transferring")
         if isinstance(under_way, list) and under_way and isinstance(under_way[0], dict):
-            reading.current_file = shown_name(str(under_way[0].get("name", "")).encode())
+            name = str(under_way[0].get("name", ""))
+            reading.current_name = name.encode("utf-8", errors="replace")
 
 
 class RcloneDifferences:
@@ -175,7 +184,7 @@ class RcloneDifferences:
     def feed(self, segment: bytes) -> Failure | None:
         """Take one line: an object that failed the check, or that a dry run would copy."""
         document = _object(segment)
-        if document.get("skipped") in {"copy", "update", "server-side copy"}:
+        if str(document.get("skipped")) in {"copy", "update", "server-side copy"}:
             return Failure(_name(document), "It is missing or differs at the destination.")
         return _failure(document)
 
@@ -185,11 +194,16 @@ def _failure(document: dict[str, Any]) -> Failure | None:
         return None
     if str(document["objectType"]).endswith(".Fs"):
         return None
-    return Failure(_name(document), shown_name(str(document.get("msg", "")).encode()))
+    return Failure(_name(document), _shown(document.get("msg", "")))
 
 
 def _name(document: dict[str, Any]) -> str:
-    return shown_name(str(document.get("object", "")).encode("utf-8", errors="replace"))
+    return _shown(document.get("object", ""))
+
+
+def _shown(text: object) -> str:
+    # JSON can spell a lone surrogate, which has no bytes in UTF-8.
+    return shown_name(str(text).encode("utf-8", errors="replace"))
 
 
 def _object(raw: bytes) -> dict[str, Any]:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import traceback
-from pathlib import Path
 
 from core.engines.registry import ENGINES
 from core.runner.journal import CappedLog, Journal, write_result
@@ -33,14 +31,15 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         sys.stderr.write("usage: python -m core.runner RUN_DIRECTORY\n")
         return EXIT_USAGE
-    directory = Path(arguments[0])
+    directory = os.path.abspath(arguments[0])
     try:
-        spec = RunSpec.from_document(json.loads((directory / "spec.json").read_bytes()))
+        with open(os.path.join(directory, "spec.json"), "rb") as file:
+            spec = RunSpec.from_document(json.load(file))
         engine = ENGINES[spec.engine]
     except (OSError, ValueError, KeyError, InvalidDocument) as error:
         sys.stderr.write(f"spec.json cannot be used: {error}\n")
         return EXIT_BAD_SPEC
-    lock = try_lock(directory / "lock")
+    lock = try_lock(os.path.join(directory, "lock"))
     if lock is None:
         sys.stderr.write("another runner holds this run\n")
         return EXIT_LOCKED
@@ -59,14 +58,16 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _perform(directory: Path, performance: Performance, journal: Journal, log: CappedLog) -> None:
+def _perform(directory: str, performance: Performance, journal: Journal, log: CappedLog) -> None:
     who = identify(os.getpid())
     assert who is not None
     try:
         journal.append(RunStarted(who))
         ended = performance.perform()
     except Exception as error:  # noqa: BLE001 - the runner's own boundary: logged and shown
-        log.write(traceback.format_exc().encode("utf-8"))
+        # Python's own hook, which prints to standard error; `traceback` costs 3 ms at each start.
+        log.receive_standard_error()
+        sys.excepthook(type(error), error, error.__traceback__)
         ended = performance.failed(f"The runner failed: {type(error).__name__}: {error}")
     log.close()
     write_result(directory, ended)

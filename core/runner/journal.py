@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 
 from models import events
 from utils.durable_file import replace_file
@@ -23,9 +22,9 @@ LOG_TAIL_BYTES = 4 * 1024 * 1024
 class Journal:
     """Appends events; each line is one write, so that a reader sees whole lines."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: str) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        self._descriptor = os.open(directory / JOURNAL_NAME, flags, 0o600)
+        self._descriptor = os.open(os.path.join(directory, JOURNAL_NAME), flags, 0o600)
         self._cut = False
         self.size = os.fstat(self._descriptor).st_size
 
@@ -52,10 +51,12 @@ class Journal:
         os.close(self._descriptor)
 
 
-def write_result(directory: Path, event: events.RunEnded) -> None:
+def write_result(directory: str, event: events.RunEnded) -> None:
     """Write result.json, atomically and durably. Raises OSError."""
     document = {"format": events.FORMAT, **events.to_document(event, utc_timestamp())}
-    replace_file(directory / RESULT_NAME, json.dumps(document, indent=1).encode("utf-8"))
+    replace_file(
+        os.path.join(directory, RESULT_NAME), json.dumps(document, indent=1).encode("utf-8")
+    )
 
 
 class CappedLog:
@@ -67,7 +68,7 @@ class CappedLog:
 
     def __init__(
         self,
-        directory: Path,
+        directory: str,
         *,
         head_bytes: int = LOG_HEAD_BYTES,
         tail_bytes: int = LOG_TAIL_BYTES,
@@ -88,6 +89,10 @@ class CappedLog:
             self._write(content)
         except OSError:
             self._dropped += len(content)
+
+    def receive_standard_error(self) -> None:
+        """From now on what this process prints to standard error stands in the log."""
+        os.dup2(self._head, 2)
 
     def close(self) -> None:
         """Put head and tail together in one file."""
@@ -113,7 +118,7 @@ class CappedLog:
         assert self._tail is not None
         os.close(self._tail)
         self._rotations += 1
-        name = self._directory / self._tail_name()
+        name = os.path.join(self._directory, self._tail_name())
         if self._rotations > 1:
             self._dropped += os.stat(name).st_size
             os.unlink(name)
@@ -129,7 +134,7 @@ class CappedLog:
         for rotation in (self._rotations - 1, self._rotations):
             if rotation < 0:
                 continue
-            path = self._directory / self._tail_name(rotation)
+            path = os.path.join(self._directory, self._tail_name(rotation))
             with open(path, "rb") as tail:
                 while chunk := tail.read(64 * 1024):
                     os.write(self._head, chunk)
@@ -140,4 +145,4 @@ class CappedLog:
 
     def _open(self, name: str) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        return os.open(self._directory / name, flags, 0o600)
+        return os.open(os.path.join(self._directory, name), flags, 0o600)

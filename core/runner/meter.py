@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import replace
 
 from core.engines.base import Reading, ScannedTotals
-from models.run import PhaseName, Progress, Totals
+from models.progress import PhaseName, Progress, Totals
 
 _WINDOW_SECONDS = 10.0
 _LEAST_SECONDS_FOR_A_RATE = 0.5

@@ -6,18 +6,26 @@ Each phase method raises RunFailed or Stopped, or returns; `perform` turns that 
 from __future__ import annotations
 
 import os
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from core.engines.base import MAX_LINE, Engine, ExitMeaning, Failure, Reading, Verdict
+from core.engines.base import (
+    DISK_FULL,
+    MAX_LINE,
+    Engine,
+    ExitMeaning,
+    Failure,
+    Reading,
+    Verdict,
+    tells_of_full_disk,
+)
 from core.preflight import location_faults
 from core.runner.journal import CappedLog, Journal
 from core.runner.meter import Meter
-from core.runner.process import Attendant, Child, StopSwitch
+from core.runner.process import Attendant, Child, StopSwitch, file_under_way
 from models import events
-from models.run import PhaseName, RunOutcome
+from models.progress import PhaseName, RunOutcome
 from models.run_spec import RunSpec
 from utils.process_identity import identify
 from utils.timestamps import utc_timestamp
@@ -25,7 +33,7 @@ from utils.timestamps import utc_timestamp
 MAX_FAILURES_NAMED = 1000
 """How many failed files the journal names; all of them are counted."""
 _SCAN_OUTPUT_LIMIT = 64 * 1024
-_SCAN_NICENESS = 10
+_SCAN_NICENESS = 19
 _JOURNAL_LIMIT = 16 * 1024 * 1024
 
 
@@ -138,12 +146,13 @@ class Performance:
             spec = replace(spec, resume=True)
 
     def _wait_for_next_attempt(self, meaning: ExitMeaning) -> None:
-        # Exponential backoff with full jitter over the upper half of the delay.
+        # Exponential backoff with jitter over the upper half of the delay. Not `random`, which
+        # loads OpenSSL.
         longest = min(
             self._spec.max_delay_seconds,
             self._spec.first_delay_seconds * 2.0 ** (self._tally.attempt - 1),
         )
-        delay = longest * (0.5 + random.random() / 2)  # noqa: S311
+        delay = longest * (0.5 + os.urandom(1)[0] / 511)
         self._tally.attempt += 1
         self._journal.append(
             events.RetryScheduled(
@@ -159,17 +168,16 @@ class Performance:
         self._reading = reader.reading
         self._meter.begin_attempt()
         self._tally.files_failed = 0
+        disk_is_full = False
 
         def take(segments: list[bytes]) -> None:
-            kept = []
-            for segment in segments:
-                failure = reader.feed(segment)
-                if failure is not None:
-                    self._note_failure(failure)
-                if not reader.is_noise(segment):
-                    kept.append(segment)
-            if kept:
-                self._log.write(b"\n".join(kept) + b"\n")
+            nonlocal disk_is_full
+            batch = reader.feed(segments)
+            for failure in batch.failures:
+                self._note_failure(failure)
+                disk_is_full = disk_is_full or tells_of_full_disk(failure)
+            if batch.log:
+                self._log_lines(batch.log)
 
         argv = self._engine.build_argv(spec, spec.tool_path, is_directory=self._is_directory)
         child = self._start(argv, take)
@@ -178,10 +186,18 @@ class Performance:
             self._journal.append(events.EngineStarted(who, self._tally.attempt))
         scan = None if self._meter.has_totals else self._start_scan(spec, spec.tool_path)
         attendant = self._attendant()
-        code = attendant.attend(child, beside=scan, on_tick=self._report_progress)
+
+        def tick() -> None:
+            if self._engine.reads_source_itself:
+                reader.note_open_file(file_under_way(child.pid, spec.source))
+            self._report_progress()
+
+        code = attendant.attend(child, beside=scan, on_tick=tick)
         self._tally.exit_code = code
         self._tally.files_deleted = self._reading.files_deleted
         meaning = self._engine.classify_exit(code)
+        if disk_is_full and meaning.verdict is Verdict.PARTIAL:
+            meaning = DISK_FULL
         if scan is not None:
             may_end = self._engine.names_skipped_files or meaning.verdict is not Verdict.GOOD
             attendant.finish(scan, kill=may_end or self._stop.requested)

@@ -12,6 +12,8 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from core.engines.base import OpenFile
+
 _READ_SIZE = 256 * 1024
 _PIPE_SIZE = 1024 * 1024
 _BUSY = 64 * 1024
@@ -246,3 +248,21 @@ class Attendant:
         poller.register(self._stop, select.POLLIN)
         poller.register(main.pidfd, select.POLLIN)
         poller.poll(_BREATH_MILLISECONDS)
+
+
+def file_under_way(pid: int, source: str) -> OpenFile | None:
+    """Return the file beneath `source` that a process has open, and how far it has read.
+
+    From /proc/<pid>/fd and fdinfo (proc(5)): it costs the tool nothing, where its own meter costs
+    5% of the time over many small files. None when there is none or it may not be looked at.
+    """
+    beneath = os.fsencode(os.path.realpath(source))
+    try:
+        for number in os.listdir(f"/proc/{pid}/fd"):
+            path = os.readlink(os.fsencode(f"/proc/{pid}/fd/{number}"))
+            if path.startswith(beneath):
+                with open(f"/proc/{pid}/fdinfo/{number}", "rb") as file:
+                    return OpenFile(path, int(file.readline().split()[1]))
+    except (OSError, ValueError, IndexError):
+        return None
+    return None

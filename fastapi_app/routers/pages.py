@@ -148,4 +148,6 @@ async def page(
         for tool in await services.tools.all()
         if tool.path is None
     )
-    return services.renderer.page(name, status_code=status_code, notices=notices, **context)
+    return services.renderer.page(
+        name, status_code=status_code, notices=notices, cursor=services.cursor, **context
+    )

@@ -17,7 +17,7 @@ const reconnect = document.getElementById("live-reconnect");
 const path = document.querySelector("meta[name=longshore-ws]").content;
 
 let socket = null;
-let cursor = null;
+let cursor = document.querySelector("meta[name=longshore-cursor]").content || null;
 let attempts = 0;
 let retryTimer = 0;
 let silenceTimer = 0;

@@ -53,46 +53,49 @@ document.addEventListener("htmx:error", (event) => {
 /* Busy buttons: aria-disabled and not disabled, which would take the focus away. */
 
 const busy = new WeakSet();
-const lastSubmit = new Map();
+const clickedAt = new Map();
 
-function setBusy(form, on) {
-  if (on) busy.add(form);
-  else busy.delete(form);
-  form.toggleAttribute("data-busy", on);
-  for (const button of form.querySelectorAll("button[type=submit]")) {
-    if (on) button.setAttribute("aria-disabled", "true");
-    else button.removeAttribute("aria-disabled");
-  }
+function setBusy(button, on) {
+  if (on) busy.add(button);
+  else busy.delete(button);
+  button.toggleAttribute("data-busy", on);
+  // data-waits: by what the server says there is nothing to send now (“Stopping”).
+  if (on || button.hasAttribute("data-waits")) button.setAttribute("aria-disabled", "true");
+  else button.removeAttribute("aria-disabled");
 }
 
-function refuse(event) {
-  event.preventDefault();
-  event.stopImmediatePropagation();
+function sending({ sourceElement }) {
+  if (sourceElement.matches("button[hx-post]") || busy.has(sourceElement)) return [sourceElement];
+  return sourceElement.matches("form[hx-post]") ? sourceElement.querySelectorAll("button[type=submit]") : [];
 }
 
-document.addEventListener("submit", (event) => {
-  const form = event.target;
-  if (form.method !== "post") return;
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
   const now = performance.now();
   // The second click of a double click must not land on what the first one put there (Start, Stop).
-  const early = form.id && now - (lastSubmit.get(form.id) ?? -Infinity) < DOUBLE_CLICK_MS;
-  if (busy.has(form) || early) return refuse(event);
-  if (form.id) lastSubmit.set(form.id, now);
-  if (!form.hasAttribute("hx-post")) setBusy(form, true);
+  const posts = button.type === "submit" && button.form?.method === "post" && button.id;
+  const early = posts && now - (clickedAt.get(button.id) ?? -Infinity) < DOUBLE_CLICK_MS;
+  if (early || button.getAttribute("aria-disabled") === "true") {
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  } else if (posts) {
+    clickedAt.set(button.id, now);
+  }
 }, true);
-document.addEventListener("click", (event) => {
-  if (event.target.closest("[aria-disabled=true]")) refuse(event);
-}, true);
+document.addEventListener("submit", (event) => {
+  // htmx has prevented what it sends itself; this is a plain post that leaves the page.
+  if (!event.defaultPrevented && event.target.method === "post" && event.submitter) setBusy(event.submitter, true);
+});
 document.addEventListener("htmx:before:request", (event) => {
-  const { sourceElement } = event.detail.ctx;
-  if (sourceElement.matches("form[method=post]")) setBusy(sourceElement, true);
+  for (const button of sending(event.detail.ctx)) setBusy(button, true);
 });
 document.addEventListener("htmx:finally:request", (event) => {
-  const { sourceElement, hx } = event.detail.ctx;
-  if (sourceElement.matches("form[method=post]") && !hx?.redirect) setBusy(sourceElement, false);
+  if (event.detail.ctx.hx?.redirect) return;
+  for (const button of sending(event.detail.ctx)) setBusy(button, false);
 });
 window.addEventListener("pageshow", (event) => {
-  if (event.persisted) document.querySelectorAll("form[data-busy][action]").forEach((form) => setBusy(form, false));
+  if (event.persisted) document.querySelectorAll("button[data-busy]").forEach((button) => setBusy(button, false));
 });
 
 /* A morph keeps what the person did: an open menu, a button under way. */
@@ -100,9 +103,7 @@ window.addEventListener("pageshow", (event) => {
 htmx.registerExtension("longshore", {
   htmx_before_morph_attr(element, { attrName }) {
     if (attrName === "open") return element.tagName !== "DETAILS";
-    if (attrName === "data-busy") return !busy.has(element);
-    if (attrName === "aria-disabled") return !(element.form && busy.has(element.form));
-    return true;
+    return !(busy.has(element) && ["data-busy", "aria-disabled"].includes(attrName));
   },
 });
 

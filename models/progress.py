@@ -1,0 +1,62 @@
+"""Progress, and the words of a run's phases and outcomes: a leaf that the runner speaks too.
+
+Standard library only. Apart from `models/run.py`, so that a runner loads no more than it says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class PhaseName(StrEnum):
+    """The steps of a run, in their order (architecture.md, words)."""
+
+    PREFLIGHT = "preflight"
+    TRANSFER = "transfer"
+    SETTLE = "settle"
+    VERIFY = "verify"
+    DELETE_SOURCE = "delete_source"
+
+
+class RunOutcome(StrEnum):
+    """How a run ended."""
+
+    COMPLETED = "completed"
+    WARNING = "warning"
+    FAILED = "failed"
+    PAUSED = "paused"
+    INTERRUPTED = "interrupted"
+
+
+class Totals(StrEnum):
+    """How far the totals of a Progress can be trusted."""
+
+    UNKNOWN = "unknown"
+    ESTIMATED = "estimated"
+    KNOWN = "known"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is. Sizes in bytes, rates in bytes per second, durations in seconds.
+
+    `bytes_done` is what stands at the destination over all attempts, skipped files included;
+    `bytes_sent` is what travelled; `percent` is None until totals are known or estimated.
+    Neither ever decreases within a run (architecture.md, decision 6).
+    """
+
+    phase: str = PhaseName.PREFLIGHT
+    attempt: int = 1
+    bytes_done: int = 0
+    bytes_total: int | None = None
+    bytes_sent: int = 0
+    files_done: int = 0
+    files_total: int | None = None
+    files_skipped: int = 0
+    totals: str = Totals.UNKNOWN
+    percent: float | None = None
+    bytes_per_second: int | None = None
+    eta_seconds: int | None = None
+    current_file: str | None = None
+    updated_at: str = ""

@@ -1,0 +1,192 @@
+"""The contract of a RunStore, held by the SQLite history and by the one in memory alike."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from core.ports import RunStore
+from models.errors import RunNotFound
+from models.job_status import JobStatus
+from models.progress import Progress, RunOutcome
+from models.run import Phase, Run
+from models.run_history import close_run
+from storage.database import Database
+from storage.run_repository import RunRepository
+from tests.fakes.builders import a_run
+from tests.fakes.stores import InMemoryRunStore
+
+
+@pytest_asyncio.fixture(params=["sqlite", "memory"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RunStore]:
+    """An empty store."""
+    if request.param == "memory":
+        yield InMemoryRunStore()
+        return
+    database = await Database.open(tmp_path)
+    yield RunRepository(database)
+    await database.close()
+
+
+def at(minute: int, job_id: str = "photos-0001", **fields: object) -> Run:
+    """Return a run that was queued at this minute."""
+    queued_at = f"2026-11-23T12:{minute:02d}:00.000Z"
+    return a_run(f"{job_id}-{minute:02d}", job_id=job_id, queued_at=queued_at, **fields)
+
+
+def ended(run: Run, outcome: RunOutcome = RunOutcome.COMPLETED) -> Run:
+    """Return the run as ended."""
+    return close_run(run, outcome, ended_at="2026-11-23T13:00:00.000Z", message=None)
+
+
+async def test_a_run_comes_back_as_it_was(store: RunStore) -> None:
+    run = replace(
+        a_run(),
+        status=JobStatus.COMPLETED,
+        outcome=RunOutcome.WARNING,
+        started_at="2026-11-23T12:00:01.000Z",
+        ended_at="2026-11-23T12:00:02.000Z",
+        phases=(Phase("transfer", "a", "b", "warning", "Some 🚢\n' files"), Phase("verify", "c")),
+        attempts=2,
+        bytes_done=2**60,
+        bytes_sent=3,
+        files_done=4,
+        files_skipped=5,
+        files_failed=6,
+        files_deleted=7,
+        exit_code=-9,
+        message="why",
+        progress=Progress(percent=100.0, current_file="a\\xff"),
+    )
+    await store.add(run)
+    assert await store.get(run.id) == run
+    read = (await store.list_runs()).items[0]
+    assert read == run
+    assert isinstance(read.outcome, RunOutcome)
+    assert isinstance(read.status, JobStatus)
+
+
+async def test_an_unknown_run_is_refused(store: RunStore) -> None:
+    with pytest.raises(RunNotFound) as caught:
+        await store.get("nobody")
+    assert caught.value.run_id == "nobody"
+    await store.remove("nobody")
+
+
+async def test_a_published_run_is_seen_before_it_is_saved(store: RunStore) -> None:
+    await store.add(at(1))
+    shown = replace(at(1), bytes_done=50)
+    store.publish(shown)
+    assert await store.get(shown.id) == shown
+    assert (await store.list_runs()).items == (shown,)
+    assert await store.recent_by_job(["photos-0001"], 5) == {"photos-0001": (shown,)}
+
+
+async def test_a_saved_end_replaces_what_was_published(store: RunStore) -> None:
+    await store.add(at(1))
+    store.publish(replace(at(1), bytes_done=50))
+    over = ended(replace(at(1), bytes_done=100))
+    await store.save(over)
+    assert await store.get(over.id) == over
+    assert (await store.list_runs()).total == 1
+
+
+async def test_a_removed_run_is_gone(store: RunStore) -> None:
+    await store.add(at(1))
+    store.publish(at(1))
+    await store.remove(at(1).id)
+    with pytest.raises(RunNotFound):
+        await store.get(at(1).id)
+    assert (await store.list_runs()).total == 0
+
+
+async def test_pages_are_newest_first_and_leave_nothing_out(store: RunStore) -> None:
+    # Two in every minute: the id decides among those of the same time.
+    runs = [at(minute, job) for minute in range(5) for job in ("a", "b")]
+    for run in runs:
+        await store.add(run)
+    expected = sorted(runs, key=lambda run: (run.queued_at, run.id), reverse=True)
+    seen: list[Run] = []
+    cursor = None
+    while True:
+        page = await store.list_runs(limit=3, cursor=cursor)
+        assert page.total == 10
+        seen += page.items
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+        assert len(page.items) == 3
+    assert seen == expected
+
+
+async def test_a_page_stays_where_it_was_when_a_newer_run_comes(store: RunStore) -> None:
+    for minute in range(4):
+        await store.add(at(minute))
+    first = await store.list_runs(limit=2)
+    await store.add(at(9))
+    second = await store.list_runs(limit=2, cursor=first.next_cursor)
+    assert [run.id for run in second.items] == [at(1).id, at(0).id]
+    assert second.next_cursor is None
+
+
+async def test_the_history_of_one_job(store: RunStore) -> None:
+    for minute in range(3):
+        await store.add(at(minute, "a"))
+        await store.add(at(minute, "b"))
+    page = await store.list_runs(job_id="b")
+    assert [run.id for run in page.items] == [at(2, "b").id, at(1, "b").id, at(0, "b").id]
+    assert page.total == 3
+    assert (await store.list_runs(job_id="nobody")).items == ()
+
+
+@pytest.mark.parametrize(("limit", "length"), [(-5, 1), (0, 1), (1, 1), (2, 2), (10**6, 3)])
+async def test_a_limit_is_held_within_bounds(store: RunStore, limit: int, length: int) -> None:
+    for minute in range(3):
+        await store.add(at(minute))
+    assert len((await store.list_runs(limit=limit)).items) == length
+
+
+@pytest.mark.parametrize("cursor", ["", "nonsense", "'; DROP TABLE runs; --"])
+async def test_a_cursor_that_is_none_begins_at_the_start(store: RunStore, cursor: str) -> None:
+    await store.add(at(1))
+    assert len((await store.list_runs(cursor=cursor)).items) == 1
+
+
+async def test_recent_runs_are_the_newest_oldest_first(store: RunStore) -> None:
+    for minute in range(4):
+        await store.add(at(minute, "a"))
+    await store.add(at(7, "b"))
+    recent = await store.recent_by_job(["a", "b", "nobody"], 2)
+    assert dict(recent) == {"a": (at(2, "a"), at(3, "a")), "b": (at(7, "b"),)}
+    assert dict(await store.recent_by_job([], 2)) == {}
+
+
+async def test_recent_runs_of_the_same_time_are_ordered_by_id(store: RunStore) -> None:
+    runs = [replace(at(1), id=f"run-{number}") for number in (3, 1, 2)]
+    for run in runs:
+        await store.add(run)
+    recent = await store.recent_by_job(["photos-0001"], 2)
+    assert [run.id for run in recent["photos-0001"]] == ["run-2", "run-3"]
+
+
+async def test_prune_forgets_the_oldest_ended_runs_of_that_job_alone(store: RunStore) -> None:
+    for minute in range(5):
+        await store.add(ended(at(minute, "a")))
+    await store.add(ended(at(0, "b")))
+    await store.add(at(9, "a"))
+    forgotten = await store.prune("a", keep=2)
+    assert set(forgotten) == {at(minute, "a").id for minute in range(3)}
+    left = {run.id for run in (await store.list_runs()).items}
+    assert left == {at(3, "a").id, at(4, "a").id, at(9, "a").id, at(0, "b").id}
+    assert await store.prune("a", keep=2) == ()
+
+
+async def test_prune_with_nothing_to_keep_leaves_what_is_under_way(store: RunStore) -> None:
+    await store.add(ended(at(1)))
+    await store.add(at(2))
+    assert await store.prune("photos-0001", keep=0) == (at(1).id,)
+    assert (await store.get(at(2).id)).outcome is None

@@ -1,0 +1,155 @@
+"""The rest of the ports in memory: clock, run directories, executor, event sink and tools."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from core.job_manager import JobManager, Ports, RunLimits
+from models.errors import RunnerStartFailed
+from models.events import JournalLine, JournalPart, RunProcesses
+from models.run_spec import RunSpec
+from tests.fakes.stores import Failing, InMemoryJobStore, InMemoryRunStore
+from utils.timestamps import utc_timestamp
+
+
+class SettableClock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_795_521_600.0
+
+    def now(self) -> str:
+        """Return the time, a second later with each call, so that an order can be seen."""
+        self.seconds += 1
+        return utc_timestamp(self.seconds)
+
+
+class InMemoryRunDirectories(Failing):
+    """Run directories as dictionaries; a test writes journals and results into them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.specs: dict[str, RunSpec] = {}
+        self.journals: dict[str, tuple[JournalLine, ...]] = {}
+        self.results: dict[str, JournalLine] = {}
+        self.held: set[str] = set()
+        self.known_processes: dict[str, RunProcesses] = {}
+
+    async def prepare(self, spec: RunSpec) -> None:
+        """Keep a spec."""
+        await self._touch_disk("prepare")
+        self.specs[spec.run_id] = spec
+
+    async def remove(self, run_id: str) -> None:
+        """Remove a run's directory."""
+        self.specs.pop(run_id, None)
+        self.journals.pop(run_id, None)
+        self.results.pop(run_id, None)
+
+    async def read_journal(self, run_id: str) -> tuple[JournalLine, ...]:
+        """Return the whole journal."""
+        return self.journals.get(run_id, ())
+
+    async def read_journal_part(self, run_id: str, offset: int) -> JournalPart:
+        """Return the next lines; offsets are counted in lines here."""
+        lines = self.journals.get(run_id, ())[offset:]
+        return JournalPart(lines, offset + len(lines))
+
+    async def processes(self, run_id: str) -> RunProcesses:
+        """Return who performs the run."""
+        return self.known_processes.get(run_id, RunProcesses(None, None))
+
+    async def result(self, run_id: str) -> JournalLine | None:
+        """Return the end of the run."""
+        return self.results.get(run_id)
+
+    async def is_held(self, run_id: str) -> bool:
+        """Whether the test says so."""
+        return run_id in self.held
+
+
+class RecordingExecutor:
+    """Starts nothing; keeps in order what it was asked."""
+
+    def __init__(self, directories: InMemoryRunDirectories) -> None:
+        self._directories = directories
+        self.submitted: list[str] = []
+        self.stopped: list[str] = []
+        self.fails_with: str | None = None
+
+    async def submit(self, run_id: str) -> None:
+        """Take note of a run, which must have been prepared."""
+        await asyncio.sleep(0)
+        assert run_id in self._directories.specs, "submitted before it was prepared"
+        if self.fails_with is not None:
+            raise RunnerStartFailed(run_id, self.fails_with)
+        self.submitted.append(run_id)
+        self._directories.held.add(run_id)
+
+    async def stop(self, run_id: str) -> bool:
+        """Take note of a stop."""
+        self.stopped.append(run_id)
+        return run_id in self._directories.held
+
+    async def stop_orphan(self, run_id: str) -> bool:
+        """There are no orphans here."""
+        return False
+
+
+class RecordingSink:
+    """Keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.changed: list[str] = []
+        self.followed: list[str] = []
+
+    def jobs_changed(self, job_ids: Iterable[str]) -> None:
+        """Take note."""
+        self.changed.extend(job_ids)
+
+    def run_started(self, run_id: str) -> None:
+        """Take note."""
+        self.followed.append(run_id)
+
+
+class FixedTools:
+    """Every engine's tool at one place, or nowhere."""
+
+    def __init__(self) -> None:
+        self.path: str | None = "/usr/bin/tool"
+
+    def path_of(self, engine: str) -> str | None:
+        """Return the tool's place."""
+        return self.path
+
+
+@dataclass
+class World:
+    """A manager with everything outside it in memory."""
+
+    limit: int = 4
+    jobs: InMemoryJobStore = field(default_factory=InMemoryJobStore)
+    runs: InMemoryRunStore = field(default_factory=InMemoryRunStore)
+    directories: InMemoryRunDirectories = field(default_factory=InMemoryRunDirectories)
+    sink: RecordingSink = field(default_factory=RecordingSink)
+    tools: FixedTools = field(default_factory=FixedTools)
+    clock: SettableClock = field(default_factory=SettableClock)
+
+    def __post_init__(self) -> None:
+        self.executor = RecordingExecutor(self.directories)
+        self.restart()
+
+    def restart(self) -> None:
+        """Make a new manager over the same stores, as a restarted dashboard has."""
+        ports = Ports(
+            self.jobs,
+            self.runs,
+            self.directories,
+            self.executor,
+            self.tools,
+            self.sink,
+            self.clock,
+        )
+        self.manager = JobManager(ports, RunLimits(max_concurrent_runs=self.limit))

@@ -1,0 +1,175 @@
+"""JobStore and RunStore in memory: they keep the same promises as the real ones (tests/contract),
+and can be told to fail."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from models.errors import JobNotFound, RunNotFound, StorageFailed, VersionConflict
+from models.job import Job
+from models.job_state import DamagedJob, JobRecord, JobState
+from models.run import Run, RunPage
+
+MAX_PAGE = 200
+
+
+class Failing:
+    """Fails the calls whose names stand in `failing`, as a full disk would."""
+
+    def __init__(self) -> None:
+        self.failing: set[str] = set()
+
+    async def _touch_disk(self, call: str) -> None:
+        # A real store gives way to others here.
+        await asyncio.sleep(0)
+        if call in self.failing:
+            raise StorageFailed(call, "No space left on device")
+
+
+class InMemoryJobStore(Failing):
+    """Jobs in a dictionary; `kept` is what a restart would find, without what was published."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._snapshot: Mapping[str, JobRecord] = MappingProxyType({})
+        self.kept: dict[str, JobState] = {}
+        self.broken: tuple[DamagedJob, ...] = ()
+
+    def snapshot(self) -> Mapping[str, JobRecord]:
+        """Return every job, by id."""
+        return self._snapshot
+
+    def damaged(self) -> tuple[DamagedJob, ...]:
+        """Return what the test put there."""
+        return self.broken
+
+    async def create(self, job: Job, state: JobState) -> None:
+        """Keep a new job."""
+        await self._touch_disk("create")
+        self._keep(state)
+        self._put(JobRecord(job, state))
+
+    async def replace(self, job: Job, *, expected_version: int) -> None:
+        """Replace a definition."""
+        current = self._record(job.id).job.version
+        if current != expected_version:
+            raise VersionConflict(job.id, expected_version, current)
+        await self._touch_disk("replace")
+        self._put(JobRecord(job, self._record(job.id).state))
+
+    async def delete(self, job_id: str) -> None:
+        """Remove definition and state."""
+        self._record(job_id)
+        await self._touch_disk("delete")
+        self.kept.pop(job_id)
+        remaining = {key: value for key, value in self._snapshot.items() if key != job_id}
+        self._snapshot = MappingProxyType(remaining)
+
+    async def save_state(self, state: JobState) -> JobState:
+        """Keep a state under the next version."""
+        version = self._record(state.job_id).state.version + 1
+        await self._touch_disk("save_state")
+        saved = replace(state, version=version)
+        self._keep(saved)
+        self._put(JobRecord(self._record(state.job_id).job, saved))
+        return saved
+
+    def publish_state(self, state: JobState) -> None:
+        """Show a state to readers."""
+        self._put(JobRecord(self._record(state.job_id).job, state))
+
+    def _keep(self, state: JobState) -> None:
+        self.kept[state.job_id] = state
+
+    def _record(self, job_id: str) -> JobRecord:
+        try:
+            return self._snapshot[job_id]
+        except KeyError:
+            raise JobNotFound(job_id) from None
+
+    def _put(self, record: JobRecord) -> None:
+        self._snapshot = MappingProxyType({**self._snapshot, record.job.id: record})
+
+
+class InMemoryRunStore(Failing):
+    """Runs in two dictionaries: kept ones and, in front of them, published ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: dict[str, Run] = {}
+        self._published: dict[str, Run] = {}
+
+    async def add(self, run: Run) -> None:
+        """Keep a new run."""
+        await self._touch_disk("add")
+        await self._save(run)
+
+    async def save(self, run: Run) -> None:
+        """Keep the run as it is now."""
+        self.publish(run)
+        await self._touch_disk("save")
+        await self._save(run)
+
+    def publish(self, run: Run) -> None:
+        """Show a run to readers."""
+        self._published[run.id] = run
+
+    async def remove(self, run_id: str) -> None:
+        """Forget a run."""
+        await self._touch_disk("remove")
+        self._published.pop(run_id, None)
+        self.kept.pop(run_id, None)
+
+    async def get(self, run_id: str) -> Run:
+        """Return one run."""
+        run = self._published.get(run_id) or self.kept.get(run_id)
+        if run is None:
+            raise RunNotFound(run_id)
+        return run
+
+    async def prune(self, job_id: str, *, keep: int) -> tuple[str, ...]:
+        """Forget all but the newest ended runs of a job."""
+        await self._touch_disk("prune")
+        ended = [run for run in self._newest_first(job_id) if run.outcome is not None]
+        for run in ended[keep:]:
+            del self.kept[run.id]
+        return tuple(run.id for run in ended[keep:])
+
+    async def list_runs(
+        self, *, job_id: str | None = None, limit: int = 50, cursor: str | None = None
+    ) -> RunPage:
+        """Return a page of the history, newest first."""
+        limit = max(1, min(limit, MAX_PAGE))
+        matching = self._newest_first(job_id)
+        total = len(matching)
+        if cursor and "~" in cursor:
+            queued_at, _, run_id = cursor.partition("~")
+            matching = [run for run in matching if (run.queued_at, run.id) < (queued_at, run_id)]
+        items = tuple(self._published.get(run.id, run) for run in matching[:limit])
+        last = items[-1] if len(matching) > limit else None
+        return RunPage(items, total, f"{last.queued_at}~{last.id}" if last else None)
+
+    async def recent_by_job(
+        self, job_ids: Iterable[str], limit: int
+    ) -> Mapping[str, tuple[Run, ...]]:
+        """Return the newest runs of some jobs, oldest first."""
+        recent = {job_id: self._newest_first(job_id)[:limit] for job_id in set(job_ids)}
+        return {
+            job_id: tuple(self._published.get(run.id, run) for run in reversed(runs))
+            for job_id, runs in recent.items()
+            if runs
+        }
+
+    async def _save(self, run: Run) -> None:
+        self.kept[run.id] = run
+        if run.is_over:
+            self._published.pop(run.id, None)
+        else:
+            self._published[run.id] = run
+
+    def _newest_first(self, job_id: str | None) -> list[Run]:
+        matching = [run for run in self.kept.values() if job_id in (None, run.job_id)]
+        return sorted(matching, key=lambda run: (run.queued_at, run.id), reverse=True)

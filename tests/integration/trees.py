@@ -1,0 +1,105 @@
+"""Trees with every kind of entry and name, and a listing that compares them without our help."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+HOSTILE_NAMES: tuple[bytes, ...] = (
+    b"new\nline",
+    b"carriage\rreturn",
+    b"-rf",
+    b"--rsh=sh",
+    b"\x1b[31mred\x07",
+    b"not utf-8 \xff\xfe",
+    b"<b onclick='x'>html &amp; \"quotes\"<br>",
+    "emoji 🗄️ and e\u0301".encode(),
+    b"n" * 255,
+    b" blanks around ",
+    b"back\\slash \\#012",
+    b"[glob]*?{a,b}",
+    b"$(touch canary);`touch canary`|&",
+    b"100% of it",
+    b"a:b",
+    b".hidden",
+)
+LONG_AGO_NANOSECONDS = 915_148_799_123_456_789
+
+
+def make_hostile_tree(root: Path, outside: Path) -> int:
+    """Make a tree with hostile names and rare kinds of entries; returns its entries but folders."""
+    outside.write_bytes(b"outside of the tree")
+    top = os.fsencode(root)
+    for folder in (b"plain", b"folder \xff \n <i>", b"-folder"):
+        os.makedirs(os.path.join(top, folder))
+        for name in HOSTILE_NAMES:
+            with open(os.path.join(top, folder, name), "wb") as file:
+                file.write(name * 3)
+    (root / "empty folder").mkdir()
+    (root / "empty file").touch()
+    (root / "dangling").symlink_to("no such file")
+    (root / "link to outside").symlink_to(outside)
+    (root / "link to folder").symlink_to("plain")
+    first = root / "first name"
+    first.write_bytes(b"one file with two names")
+    (root / "second name").hardlink_to(first)
+    with (root / "sparse").open("wb") as file:
+        file.seek(3 * 1024 * 1024)
+        file.write(b"end")
+    (root / "read-only").write_bytes(b"read-only")
+    (root / "read-only").chmod(0o400)
+    (root / "setuid").write_bytes(b"setuid")
+    (root / "setuid").chmod(0o4755)
+    (root / "old").write_bytes(b"old")
+    os.utime(root / "old", ns=(LONG_AGO_NANOSECONDS, LONG_AGO_NANOSECONDS))
+    os.mkfifo(root / "fifo")
+    return sum(1 for line in listing(root) if not line.startswith("folder "))
+
+
+def listing(root: Path) -> list[str]:
+    """Describe every entry beneath a folder: kind, name, mode, time, and contents by their hash.
+
+    Owners are left out (a test need not be root), and so are hard links, which `-a` does not keep.
+    Times of folders and links are in seconds: rsync takes those of the same second for equal.
+    """
+    lines = []
+    top = os.fsencode(root)
+    for directory, folders, files in os.walk(top):
+        for name in folders + files:
+            path = os.path.join(directory, name)
+            lines.append(f"{_described(path)} {os.path.relpath(path, top)!r}")
+    return sorted(lines)
+
+
+def count_entries(root: Path) -> int:
+    """Count the entries beneath a folder that are not folders themselves."""
+    return sum(1 for line in listing(root) if not line.startswith("folder "))
+
+
+def size_of(root: Path) -> int:
+    """Add up the sizes of all regular files and links beneath a folder."""
+    sizes = (path.lstat() for path in root.rglob("*"))
+    return sum(
+        found.st_size for found in sizes if stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode)
+    )
+
+
+def hash_of(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _described(path: bytes) -> str:
+    found = os.lstat(path)
+    mode = f"{stat.S_IMODE(found.st_mode):o}"
+    if stat.S_ISDIR(found.st_mode):
+        return f"folder {mode} {found.st_mtime_ns // 1_000_000_000}"
+    if stat.S_ISLNK(found.st_mode):
+        return f"link {os.readlink(path)!r} {found.st_mtime_ns // 1_000_000_000}"
+    if not stat.S_ISREG(found.st_mode):
+        return f"special {stat.S_IFMT(found.st_mode):o} {mode}"
+    digest = hash_of(Path(os.fsdecode(path)))
+    return f"file {mode} {found.st_mtime_ns} {found.st_size} {digest}"

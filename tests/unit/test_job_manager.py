@@ -1,0 +1,381 @@
+"""Proves the commands on jobs and runs against ports in memory, each fault forced."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from core.job_manager import KEPT_RUNS_PER_JOB
+from models import events
+from models.errors import (
+    InvalidDefinition,
+    JobIsActive,
+    JobNotFound,
+    NothingToDiscard,
+    NothingToStop,
+    RunNotFound,
+    StorageFailed,
+    VersionConflict,
+)
+from models.events import JournalLine
+from models.job_state import JobState
+from models.job_status import JobStatus
+from models.progress import Progress, RunOutcome
+from models.run_history import close_run
+from tests.fakes.builders import a_definition, a_job, a_run
+from tests.fakes.outside import World
+
+END = "2026-11-23T13:00:00.000Z"
+
+
+def ended(outcome: str = "completed", **fields: object) -> JournalLine:
+    """Return the last line of a journal."""
+    values: dict[str, object] = {
+        "attempts": 1,
+        "exit_code": 0,
+        "message": None,
+        "files_failed": 0,
+        "files_deleted": 0,
+        "progress": Progress(bytes_done=7, percent=100.0),
+    }
+    return JournalLine(END, events.RunEnded(outcome, **(values | fields)))  # type: ignore[arg-type]
+
+
+async def put(world: World, job_id: str = "photos-0001", **state: object) -> str:
+    """Put a job in this state into the world."""
+    await world.jobs.create(a_job(job_id), JobState(job_id, **state))  # type: ignore[arg-type]
+    return job_id
+
+
+def status(world: World, job_id: str = "photos-0001") -> JobStatus:
+    """Return what a restart would find, which must be what readers see."""
+    kept, shown = world.jobs.kept[job_id], world.jobs.snapshot()[job_id].state
+    assert kept.status is shown.status
+    return kept.status
+
+
+@pytest.fixture
+def world() -> World:
+    """A manager with room for two runs."""
+    return World(limit=2)
+
+
+async def test_create(world: World, tmp_path: Path) -> None:
+    definition = a_definition(name="Grüße & <b>", source=str(tmp_path), destination="/nowhere")
+    job_id = await world.manager.create_job(definition)
+    record = world.jobs.snapshot()[job_id]
+    assert job_id.startswith("grue-b-") or job_id.startswith("gru-e-b-")
+    assert (record.job.name, record.job.version) == ("Grüße & <b>", 1)
+    assert record.state.status is JobStatus.PENDING
+    assert world.sink.changed == [job_id]
+
+
+@pytest.mark.parametrize("name", ["🚢", "日本", "---", "x" * 120])
+async def test_every_name_gives_a_good_id(world: World, tmp_path: Path, name: str) -> None:
+    definition = a_definition(name=name, source=str(tmp_path), destination="/nowhere")
+    ids = {await world.manager.create_job(definition) for _ in range(3)}
+    assert len(ids) == 3
+    assert set(world.jobs.snapshot()) == ids
+
+
+async def test_create_tells_all_faults_at_once_and_keeps_nothing(world: World) -> None:
+    with pytest.raises(InvalidDefinition) as caught:
+        await world.manager.create_job(
+            a_definition(name="", source="/nowhere/at/all", destination="host:path")
+        )
+    assert [fault.field for fault in caught.value.faults] == ["name", "destination", "source"]
+    assert not world.jobs.snapshot()
+
+
+async def test_create_that_cannot_be_saved_leaves_nothing(world: World, tmp_path: Path) -> None:
+    world.jobs.failing.add("create")
+    with pytest.raises(StorageFailed):
+        await world.manager.create_job(a_definition(source=str(tmp_path), destination="/nowhere"))
+    assert not world.jobs.snapshot()
+    assert not world.sink.changed
+
+
+async def test_update(world: World, tmp_path: Path) -> None:
+    await put(world)
+    definition = a_definition(name="New", source=str(tmp_path), destination="/nowhere")
+    await world.manager.update_job("photos-0001", definition, expected_version=1)
+    job = world.jobs.snapshot()["photos-0001"].job
+    assert (job.name, job.version, job.id) == ("New", 2, "photos-0001")
+    assert job.created_at == a_job().created_at
+    with pytest.raises(VersionConflict) as caught:
+        await world.manager.update_job("photos-0001", definition, expected_version=1)
+    assert (caught.value.expected, caught.value.current) == (1, 2)
+
+
+async def test_of_two_updates_at_once_one_is_refused(world: World, tmp_path: Path) -> None:
+    await put(world)
+    results = await asyncio.gather(
+        *(
+            world.manager.update_job(
+                "photos-0001",
+                a_definition(name=name, source=str(tmp_path), destination="/nowhere"),
+                expected_version=1,
+            )
+            for name in ("One", "Two")
+        ),
+        return_exceptions=True,
+    )
+    assert [type(result) for result in results].count(VersionConflict) == 1
+    assert world.jobs.snapshot()["photos-0001"].job.version == 2
+
+
+async def test_start(world: World) -> None:
+    await put(world, status=JobStatus.PAUSED, message="Stopped.", progress=Progress(percent=50.0))
+    run_id = await world.manager.start_job("photos-0001")
+    state = world.jobs.kept["photos-0001"]
+    assert (state.status, state.run_id, state.progress) == ("running", run_id, None)
+    assert world.executor.submitted == world.sink.followed == [run_id]
+    assert world.directories.specs[run_id].resume is True
+    assert world.directories.specs[run_id].tool_path == "/usr/bin/tool"
+    assert world.runs.kept[run_id].status is JobStatus.RUNNING
+
+
+@pytest.mark.parametrize("before", list(JobStatus))
+async def test_start_from_every_status(world: World, before: JobStatus) -> None:
+    run_id = "r" if before in {"queued", "running", "stopping"} else None
+    await put(world, status=before, run_id=run_id)
+    if run_id:
+        with pytest.raises(JobIsActive) as caught:
+            await world.manager.start_job("photos-0001")
+        assert (caught.value.status, caught.value.command) == (before, "start")
+        assert world.executor.submitted == []
+    else:
+        started = await world.manager.start_job("photos-0001")
+        resumes = before in {"paused", "interrupted", "failed"}
+        assert world.directories.specs[started].resume is resumes
+
+
+async def test_concurrent_starts_of_one_job_start_one_run(world: World) -> None:
+    await put(world)
+    results = await asyncio.gather(
+        *(world.manager.start_job("photos-0001") for _ in range(5)), return_exceptions=True
+    )
+    assert sum(isinstance(result, str) for result in results) == 1
+    assert sum(isinstance(result, JobIsActive) for result in results) == 4
+    assert len(world.executor.submitted) == len(world.runs.kept) == 1
+
+
+async def test_no_more_runs_than_allowed_and_the_oldest_comes_next(world: World) -> None:
+    ids = [await put(world, f"job-{number}") for number in range(5)]
+    runs = [await world.manager.start_job(job_id) for job_id in ids]
+    assert world.executor.submitted == runs[:2]
+    assert [status(world, job_id) for job_id in ids[2:]] == ["queued"] * 3
+    assert world.jobs.kept["job-4"].message == "Waits for another run to end."
+    assert await world.manager.update_job_from_engine(runs[1], [ended()])
+    assert world.executor.submitted == [*runs[:2], runs[2]]
+    assert await world.manager.update_job_from_engine(runs[0], [ended("failed")])
+    assert world.executor.submitted == [*runs[:2], runs[2], runs[3]]
+    assert [status(world, job_id) for job_id in ids] == [
+        "failed",
+        "completed",
+        "running",
+        "running",
+        "queued",
+    ]
+    assert world.jobs.kept["job-2"].message is None
+
+
+@pytest.mark.parametrize("before", ["pending", "paused", "completed", "failed", "interrupted"])
+async def test_a_withdrawn_run_gives_the_earlier_status_back(before: str) -> None:
+    world = World(limit=1)
+    await put(world, "other")
+    await put(world, status=JobStatus(before))
+    await world.manager.start_job("other")
+    run_id = await world.manager.start_job("photos-0001")
+    await world.manager.stop_job("photos-0001")
+    assert status(world) == before
+    assert world.jobs.kept["photos-0001"].run_id is None
+    assert run_id not in world.runs.kept
+    assert run_id not in world.directories.specs
+    assert world.executor.stopped == []
+
+
+async def test_stop(world: World) -> None:
+    await put(world)
+    run_id = await world.manager.start_job("photos-0001")
+    await world.manager.stop_job("photos-0001")
+    assert status(world) == "stopping"
+    assert world.executor.stopped == [run_id]
+    with pytest.raises(NothingToStop) as caught:
+        await world.manager.stop_job("photos-0001")
+    assert caught.value.status == "stopping"
+    # It is paused only once its processes have ended.
+    assert await world.manager.update_job_from_engine(run_id, [ended("paused", message="Stopped.")])
+    assert status(world) == "paused"
+    assert world.jobs.kept["photos-0001"].message == "Stopped."
+
+
+async def test_a_run_that_completes_while_it_is_stopped_is_completed(world: World) -> None:
+    await put(world)
+    run_id = await world.manager.start_job("photos-0001")
+    await world.manager.stop_job("photos-0001")
+    assert await world.manager.update_job_from_engine(run_id, [ended()])
+    assert status(world) == "completed"
+    assert world.jobs.kept["photos-0001"].last_good_at == END
+
+
+async def test_progress_is_shown_and_not_kept(world: World) -> None:
+    await put(world)
+    run_id = await world.manager.start_job("photos-0001")
+    line = JournalLine(END, events.ProgressMade(Progress(percent=12.5, bytes_done=5)))
+    assert not await world.manager.update_job_from_engine(run_id, [line])
+    assert world.jobs.snapshot()["photos-0001"].state.progress == Progress(percent=12.5, bytes_done=5)
+    assert world.jobs.kept["photos-0001"].progress is None
+    assert (await world.runs.get(run_id)).bytes_done == 5
+
+
+async def test_lines_of_another_run_are_refused(world: World) -> None:
+    await put(world)
+    await world.manager.start_job("photos-0001")
+    await world.runs.add(a_run("stray"))
+    with pytest.raises(RunNotFound):
+        await world.manager.update_job_from_engine("stray", [ended()])
+    assert status(world) == "running"
+
+
+async def test_a_runner_that_cannot_be_started_is_the_runs_failure(world: World) -> None:
+    await put(world)
+    world.executor.fails_with = "No module named core"
+    run_id = await world.manager.start_job("photos-0001")
+    assert status(world) == "failed"
+    run = world.runs.kept[run_id]
+    assert run.outcome is RunOutcome.FAILED
+    assert "No module named core" in str(run.message)
+    # Its place is free again.
+    world.executor.fails_with = None
+    await put(world, "a")
+    await put(world, "b")
+    for job_id in ("a", "b"):
+        await world.manager.start_job(job_id)
+    assert len(world.executor.submitted) == 2
+
+
+@pytest.mark.parametrize("before", ["pending", "paused", "completed", "interrupted"])
+@pytest.mark.parametrize("call", ["prepare", "add", "save_state"])
+async def test_a_start_that_cannot_be_saved_leaves_nothing(
+    world: World, call: str, before: str
+) -> None:
+    await put(world, status=JobStatus(before), message="old")
+    for port in (world.jobs, world.runs, world.directories):
+        port.failing.add(call)
+    with pytest.raises(StorageFailed):
+        await world.manager.start_job("photos-0001")
+    assert status(world) == before
+    state = world.jobs.kept["photos-0001"]
+    assert (state.run_id, state.message) == (None, "old")
+    assert world.runs.kept == {}
+    assert world.directories.specs == {}
+    assert world.executor.submitted == []
+    # And the place is free again.
+    for port in (world.jobs, world.runs, world.directories):
+        port.failing.clear()
+    assert await world.manager.start_job("photos-0001") in world.executor.submitted
+
+
+async def test_a_database_that_fails_altogether_does_not_leave_a_job_running(world: World) -> None:
+    await put(world)
+    world.runs.failing |= {"add", "remove"}
+    with pytest.raises(StorageFailed):
+        await world.manager.start_job("photos-0001")
+    assert status(world) == "pending"
+
+
+@pytest.mark.parametrize(("port", "call"), [("runs", "save"), ("jobs", "save_state")])
+async def test_an_end_that_could_not_be_saved_is_saved_the_next_time(
+    world: World, port: str, call: str
+) -> None:
+    await put(world)
+    run_id = await world.manager.start_job("photos-0001")
+    getattr(world, port).failing.add(call)
+    with pytest.raises(StorageFailed):
+        await world.manager.update_job_from_engine(run_id, [ended()])
+    getattr(world, port).failing.clear()
+    assert await world.manager.update_job_from_engine(run_id, [ended()])
+    assert status(world) == "completed"
+    assert world.runs.kept[run_id].outcome is RunOutcome.COMPLETED
+
+
+@pytest.mark.parametrize("active", ["queued", "running", "stopping"])
+async def test_an_active_job_is_not_deleted(world: World, active: str) -> None:
+    await put(world, status=JobStatus(active), run_id="r")
+    with pytest.raises(JobIsActive) as caught:
+        await world.manager.delete_job("photos-0001")
+    assert (caught.value.status, caught.value.command) == (active, "delete")
+    assert "photos-0001" in world.jobs.snapshot()
+
+
+async def test_a_deleted_job_takes_its_history_with_it(world: World) -> None:
+    await put(world)
+    run_id = await world.manager.start_job("photos-0001")
+    await world.manager.update_job_from_engine(run_id, [ended()])
+    await world.manager.delete_job("photos-0001")
+    assert not world.jobs.snapshot()
+    assert not world.runs.kept
+    assert not world.directories.specs
+    for command in (world.manager.start_job, world.manager.stop_job, world.manager.delete_job):
+        with pytest.raises(JobNotFound):
+            await command("photos-0001")
+
+
+@pytest.mark.parametrize("before", list(JobStatus))
+async def test_discard(world: World, tmp_path: Path, before: JobStatus) -> None:
+    partial = tmp_path / "a" / ".longshore-partial"
+    partial.mkdir(parents=True)
+    job = a_job(destination=str(tmp_path))
+    state = JobState(job.id, status=before, run_id="r", progress=Progress(percent=50.0))
+    await world.jobs.create(job, state)
+    if before in {"paused", "interrupted"}:
+        await world.manager.discard(job.id)
+        assert status(world) == "pending"
+        assert world.jobs.kept[job.id].progress is None
+        assert not partial.exists()
+    else:
+        with pytest.raises(NothingToDiscard) as caught:
+            await world.manager.discard(job.id)
+        assert caught.value.status == before
+        assert partial.exists()
+
+
+async def test_the_newest_runs_are_kept(world: World) -> None:
+    await put(world)
+    for number in range(KEPT_RUNS_PER_JOB + 3):
+        old = a_run(f"old-{number:02d}", queued_at=f"2026-01-01T00:00:{number:02d}.000Z")
+        await world.runs.add(close_run(old, RunOutcome.FAILED, ended_at=END, message=None))
+    run_id = await world.manager.start_job("photos-0001")
+    await world.manager.update_job_from_engine(run_id, [ended()])
+    assert len(world.runs.kept) == KEPT_RUNS_PER_JOB
+    assert run_id in world.runs.kept
+    assert {f"old-{number:02d}" for number in range(4)}.isdisjoint(world.runs.kept)
+
+
+async def test_a_dead_run_is_closed_by_its_result_if_it_left_one(world: World) -> None:
+    await put(world)
+    run_id = await world.manager.start_job("photos-0001")
+    world.directories.results[run_id] = ended("warning", message="Some files vanished.")
+    await world.manager.close_dead_run(run_id)
+    assert status(world) == "completed"
+    assert world.jobs.kept["photos-0001"].message == "Some files vanished."
+    await world.manager.close_dead_run(run_id)
+    assert status(world) == "completed"
+
+
+async def test_a_dead_run_without_a_result_is_interrupted(world: World) -> None:
+    await put(world)
+    run_id = await world.manager.start_job("photos-0001")
+    started = JournalLine(END, events.PhaseStarted("transfer"))
+    await world.manager.update_job_from_engine(run_id, [started])
+    await world.manager.close_dead_run(run_id)
+    assert status(world) == "interrupted"
+    run = world.runs.kept[run_id]
+    assert run.outcome is RunOutcome.INTERRUPTED
+    assert [phase.outcome for phase in run.phases] == ["interrupted"]
+    assert "can be resumed" in str(world.jobs.kept["photos-0001"].message)
+    assert replace(run, outcome=None).ended_at is not None
