@@ -223,6 +223,7 @@ class JobManager:
         """End a run whose runner is gone: by its result if it left one, else as interrupted."""
         run = await self._ports.runs.get(run_id)
         if run.is_over:
+            await self.update_job_from_engine(run_id, [])
             return
         result = await self._ports.directories.result(run_id)
         if result is not None and await self.update_job_from_engine(run_id, [result]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -85,9 +86,10 @@ class JobQueries:
             key=_order,
         )
         start = 0
-        if cursor:
-            ids = [record.job.id for record in matching]
-            start = ids.index(cursor) + 1 if cursor in ids else 0
+        last = self._jobs.snapshot().get(cursor) if cursor else None
+        if last is not None:
+            # By its place in the order: it may not match any more.
+            start = bisect_right(matching, _order(last), key=_order)
         page = matching[start : start + max(1, min(limit, MAX_PAGE))]
         has_more = start + len(page) < len(matching)
         return JobPage(

@@ -1,24 +1,26 @@
-"""Removing the partial files that a stopped transfer left at a destination."""
+"""Removing the parts of files that a stopped transfer left at a destination."""
 
 from __future__ import annotations
 
 import os
-import shutil
 
-from core.engines.rsync import PARTIAL_DIRECTORY
+from core.engines.rsync import partial_directory
 
 
-def remove_partial_files(destination: str) -> int:
-    """Remove every partial directory beneath a local destination; returns how many there were.
+def remove_partial_files(destination: str) -> bool:
+    """Remove the partial directory of a local destination; False when there was none.
 
-    Symbolic links are not followed. Blocking. Raises OSError.
+    rsync keeps plain files in it and nothing else; a symbolic link in its place is left alone.
+    Blocking. Raises OSError. Standard library only: the runner tidies up with it as well.
     """
-    removed = 0
-    for directory, names, _ in os.walk(destination):
-        if PARTIAL_DIRECTORY in names:
-            names.remove(PARTIAL_DIRECTORY)
-            path = os.path.join(directory, PARTIAL_DIRECTORY)
-            if not os.path.islink(path):
-                shutil.rmtree(path)
-                removed += 1
-    return removed
+    path = partial_directory(destination)
+    if os.path.islink(path) or not os.path.isdir(path):
+        return False
+    facts = os.stat(destination)
+    with os.scandir(path) as entries:
+        for entry in entries:
+            os.unlink(entry.path)
+    os.rmdir(path)
+    # The destination's own time is part of the copy.
+    os.utime(destination, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    return True

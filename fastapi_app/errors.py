@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import asdict
 from http import HTTPStatus
@@ -41,6 +42,15 @@ API_PREFIX = "/api/"
 _logger = logging.getLogger(__name__)
 
 
+class _Problem(JSONResponse):
+    """Plain ASCII: a message may quote a lone surrogate, which JSON can spell and UTF-8 cannot."""
+
+    media_type = "application/problem+json"
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, separators=(",", ":")).encode("ascii")
+
+
 class PreconditionRequired(LongshoreError):
     """A PUT came without If-Match, so that nobody could tell which version it changes."""
 
@@ -70,7 +80,7 @@ def problem(
     body: dict[str, Any] = {"title": title_of(status), "status": status, "detail": detail}
     if faults:
         body["errors"] = [asdict(fault) for fault in faults]
-    return JSONResponse(body | more, status, media_type="application/problem+json")
+    return _Problem(body | more, status)
 
 
 def title_of(status: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from fastapi_app import formatting
 from models.location import control_character
 
 MAX_ENTRIES = 500
@@ -18,6 +19,7 @@ class FolderEntry:
     name: str
     path: str
     is_folder: bool
+    size: str | None
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,11 @@ def view_folder(field: str, typed: str) -> FolderView:
     path = _nearest_folder(typed)
     parent = None if path == "/" else os.path.dirname(path)
     try:
-        found = _entries(path, files_too=field == "source")
+        found = _listing(path, files_too=field == "source")
     except OSError as error:
         return FolderView(field, path, parent, (), error=f"Cannot be read: {error.strerror}.")
-    return FolderView(
-        field, path, parent, tuple(found[:MAX_ENTRIES]), truncated=len(found) > MAX_ENTRIES
-    )
+    entries = tuple(_entry(entry) for entry in found[:MAX_ENTRIES])
+    return FolderView(field, path, parent, entries, truncated=len(found) > MAX_ENTRIES)
 
 
 def _nearest_folder(typed: str) -> str:
@@ -53,14 +54,22 @@ def _nearest_folder(typed: str) -> str:
     return path
 
 
-def _entries(path: str, *, files_too: bool) -> list[FolderEntry]:
-    entries = []
+def _listing(path: str, *, files_too: bool) -> list[os.DirEntry[str]]:
+    listing = []
     with os.scandir(path) as found:
         for entry in found:
-            is_folder = entry.is_dir()
             # Names that no definition can hold are not offered.
-            if (is_folder or files_too) and control_character(entry.name) is None:
-                entries.append(FolderEntry(entry.name, entry.path, is_folder))
-            if len(entries) > MAX_ENTRIES * 20:
+            if (files_too or entry.is_dir()) and control_character(entry.name) is None:
+                listing.append(entry)
+            if len(listing) > MAX_ENTRIES * 20:
                 break
-    return sorted(entries, key=lambda entry: (not entry.is_folder, entry.name.casefold()))
+    return sorted(listing, key=lambda entry: (not entry.is_dir(), entry.name.casefold()))
+
+
+def _entry(entry: os.DirEntry[str]) -> FolderEntry:
+    is_folder = entry.is_dir()
+    try:
+        size = None if is_folder else formatting.size(entry.stat().st_size)
+    except OSError:
+        size = None  # A link to nothing, or a file that went meanwhile: listed without a size.
+    return FolderEntry(entry.name, entry.path, is_folder, size)

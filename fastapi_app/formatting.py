@@ -18,8 +18,9 @@ def size(value: float | None) -> str:
         return UNKNOWN
     amount = float(value)
     for unit in _UNITS:
-        if amount < 1024 or unit == _UNITS[-1]:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        text = f"{amount:.0f}" if unit == "B" else f"{amount:.1f}"
+        if float(text) < 1024 or unit == _UNITS[-1]:
+            return f"{text} {unit}"
         amount /= 1024
     raise AssertionError("the last unit takes every size")
 

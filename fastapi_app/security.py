@@ -47,7 +47,7 @@ class RequestGuard:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": fault})
         else:
-            await _refuse(send, fault)
+            await _refuse(_with_headers(send), fault)
 
     def _fault(self, scope: Scope, headers: Headers) -> str | None:
         host = headers.get("host", "")

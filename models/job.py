@@ -28,6 +28,8 @@ from models.location import control_character, location_fault
 JOB_ID = re.compile(r"^[a-z0-9][a-z0-9-]{0,63}$(?!\n)")
 ENGINES = ("rsync", "rclone")
 MAX_PATTERNS = 1000
+MAX_DELETE = 2**31 - 1
+"""rsync keeps the number in a C int (rsync(1), --max-delete)."""
 _RATE = re.compile(r"^(?P<number>\d{1,12}(?:\.\d{1,3})?)(?P<unit>[KMGT]?)$", re.IGNORECASE)
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _MINIMUM_RATE = 1024
@@ -48,6 +50,11 @@ def parse_rate(text: str) -> int:
     return rate
 
 
+def _quoted(text: str) -> str:
+    # A lone surrogate, which JSON can spell, has no bytes in UTF-8 and would break the message.
+    return f"“{text[:80].encode('utf-8', 'backslashreplace').decode('utf-8')}”"
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
 
@@ -59,7 +66,7 @@ class JobOptions(_Part):
     include: tuple[str, ...] = Field(default=(), max_length=MAX_PATTERNS)
     bandwidth_limit: str | None = None
     delete_extraneous: bool = False
-    max_delete: int | None = Field(default=None, ge=0)
+    max_delete: int | None = Field(default=None, ge=0, le=MAX_DELETE)
     keep_replaced: bool = False
     extra_args: tuple[str, ...] = ()
 
@@ -100,7 +107,7 @@ class JobOptions(_Part):
     @classmethod
     def _no_extra_args(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if value:
-            raise ValueError(f"This version accepts no extra arguments: “{value[0]}” is refused.")
+            raise ValueError(f"This version accepts no extra arguments: {_quoted(value[0])} is refused.")
         return value
 
     @property
@@ -162,7 +169,7 @@ class JobDefinition(_Part):
     @classmethod
     def _engine(cls, value: str) -> str:
         if value not in ENGINES:
-            raise ValueError(f"There is no engine “{value}”. Choose one of: {', '.join(ENGINES)}.")
+            raise ValueError(f"There is no engine {_quoted(value)}. Choose one of: {', '.join(ENGINES)}.")
         return value
 
     @field_validator("source", "destination")

@@ -10,7 +10,9 @@ import re
 import unicodedata
 
 _URL = re.compile(r"^(ssh|rsync|rclone)://", re.IGNORECASE)
-_HOST_PATH = re.compile(r"^(?P<host>(?:[^/:@\s]+@)?(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)):(?P<path>.*)$")
+_HOST_PATH = re.compile(
+    r"^(?P<host>(?:[^/:@\s]+@)?(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)):(?P<path>.*)$"
+)
 
 
 def control_character(text: str) -> str | None:

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from models.events import (
     EngineStarted,
-    EngineStarted,
     FileFailed,
     JournalLine,
     PhaseEnded,

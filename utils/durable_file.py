@@ -29,14 +29,14 @@ def replace_file(path: AnyPath, content: bytes, *, keep_backup: bool = False) ->
     except OSError:
         _remove_if_there(temporary)
         raise
-    sync_directory(os.path.dirname(path))
+    sync_directory(os.path.dirname(path) or ".")
 
 
 def remove_file(path: AnyPath) -> None:
     """Remove a file and its backup, durable when this returns. Raises OSError."""
     for name in (os.fspath(path), backup_of(path)):
         _remove_if_there(name)
-    sync_directory(os.path.dirname(path))
+    sync_directory(os.path.dirname(path) or ".")
 
 
 def backup_of(path: AnyPath) -> str:

@@ -162,8 +162,11 @@ class Engine(Protocol):
         """Return the environment for the tool: plain locale, nothing that changes its ways."""
         ...
 
-    def build_argv(self, spec: RunSpec, tool: str, *, is_directory: bool) -> list[str]:
-        """Arguments of the transfer."""
+    def build_argv(
+        self, spec: RunSpec, tool: str, *, is_directory: bool, lists_at_once: bool = False
+    ) -> list[str]:
+        """Arguments of the transfer; `lists_at_once` allows the tool to hold the list of all files
+        in memory where that is quicker."""
         ...
 
     def build_scan_argv(self, spec: RunSpec, tool: str, *, is_directory: bool) -> list[str]:

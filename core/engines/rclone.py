@@ -68,7 +68,9 @@ class RcloneEngine:
         kept = {key: value for key, value in inherited.items() if not key.startswith("RCLONE_")}
         return {**kept, "LC_ALL": "C"}
 
-    def build_argv(self, spec: RunSpec, tool: str, *, is_directory: bool) -> list[str]:
+    def build_argv(
+        self, spec: RunSpec, tool: str, *, is_directory: bool, lists_at_once: bool = False
+    ) -> list[str]:
         """Arguments of the transfer: `sync` when it may delete at the destination, else `copy`."""
         argv = [
             tool,

@@ -116,13 +116,14 @@ class CappedLog:
 
     def _rotate(self) -> None:
         assert self._tail is not None
+        name = self._tail_name(self._rotations + 1)
+        dropped = os.stat(os.path.join(self._directory, name)).st_size if self._rotations else 0
+        # Opened before the other is let go of: a number that was closed may be anybody's.
+        tail = self._open(name, os.O_TRUNC)
         os.close(self._tail)
+        self._tail = tail
         self._rotations += 1
-        name = os.path.join(self._directory, self._tail_name())
-        if self._rotations > 1:
-            self._dropped += os.stat(name).st_size
-            os.unlink(name)
-        self._tail = self._open(self._tail_name())
+        self._dropped += dropped
         self._tail_written = 0
 
     def _join(self) -> None:
@@ -143,6 +144,6 @@ class CappedLog:
     def _tail_name(self, rotation: int | None = None) -> str:
         return f"{LOG_NAME}.tail{(self._rotations if rotation is None else rotation) % 2}"
 
-    def _open(self, name: str) -> int:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    def _open(self, name: str, more_flags: int = 0) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | more_flags
         return os.open(os.path.join(self._directory, name), flags, 0o600)

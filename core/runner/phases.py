@@ -20,6 +20,7 @@ from core.engines.base import (
     Verdict,
     tells_of_full_disk,
 )
+from core.partial_files import remove_partial_files
 from core.preflight import location_faults
 from core.runner.journal import CappedLog, Journal
 from core.runner.meter import Meter
@@ -34,6 +35,7 @@ MAX_FAILURES_NAMED = 1000
 """How many failed files the journal names; all of them are counted."""
 _SCAN_OUTPUT_LIMIT = 64 * 1024
 _SCAN_NICENESS = 19
+_MAX_FILES_LISTED_AT_ONCE = 1_000_000
 _JOURNAL_LIMIT = 16 * 1024 * 1024
 
 
@@ -76,6 +78,7 @@ class Performance:
         self._tally = Tally()
         self._reading = Reading()
         self._is_directory = True
+        self._lists_at_once = False
         self._environment = engine.environment(dict(os.environ))
         self._began = time.monotonic()
         self._next_progress = 0.0
@@ -125,6 +128,7 @@ class Performance:
         if faults:
             raise RunFailed(" ".join(f"{fault.field.title()}: {fault.message}" for fault in faults))
         self._is_directory = os.path.isdir(self._spec.source)
+        self._lists_at_once = _files_at_most(self._spec.source) <= _MAX_FILES_LISTED_AT_ONCE
         try:
             os.makedirs(self._spec.destination, mode=0o777, exist_ok=True)
         except OSError as error:
@@ -135,6 +139,7 @@ class Performance:
         while True:
             meaning = self._attempt(spec)
             if meaning.verdict is Verdict.GOOD:
+                self._tidy_up()
                 return
             if meaning.verdict is Verdict.PARTIAL:
                 self._tally.warning = meaning.message
@@ -144,6 +149,14 @@ class Performance:
                 raise RunFailed(meaning.message, self._tally.exit_code)
             self._wait_for_next_attempt(meaning)
             spec = replace(spec, resume=True)
+
+    def _tidy_up(self) -> None:
+        # All is whole: what lies in the partial directory is of no use to a later run, and rsync
+        # leaves the directory itself.
+        try:
+            remove_partial_files(self._spec.destination)
+        except OSError as error:
+            self._log_lines([f"The partial files could not be removed: {error}".encode()])
 
     def _wait_for_next_attempt(self, meaning: ExitMeaning) -> None:
         # Exponential backoff with jitter over the upper half of the delay. Not `random`, which
@@ -179,7 +192,12 @@ class Performance:
             if batch.log:
                 self._log_lines(batch.log)
 
-        argv = self._engine.build_argv(spec, spec.tool_path, is_directory=self._is_directory)
+        argv = self._engine.build_argv(
+            spec,
+            spec.tool_path,
+            is_directory=self._is_directory,
+            lists_at_once=self._lists_at_once,
+        )
         child = self._start(argv, take)
         who = identify(child.pid)
         if who is not None:
@@ -332,3 +350,12 @@ class Performance:
 
 def _ignore(_segments: list[bytes]) -> None:
     """Take nothing: the transfer itself reports what cannot be read."""
+
+
+def _files_at_most(source: str) -> float:
+    """Return how many files the source can have: those of its file system (statvfs(3)).
+
+    Infinite where the file system does not tell, as btrfs does not.
+    """
+    facts = os.statvfs(source)
+    return facts.f_files - facts.f_ffree if facts.f_files else float("inf")

@@ -9,6 +9,7 @@ import fcntl
 import os
 import select
 import signal
+import stat
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -259,8 +260,10 @@ def file_under_way(pid: int, source: str) -> OpenFile | None:
     beneath = os.fsencode(os.path.realpath(source))
     try:
         for number in os.listdir(f"/proc/{pid}/fd"):
-            path = os.readlink(os.fsencode(f"/proc/{pid}/fd/{number}"))
-            if path.startswith(beneath):
+            link = os.fsencode(f"/proc/{pid}/fd/{number}")
+            path = os.readlink(link)
+            # rsync has folders of the source open as well.
+            if path.startswith(beneath) and stat.S_ISREG(os.stat(link).st_mode):
                 with open(f"/proc/{pid}/fdinfo/{number}", "rb") as file:
                     return OpenFile(path, int(file.readline().split()[1]))
     except (OSError, ValueError, IndexError):

@@ -125,6 +125,10 @@ class Hub:
             seen = self._seen.get(job_id)
             if since is None or (seen is not None and seen.changed_at > since):
                 client.changed.add(job_id)
+        if since is not None:
+            # New and removed jobs are for everybody, also for who was away.
+            missed = (job_id for job_id, seen in self._seen.items() if seen.structure_at > since)
+            client.changed.update(missed)
         client.sent_at = -1 if since is None else min(client.sent_at, since)
         if client.changed:
             client.wake.set()

@@ -26,7 +26,7 @@ SMALLEST, LARGEST = 512, 16 * 1024
 _START_TRIES = 15
 _USS_AIM_BYTES = 12 * 1024 * 1024
 _START_AIM_SECONDS = 0.25
-_TMPFS = Path("/dev/shm")  # noqa: S108 - the tmpfs that the issue asks for
+_TMPFS = Path("/dev/shm")
 
 
 @contextmanager

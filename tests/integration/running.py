@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -64,6 +65,18 @@ def wait_for_bytes(server: RunningServer, job_id: str, count: int) -> dict[str, 
     return progress
 
 
+def wait_for_partial(destination: Path, count: int) -> None:
+    """Wait until the file that is being written beneath a folder has that many bytes."""
+
+    def far_enough() -> bool:
+        try:
+            return any(path.stat().st_size >= count for path in destination.glob(".*"))
+        except FileNotFoundError:
+            return False  # It got its final name in between.
+
+    wait_until(far_enough, what=f"{count} bytes at the destination")
+
+
 def wait_for_status(
     server: RunningServer, job_id: str, *statuses: str, seconds: float = 30.0
 ) -> dict[str, Any]:
@@ -109,4 +122,4 @@ def start_ticks(pid: int) -> int:
 
 def seconds_since_epoch(timestamp: str) -> float:
     """Return a timestamp of ours as seconds since the epoch."""
-    return datetime.fromisoformat(timestamp.replace("Z", "+00:00")).timestamp()
+    return datetime.fromisoformat(timestamp).timestamp()

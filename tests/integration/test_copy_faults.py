@@ -25,7 +25,7 @@ MakeServer = Callable[..., RunningServer]
 
 
 class WeakServer(RunningServer):
-    """A server whom permission bits stop even as root: it lacks the right that stands above them."""
+    """A server whom permission bits stop even as root: it lacks the right to pass over them."""
 
     def start(self) -> None:
         """Start it and wait until it answers."""

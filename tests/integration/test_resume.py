@@ -127,9 +127,7 @@ def test_a_tool_that_does_not_heed_the_stop_is_killed_after_the_grace_period(
         sleep 60"""
     )
     deaf.chmod(0o755)
-    server = make_server(
-        PATH=f"{folder}:{os.environ['PATH']}", LONGSHORE_STOP_GRACE_SECONDS="0.5"
-    )
+    server = make_server(PATH=f"{folder}:{os.environ['PATH']}", LONGSHORE_STOP_GRACE_SECONDS="0.5")
     job_id = server.create_job(make_tree(room / "from", files=3), room / "to")
     run_id = server.start_job(job_id)
     engine = event_of(server, run_id, "engine_started")["engine"]["pid"]

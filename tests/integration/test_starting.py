@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.running import run_to_end
-from tests.support import PROJECT_ROOT, RunningServer, free_port, make_tree, rsync_differences
+from tests.integration.trees import differences_beneath
+from tests.support import PROJECT_ROOT, RunningServer, free_port, make_tree
 
 pytestmark = pytest.mark.integration
 MakeServer = Callable[..., RunningServer]
@@ -125,4 +126,4 @@ def test_without_rsync_the_server_starts_says_what_to_install_and_rclone_works(
 
     job_id = server.create_job(source, room / "by rclone", engine="rclone")
     assert run_to_end(server, job_id)["outcome"] == "completed"
-    assert rsync_differences(source, room / "by rclone") == ""
+    assert differences_beneath(source, room / "by rclone") == ""

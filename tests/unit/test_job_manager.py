@@ -227,7 +227,9 @@ async def test_progress_is_shown_and_not_kept(world: World) -> None:
     run_id = await world.manager.start_job("photos-0001")
     line = JournalLine(END, events.ProgressMade(Progress(percent=12.5, bytes_done=5)))
     assert not await world.manager.update_job_from_engine(run_id, [line])
-    assert world.jobs.snapshot()["photos-0001"].state.progress == Progress(percent=12.5, bytes_done=5)
+    assert world.jobs.snapshot()["photos-0001"].state.progress == Progress(
+        percent=12.5, bytes_done=5
+    )
     assert world.jobs.kept["photos-0001"].progress is None
     assert (await world.runs.get(run_id)).bytes_done == 5
 
@@ -327,7 +329,7 @@ async def test_a_deleted_job_takes_its_history_with_it(world: World) -> None:
 
 @pytest.mark.parametrize("before", list(JobStatus))
 async def test_discard(world: World, tmp_path: Path, before: JobStatus) -> None:
-    partial = tmp_path / "a" / ".longshore-partial"
+    partial = tmp_path / ".longshore-partial"
     partial.mkdir(parents=True)
     job = a_job(destination=str(tmp_path))
     state = JobState(job.id, status=before, run_id="r", progress=Progress(percent=50.0))
@@ -379,3 +381,17 @@ async def test_a_dead_run_without_a_result_is_interrupted(world: World) -> None:
     assert [phase.outcome for phase in run.phases] == ["interrupted"]
     assert "can be resumed" in str(world.jobs.kept["photos-0001"].message)
     assert replace(run, outcome=None).ended_at is not None
+
+
+@pytest.mark.parametrize(("port", "call"), [("runs", "save"), ("jobs", "save_state")])
+async def test_a_dead_run_that_could_not_be_closed_is_closed_the_next_time(
+    world: World, port: str, call: str
+) -> None:
+    await put(world)
+    run_id = await world.manager.start_job("photos-0001")
+    getattr(world, port).failing.add(call)
+    with pytest.raises(StorageFailed):
+        await world.manager.close_dead_run(run_id)
+    getattr(world, port).failing.clear()
+    await world.manager.close_dead_run(run_id)
+    assert status(world) == "interrupted"

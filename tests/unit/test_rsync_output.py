@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.engines.base import MAX_LINE, Failure, OutputReader, Reading, ScannedTotals
+from core.engines.base import MAX_LINE, Failure, OpenFile, OutputReader, Reading, ScannedTotals
 from core.engines.rsync import RsyncEngine
 from tests.fakes.builders import a_spec
 
@@ -29,13 +29,13 @@ def segments(name: str) -> list[bytes]:
 
 def reader(*, resume: bool = False) -> OutputReader:
     """Return a fresh reader."""
-    return ENGINE.output_reader(a_spec(resume=resume))
+    return ENGINE.output_reader(a_spec(source="/backup/source", resume=resume))
 
 
 def read(*lines: bytes, resume: bool = False) -> tuple[Reading, list[Failure]]:
     """Return what these lines come to."""
     fresh = reader(resume=resume)
-    failures = [failure for line in lines if (failure := fresh.feed(line)) is not None]
+    failures = fresh.feed(list(lines)).failures
     return fresh.reading, failures
 
 
@@ -69,7 +69,7 @@ def test_no_figure_of_the_transfer_ever_falls() -> None:
     fresh = reader()
     before = (0, 0, 0)
     for segment in segments("rsync-transfer.txt"):
-        fresh.feed(segment)
+        fresh.feed([segment])
         now = (fresh.reading.bytes_done, fresh.reading.bytes_sent, fresh.reading.files_done)
         assert all(new >= old for new, old in zip(now, before, strict=True)), segment
         before = now
@@ -79,7 +79,7 @@ def test_names_of_the_transfer_transcript() -> None:
     fresh = reader()
     names = []
     for segment in segments("rsync-transfer.txt"):
-        fresh.feed(segment)
+        fresh.feed([segment])
         names.append(fresh.reading.current_file)
     for name in (
         " leading space",
@@ -94,12 +94,15 @@ def test_names_of_the_transfer_transcript() -> None:
         assert name in names
 
 
-def test_noise_is_kept_out_of_the_log() -> None:
-    fresh = reader()
-    kept = [s for s in segments("rsync-transfer.txt") if not fresh.is_noise(s)]
+def test_what_is_news_goes_to_the_log() -> None:
+    lines = segments("rsync-transfer.txt")
+    kept = reader().feed(lines).log
     assert b">f+++++++++ 1 44 -dash.txt" in kept
     assert any(line.startswith(b"rsync: [sender]") for line in kept)
-    assert not any(b"%" in line or line.startswith(b".f          ") for line in kept)
+    assert [line for line in lines if line not in kept] == [
+        b".d          4096 0 ./",
+        b".f          4 0 same.txt",
+    ]
 
 
 VERIFIED = [
@@ -149,8 +152,7 @@ def test_no_difference(line: bytes) -> None:
     assert ENGINE.difference_reader().feed(line) is None
 
 
-METER = b"         40  20%    1.00MB/s    0:00:01  "
-END = b"        100  50%    1.00MB/s    0:00:01 (xfr#1, to-chk=1/3)"
+HALF = OpenFile(b"/backup/source/a", 40)
 
 
 @pytest.mark.parametrize(
@@ -166,43 +168,47 @@ END = b"        100  50%    1.00MB/s    0:00:01 (xfr#1, to-chk=1/3)"
         ([b"cd+++++++++ 4096 0 a/"], {}),
         ([b"*deleting   0 0 a"], {"files_deleted": 1}),
         ([b"*deleting   0 0 a/"], {}),
-        ([METER], {"bytes_in_flight": 40, "bytes_sent": 40}),
-        ([METER, END], {"bytes_in_flight": 40, "bytes_sent": 40}),
-        (
-            [METER, END, b">f+++++++++ 100 144 a"],
-            {"files_finished": 1, "bytes_finished": 100, "bytes_sent": 144},
-        ),
         ([b"sending incremental file list"], {}),
-        ([b"40 20%"], {}),
         ([b">f+++++++++ x 44 a"], {}),
         ([b">f+++++++++ " + b"9" * 5000 + b" 1 a"], {}),
-        ([b"9" * 5000 + b"  20%    1.00MB/s    0:00:01"], {}),
+        ([b">f+++++++++ -1 44 a"], {}),
+        ([b">f+++++++++ 1 44"], {}),
+        ([b">f+++++++++"], {}),
         ([b""], {}),
     ],
 )
 def test_what_a_line_does(lines: list[bytes], expected: dict[str, int]) -> None:
     reading, failures = read(*lines)
     assert failures == []
-    reading.current_file = None
+    reading.current_name = b""
     assert reading == Reading(**expected)  # type: ignore[arg-type]
 
 
+def test_the_file_under_way_counts_as_far_as_it_is_read() -> None:
+    fresh = reader()
+    fresh.feed([b">f+++++++++ 100 144 before"])
+    fresh.note_open_file(HALF)
+    assert (fresh.reading.bytes_done, fresh.reading.bytes_sent) == (140, 184)
+    assert str(fresh.reading.current_file).endswith("a")
+    fresh.feed([b">f+++++++++ 100 144 a"])
+    assert (fresh.reading.bytes_done, fresh.reading.bytes_sent) == (200, 288)
+    fresh.note_open_file(None)
+    assert fresh.reading.bytes_done == 200
+
+
+def test_a_finished_file_that_is_still_open_does_not_count_twice() -> None:
+    fresh = reader()
+    fresh.feed([b">f+++++++++ 40 84 a"])
+    fresh.note_open_file(HALF)
+    assert fresh.reading.bytes_done == 40
+
+
 def test_on_resume_only_the_end_of_a_file_tells_what_travelled() -> None:
-    reading, _ = read(METER, resume=True)
-    assert (reading.bytes_in_flight, reading.bytes_sent) == (40, 0)
-    reading, _ = read(METER, b">f.st...... 100 17 a", resume=True)
-    assert (reading.bytes_finished, reading.bytes_in_flight, reading.bytes_sent) == (100, 0, 17)
-
-
-def test_a_failed_file_that_the_meter_counted_does_not_count() -> None:
-    lost = b'rsync: [sender] send_files failed to open "/s/huge": Permission denied (13)'
-    reading, _ = read(lost, b"    9000040  20%    1.00MB/s    0:00:01  ")
-    assert (reading.bytes_done, reading.bytes_sent) == (0, 0)
-    ended = b"    9000100  50%    1.00MB/s    0:00:01 (xfr#2, to-chk=1/3)"
-    reading, _ = read(
-        lost, ended, b">f+++++++++ 100 120 a", b"    9000150  60%   1.00MB/s  0:00:01"
-    )
-    assert (reading.bytes_done, reading.bytes_sent) == (150, 170)
+    fresh = reader(resume=True)
+    fresh.note_open_file(HALF)
+    assert (fresh.reading.bytes_done, fresh.reading.bytes_sent) == (40, 0)
+    fresh.feed([b">f.st...... 100 17 a"])
+    assert (fresh.reading.bytes_done, fresh.reading.bytes_sent) == (100, 17)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +243,7 @@ def test_a_failed_file_that_the_meter_counted_does_not_count() -> None:
     ],
 )
 def test_an_error_line_names_its_file(line: bytes, path: str, reason: str) -> None:
-    assert reader().feed(line) == Failure(path, reason)
+    assert reader().feed([line]).failures == [Failure(path, reason)]
 
 
 @pytest.mark.parametrize(
@@ -252,11 +258,11 @@ def test_an_error_line_names_its_file(line: bytes, path: str, reason: str) -> No
         b"rsync: " + b'" ' * (MAX_LINE // 2),
     ],
 )
-def test_another_line_is_no_failure_and_costs_little(line: bytes) -> None:
+def test_another_line_costs_little(line: bytes) -> None:
     began = time.process_time()
-    failure = reader().feed(line)
+    failures = reader().feed([line]).failures
     assert time.process_time() - began < 1.0
-    assert failure is None or failure.path
+    assert all(failure.path for failure in failures)
 
 
 HEADS = st.sampled_from(
@@ -268,12 +274,12 @@ HEADS = st.sampled_from(
 def test_any_bytes_are_taken_without_an_exception(lines: list[bytes]) -> None:
     for resume in (False, True):
         fresh, differences = reader(resume=resume), ENGINE.difference_reader()
-        for line in lines:
-            for failure in (fresh.feed(line), differences.feed(line)):
-                assert failure is None or (failure.path + failure.reason).isprintable()
-            fresh.is_noise(line)
-            assert fresh.reading.bytes_done >= 0
-            assert (fresh.reading.current_file or "").isprintable()
+        found = fresh.feed(lines).failures
+        found += [failure for line in lines if (failure := differences.feed(line)) is not None]
+        assert all((failure.path + failure.reason).isprintable() for failure in found)
+        fresh.note_open_file(OpenFile(b"".join(lines), 7))
+        assert fresh.reading.bytes_done >= 0
+        assert (fresh.reading.current_file or "").isprintable()
 
 
 @given(output=st.binary(max_size=200))

@@ -112,4 +112,3 @@ def test_a_phase_that_ends_leaves_the_others_alone() -> None:
         ("warning", "Some files vanished."),
         ("failed", "One file differs."),
     ]
-

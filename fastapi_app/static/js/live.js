@@ -163,8 +163,11 @@ function adopt(html, ids) {
   for (const id of ids) {
     const card = template.content.getElementById(id);
     if (!card || card.getAttribute("hx-swap-oob") === "delete") continue;
-    if (!list && document.querySelector("[data-empty-state]")) return location.reload();
-    if (!list) return;
+    if (!list) {
+      // A button under way leads to a page of its own: a reload would cut that off.
+      const mayReload = document.querySelector("[data-empty-state]") && !document.querySelector("[data-busy]");
+      return mayReload ? location.reload() : undefined;
+    }
     card.removeAttribute("hx-swap-oob");
     list.prepend(card);
     htmx.process(card);

@@ -1,0 +1,238 @@
+"""Proves what the tools are called with: no value of a job can become an option, and each option
+of a job becomes what the tool's manual says. Besides: exit codes, versions and environment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from core.engines.base import Engine, Verdict, shown_name
+from core.engines.registry import ENGINES
+from models.job import ENGINES as ENGINE_NAMES
+from tests.fakes.builders import a_spec
+
+EVIL = "--rsh=sh -c evil"
+BOTH = pytest.mark.parametrize("engine", list(ENGINES.values()), ids=list(ENGINES))
+
+
+def calls(engine: Engine, *, is_directory: bool = True, **fields: Any) -> dict[str, list[str]]:
+    """Return the three calls of a run."""
+    spec = a_spec(engine=engine.name, **fields)
+    return {
+        "transfer": engine.build_argv(spec, "/bin/tool", is_directory=is_directory),
+        "scan": engine.build_scan_argv(spec, "/bin/tool", is_directory=is_directory),
+        "verify": engine.build_verify_argv(spec, "/bin/tool", is_directory=is_directory),
+    }
+
+
+def transfer(engine: str, **fields: Any) -> list[str]:
+    """Return the call of the transfer of a folder."""
+    return calls(ENGINES[engine], **fields)["transfer"]
+
+
+def test_the_registry_has_what_a_definition_may_name() -> None:
+    assert set(ENGINES) == set(ENGINE_NAMES)
+    assert all(engine.name == name for name, engine in ENGINES.items())
+
+
+@BOTH
+@pytest.mark.parametrize("is_directory", [True, False])
+def test_no_value_can_become_an_option(engine: Engine, is_directory: bool) -> None:
+    evil = {
+        "source": f"/{EVIL}",
+        "destination": f"/{EVIL}",
+        "exclude": (EVIL, "-x", "--", "+x"),
+        "include": (EVIL, "--delete"),
+        "bandwidth_limit": 4096,
+        "delete_extraneous": True,
+        "max_delete": 5,
+    }
+    harmless = evil | {
+        "source": "/s",
+        "destination": "/d",
+        "exclude": ("e1", "e2", "e3", "e4"),
+        "include": ("i1", "i2"),
+    }
+    for name, argv in calls(engine, is_directory=is_directory, **evil).items():
+        plain = calls(engine, is_directory=is_directory, **harmless)[name]
+        assert argv[0] == "/bin/tool"
+        # The same options, however the values look, and only paths after `--`.
+        assert [a.split("=")[0] for a in argv[: argv.index("--")]] == [
+            a.split("=")[0] for a in plain[: plain.index("--")]
+        ]
+        locations = argv[argv.index("--") + 1 :]
+        assert len(locations) == (1 if engine.name == "rclone" and name == "scan" else 2)
+        assert all(location.startswith("/") for location in locations)
+        assert EVIL not in argv
+        assert "\0" not in "".join(argv)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("source", "is_directory", "expected"),
+    [
+        ("/srv/photos", True, "/srv/photos/"),
+        ("/srv/photos/", True, "/srv/photos/"),
+        ("/", True, "/"),
+        ("/srv/a.iso", False, "/srv/a.iso"),
+        ("/a/b:c", True, "/a/b:c/"),
+    ],
+)
+def test_a_folders_contents_or_the_one_file(
+    engine: Engine, source: str, is_directory: bool, expected: str
+) -> None:
+    for argv in calls(engine, source=source, is_directory=is_directory).values():
+        assert argv[argv.index("--") + 1] == expected
+
+
+def test_a_file_goes_into_the_destination() -> None:
+    for argv in calls(ENGINES["rsync"], source="/a.iso", is_directory=False).values():
+        assert argv[-1] == "/mnt/nas/photos/"
+
+
+@BOTH
+def test_includes_come_before_excludes_in_every_call(engine: Engine) -> None:
+    form = {
+        "rsync": ["--include=i1", "--include=i2", "--exclude=e1", "--exclude=e2"],
+        "rclone": ["--filter=+ i1", "--filter=+ i2", "--filter=- e1", "--filter=- e2"],
+    }[engine.name]
+    for argv in calls(engine, include=("i1", "i2"), exclude=("e1", "e2")).values():
+        first = argv.index(form[0])
+        assert argv[first : first + 4] == form
+
+
+def test_rsync_keeps_partial_files_in_one_place_that_nothing_else_sees() -> None:
+    found = calls(ENGINES["rsync"], destination="/d/", delete_extraneous=True)
+    assert "--partial-dir=/d/.longshore-partial" in found["transfer"]
+    for argv in found.values():
+        assert "--exclude=/.longshore-partial/" in argv
+    for name in ("scan", "verify"):
+        assert "--dry-run" in found[name]
+
+
+@pytest.mark.parametrize(
+    ("engine", "limit", "option"),
+    [
+        ("rsync", 1024, "--bwlimit=1"),
+        ("rsync", 512_000, "--bwlimit=500"),
+        ("rsync", 1025, "--bwlimit=1"),
+        ("rsync", 1, "--bwlimit=1"),
+        ("rsync", 10 * 1024**2, "--bwlimit=10240"),
+        ("rclone", 512_000, "--bwlimit=512000B"),
+        ("rclone", 1024, "--bwlimit=1024B"),
+    ],
+)
+def test_bandwidth_limit(engine: str, limit: int, option: str) -> None:
+    argv = transfer(engine, bandwidth_limit=limit)
+    assert [a for a in argv if a.startswith("--bwlimit")] == [option]
+    assert not any(a.startswith("--bwlimit") for a in transfer(engine))
+
+
+def test_rsync_compares_with_a_partial_file_only_on_resume() -> None:
+    assert "--no-whole-file" in transfer("rsync", resume=True)
+    assert "--no-whole-file" not in transfer("rsync", resume=False)
+
+
+@BOTH
+def test_nothing_is_deleted_unless_asked_for(engine: Engine) -> None:
+    for argv in calls(engine, max_delete=5).values():
+        assert not any("delete" in argument for argument in argv)
+        assert "sync" not in argv
+
+
+def test_deletion() -> None:
+    argv = transfer("rsync", delete_extraneous=True, max_delete=0)
+    assert "--delete-delay" in argv
+    assert "--max-delete=0" in argv
+    argv = transfer("rsync", delete_extraneous=True)
+    assert not any(a.startswith("--max-delete") for a in argv)
+    argv = transfer("rclone", delete_extraneous=True, max_delete=7)
+    assert argv[1] == "sync"
+    assert "--max-delete=7" in argv
+    single = calls(ENGINES["rclone"], is_directory=False, delete_extraneous=True)["transfer"]
+    assert single[1] == "copy", "one file does not make the rest extraneous"
+
+
+def test_verification_is_as_deep_as_asked_for() -> None:
+    assert "--checksum" in calls(ENGINES["rsync"], verification="checksum")["verify"]
+    assert "--checksum" not in calls(ENGINES["rsync"], verification="fast")["verify"]
+    assert calls(ENGINES["rclone"], verification="checksum")["verify"][1] == "check"
+    assert calls(ENGINES["rclone"], verification="fast")["verify"][1:3] == ["copy", "--dry-run"]
+
+
+@BOTH
+def test_the_environment_holds_nothing_that_changes_the_tool(engine: Engine) -> None:
+    inherited = {
+        "PATH": "/bin",
+        "HOME": "/root",
+        "LC_ALL": "de_DE.UTF-8",
+        f"{engine.name.upper()}_PARTIAL_DIR": "x",
+        f"{engine.name.upper()}_": "x",
+    }
+    assert engine.environment(inherited) == {"PATH": "/bin", "HOME": "/root", "LC_ALL": "C"}
+    assert inherited["LC_ALL"] == "de_DE.UTF-8"
+
+
+GOOD, PARTIAL, TRANSIENT, FATAL = Verdict.GOOD, Verdict.PARTIAL, Verdict.TRANSIENT, Verdict.FATAL
+EXITS = {
+    "rsync": {
+        GOOD: [0],
+        PARTIAL: [23, 24, 25],
+        TRANSIENT: [5, 10, 12, 14, 20, 30, 35, 255, -1, -9, -15],
+        FATAL: [1, 2, 3, 4, 6, 11, 13, 21, 22, 7, 99, 127],
+    },
+    "rclone": {
+        GOOD: [0, 9],
+        PARTIAL: [1, 6],
+        TRANSIENT: [5, -2, -9],
+        FATAL: [2, 3, 4, 7, 8, 10, 11, 127],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("engine", "code", "verdict"),
+    [(e, code, v) for e, table in EXITS.items() for v, codes in table.items() for code in codes],
+)
+def test_exit_codes(engine: str, code: int, verdict: Verdict) -> None:
+    meaning = ENGINES[engine].classify_exit(code)
+    assert meaning.verdict is verdict
+    assert meaning.message.endswith((".", "?"))
+    if code < 0:
+        assert f"signal {-code}" in meaning.message
+    if engine == "rclone" and code == 1:
+        assert ENGINES[engine].classify_verify_exit(code).verdict is GOOD
+    else:
+        assert ENGINES[engine].classify_verify_exit(code) == meaning
+
+
+@pytest.mark.parametrize(
+    ("engine", "output", "version"),
+    [
+        ("rsync", "rsync  version 3.5.0  protocol version 32\nCopyright", "3.5.0"),
+        ("rsync", "rsync  version v3.2.7  protocol version 31", "3.2.7"),
+        ("rsync", "openrsync: protocol version 29", None),
+        ("rclone", "rclone v1.75.2\n- os/version: debian", "1.75.2"),
+        ("rclone", "rclone v1.76.0-beta.8000", "1.76.0"),
+        ("rclone", "bash: rclone: not found", None),
+        ("rclone", "", None),
+    ],
+)
+def test_versions(engine: str, output: str, version: str | None) -> None:
+    assert ENGINES[engine].parse_version(output) == version
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        (b"plain.txt", "plain.txt"),
+        ("grüße 🚢".encode(), "grüße 🚢"),
+        (b"latin\xff", "latin\\xff"),
+        (b"\x1b[31m\n\t\x00", "\\x1b[31m\\n\\t\\x00"),
+        ("a\u202eb".encode(), "a\\u202eb"),
+        ("\u2028".encode(), "\\u2028"),
+    ],
+)
+def test_a_name_is_shown_without_harm(raw: bytes, shown: str) -> None:
+    assert shown_name(raw) == shown

@@ -1,0 +1,131 @@
+"""Proves that a form says what it shows: round trips, errors at their fields, conflicts told."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.tools import Tool
+from fastapi_app.job_form import (
+    NEW_JOB,
+    ConflictRow,
+    EngineChoice,
+    conflict_between,
+    definition_of,
+    engine_choices,
+    errors_by_field,
+    posted_values,
+    values_of,
+)
+from models.errors import FieldFault
+from models.job import Job, JobDefinition
+from tests.fakes.builders import a_job
+
+FULL = a_job(
+    name="Grüße <b>",
+    engine="rclone",
+    verification="checksum",
+    options={
+        "exclude": ["*.tmp", "/cache/***"],
+        "include": ["keep me"],
+        "bandwidth_limit": "10M",
+        "delete_extraneous": True,
+        "max_delete": 0,
+    },
+    retry={"max_attempts": 3},
+    tags=["home"],
+)
+
+
+@pytest.mark.parametrize("job", [a_job(), FULL], ids=["plain", "full"])
+def test_a_form_sent_back_unchanged_is_the_same_definition(job: Job) -> None:
+    definition = definition_of(values_of(job), job)
+    stored = JobDefinition.model_validate(
+        job.model_dump(exclude={"id", "version", "created_at", "updated_at"})
+    )
+    assert JobDefinition.model_validate(definition) == stored
+    assert conflict_between(job, values_of(job)).rows == ()
+
+
+def test_every_field_of_the_form_is_a_text() -> None:
+    assert set(values_of(FULL)) == set(NEW_JOB)
+    assert values_of(FULL)["exclude"] == "*.tmp\n/cache/***"
+    assert values_of(FULL)["delete_extraneous"] == "on"
+    assert values_of(FULL)["max_delete"] == "0"
+    assert values_of(a_job())["max_delete"] == ""
+
+
+def test_what_the_form_does_not_show_is_kept() -> None:
+    definition = definition_of(values_of(FULL) | {"name": "New"}, FULL)
+    assert (definition["name"], definition["tags"]) == ("New", ["home"])
+    assert definition["retry"]["max_attempts"] == 3
+    assert "tags" not in definition_of(values_of(FULL), None)
+
+
+def test_a_browsers_line_ends_and_empty_lines() -> None:
+    values = {**NEW_JOB, "exclude": " *.tmp \r\n\r\n/cache\r\n", "bandwidth_limit": "  "}
+    options = definition_of(values, None)["options"]
+    assert options["exclude"] == ["*.tmp", "/cache"]
+    assert (options["bandwidth_limit"], options["max_delete"]) == (None, None)
+    assert options["delete_extraneous"] is False
+
+
+def test_posted_values_are_what_was_typed() -> None:
+    posted = posted_values({"name": " <b> ", "surprise": "x", "version": "3"})
+    assert posted["name"] == " <b> "
+    assert set(posted) == set(NEW_JOB)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(NEW_JOB)), st.text(max_size=20)))
+def test_whatever_is_typed_is_a_definition_or_has_faults(typed: dict[str, str]) -> None:
+    definition = definition_of(posted_values(typed), None)
+    assert definition["name"] == typed.get("name", "")
+    assert all(line.strip() for line in definition["options"]["exclude"])
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        (FieldFault("name", "Bad."), {"name": ("Bad.",)}),
+        (FieldFault("options.exclude", "Bad."), {"exclude": ("Bad.",)}),
+        (FieldFault("options.exclude.0", "Bad."), {"exclude": ("Bad.",)}),
+        (FieldFault("options.bandwidth_limit", "Bad."), {"bandwidth_limit": ("Bad.",)}),
+        (FieldFault("options.max_delete", "Bad."), {"max_delete": ("Bad.",)}),
+        (FieldFault("retry.max_attempts", "Bad."), {"": ("retry.max_attempts: Bad.",)}),
+        (FieldFault("surprise", "Bad."), {"": ("surprise: Bad.",)}),
+    ],
+)
+def test_an_error_stands_at_its_field(
+    fault: FieldFault, expected: dict[str, tuple[str, ...]]
+) -> None:
+    assert errors_by_field([fault]) == expected
+
+
+def test_all_errors_of_a_field_are_kept_in_order() -> None:
+    faults = [FieldFault("source", "One."), FieldFault("name", "Two."), FieldFault("source", "3.")]
+    assert errors_by_field(faults) == {"source": ("One.", "3."), "name": ("Two.",)}
+
+
+def test_a_conflict_shows_what_differs_and_nothing_else() -> None:
+    yours = values_of(FULL) | {
+        "name": "Mine",
+        "exclude": "*.tmp\r\n/cache/***\r\n",
+        "max_delete": "",
+        "source": f" {FULL.source} ",
+    }
+    assert conflict_between(FULL, yours).rows == (
+        ConflictRow("Name", "Grüße <b>", "Mine"),
+        ConflictRow("Max delete", "0", ""),
+    )
+
+
+def test_an_engine_that_is_missing_says_what_to_do() -> None:
+    tools = [
+        Tool("rsync", "/usr/bin/rsync", "3.5.0", "Install."),
+        Tool("rclone", None, None, "Do."),
+    ]
+    assert engine_choices(tools) == (
+        EngineChoice("rsync", available=True, version="3.5.0", hint=None),
+        EngineChoice("rclone", available=False, version=None, hint="Do."),
+    )

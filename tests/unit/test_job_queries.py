@@ -1,0 +1,113 @@
+"""Proves which jobs are listed, in which order, and that paging leaves none out."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.job_queries import MAX_PAGE, JobFilter, JobQueries, urgency
+from models.errors import JobNotFound
+from models.job_state import DamagedJob, JobState
+from models.job_status import JobStatus
+from tests.fakes.builders import a_job
+from tests.fakes.stores import InMemoryJobStore, InMemoryRunStore
+
+JOBS = [
+    ("b-1", "beta", JobStatus.FAILED, "rsync", ["home"], "/srv/Photos"),
+    ("a-1", "Alpha", JobStatus.COMPLETED, "rclone", [], "/srv/music"),
+    ("a-2", "alpha", JobStatus.RUNNING, "rsync", ["home", "nas"], "/srv/mail"),
+    ("c-1", "ÄRGER", JobStatus.QUEUED, "rsync", [], "/etc"),
+]
+
+
+@pytest.fixture
+async def jobs() -> InMemoryJobStore:
+    """A store with a few jobs, put in out of order."""
+    store = InMemoryJobStore()
+    for job_id, name, status, engine, tags, source in JOBS:
+        job = a_job(job_id, name=name, engine=engine, tags=tags, source=source)
+        await store.create(job, JobState(job_id, status=status))
+    return store
+
+
+@pytest.fixture
+def queries(jobs: InMemoryJobStore) -> JobQueries:
+    """The queries over it."""
+    return JobQueries(jobs, InMemoryRunStore())
+
+
+def ids(queries: JobQueries, **wanted: str) -> list[str]:
+    """Return the ids of those that a filter accepts."""
+    return [record.job.id for record in queries.list_jobs(JobFilter(**wanted)).items]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({}, ["a-1", "a-2", "b-1", "c-1"]),
+        ({"status": ""}, ["a-1", "a-2", "b-1", "c-1"]),
+        ({"status": "failed"}, ["b-1"]),
+        ({"status": "dancing"}, []),
+        ({"engine": "rclone"}, ["a-1"]),
+        ({"tag": "home"}, ["a-2", "b-1"]),
+        ({"tag": "hom"}, []),
+        ({"q": "ALPHA"}, ["a-1", "a-2"]),
+        ({"q": "ärger"}, ["c-1"]),
+        ({"q": "srv/photos"}, ["b-1"]),
+        ({"q": "/mnt/nas"}, ["a-1", "a-2", "b-1", "c-1"]),
+        ({"q": "alpha", "engine": "rsync", "tag": "nas", "status": "running"}, ["a-2"]),
+    ],
+)
+async def test_filters(queries: JobQueries, wanted: dict[str, str], expected: list[str]) -> None:
+    assert ids(queries, **wanted) == expected
+
+
+async def test_pages_leave_nothing_out(queries: JobQueries) -> None:
+    seen: list[str] = []
+    cursor = None
+    for _ in JOBS:
+        page = queries.list_jobs(limit=1, cursor=cursor)
+        assert page.total == len(JOBS)
+        seen += [record.job.id for record in page.items]
+        cursor = page.next_cursor
+    assert cursor is None
+    assert seen == ["a-1", "a-2", "b-1", "c-1"]
+
+
+async def test_a_page_goes_on_although_its_last_job_does_not_match_any_more(
+    jobs: InMemoryJobStore, queries: JobQueries
+) -> None:
+    first = queries.list_jobs(JobFilter(engine="rsync"), limit=2)
+    assert first.next_cursor == "b-1"
+    await jobs.replace(a_job("b-1", version=2, name="beta", engine="rclone"), expected_version=1)
+    second = queries.list_jobs(JobFilter(engine="rsync"), limit=5, cursor=first.next_cursor)
+    assert [record.job.id for record in second.items] == ["c-1"]
+
+
+@pytest.mark.parametrize(("limit", "length"), [(-1, 1), (0, 1), (2, 2), (10**9, 4)])
+async def test_a_limit_is_held_within_bounds(queries: JobQueries, limit: int, length: int) -> None:
+    assert len(queries.list_jobs(limit=limit).items) == length
+    assert MAX_PAGE == 500
+
+
+async def test_damaged_jobs_stand_beside_the_list(
+    jobs: InMemoryJobStore, queries: JobQueries
+) -> None:
+    jobs.broken = (DamagedJob("x", "is empty"),)
+    page = queries.list_jobs(JobFilter(q="alpha"))
+    assert (page.total, page.damaged) == (2, jobs.broken)
+
+
+async def test_one_job(queries: JobQueries) -> None:
+    assert queries.get_job("b-1").job.name == "beta"
+    assert queries.get_job_status("b-1").status is JobStatus.FAILED
+    assert queries.active_run_count() == 2
+    for look in (queries.get_job, queries.get_job_status):
+        with pytest.raises(JobNotFound):
+            look("nobody")
+    with pytest.raises(JobNotFound):
+        await queries.list_runs(job_id="nobody")
+
+
+async def test_what_runs_comes_first_then_what_needs_a_person(queries: JobQueries) -> None:
+    records = sorted(queries.all_jobs().values(), key=urgency)
+    assert [record.job.id for record in records] == ["a-2", "c-1", "b-1", "a-1"]
