@@ -35,6 +35,15 @@ def destination_fault(destination: str) -> FieldFault | None:
     return next(iter(_destination_faults(destination)), None)
 
 
+def files_at_most(source: str) -> float:
+    """Return how many files the source can have: those of its file system (statvfs(3)).
+
+    Infinite where the file system does not tell, as btrfs does not.
+    """
+    facts = os.statvfs(source)
+    return facts.f_files - facts.f_ffree if facts.f_files else float("inf")
+
+
 def _source_faults(source: str) -> list[FieldFault]:
     try:
         os.stat(source)

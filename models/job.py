@@ -107,7 +107,9 @@ class JobOptions(_Part):
     @classmethod
     def _no_extra_args(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if value:
-            raise ValueError(f"This version accepts no extra arguments: {_quoted(value[0])} is refused.")
+            raise ValueError(
+                f"This version accepts no extra arguments: {_quoted(value[0])} is refused."
+            )
         return value
 
     @property
@@ -169,7 +171,9 @@ class JobDefinition(_Part):
     @classmethod
     def _engine(cls, value: str) -> str:
         if value not in ENGINES:
-            raise ValueError(f"There is no engine {_quoted(value)}. Choose one of: {', '.join(ENGINES)}.")
+            raise ValueError(
+                f"There is no engine {_quoted(value)}. Choose one of: {', '.join(ENGINES)}."
+            )
         return value
 
     @field_validator("source", "destination")

@@ -67,8 +67,6 @@ def _apply(run: Run, line: JournalLine) -> Run:
             return replace(run, message=_retry_message(retry))
         case RunEnded() as ended:
             return _end_run(run, ended, line.time)
-        case EngineStarted():
-            return run
 
 
 def _retry_message(retry: RetryScheduled) -> str:

@@ -153,17 +153,22 @@ class RsyncEngine:
 
     def build_verify_argv(self, spec: RunSpec, tool: str, *, is_directory: bool) -> list[str]:
         """Arguments of a verification: a dry run that itemises what it would still change."""
-        argv = [
+        # Not --archive: owner and permissions, which many destinations cannot hold, are no part
+        # of what `fast` (size and time) and `checksum` promise (contracts.md).
+        return [
             tool,
-            "--archive",
+            "--recursive",
+            "--links",
+            "--devices",
+            "--specials",
+            "--checksum" if spec.verification == "checksum" else "--times",
             "--dry-run",
             "--no-human-readable",
             "--itemize-changes",
             f"--out-format={_OUT_FORMAT}",
+            *self._filters(spec),
+            *self._locations(spec, is_directory=is_directory),
         ]
-        if spec.verification == "checksum":
-            argv.append("--checksum")
-        return argv + self._filters(spec) + self._locations(spec, is_directory=is_directory)
 
     def output_reader(self, spec: RunSpec) -> OutputReader:
         """A fresh reader for one attempt."""

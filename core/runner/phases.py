@@ -21,10 +21,11 @@ from core.engines.base import (
     tells_of_full_disk,
 )
 from core.partial_files import remove_partial_files
-from core.preflight import location_faults
+from core.preflight import files_at_most, location_faults
 from core.runner.journal import CappedLog, Journal
 from core.runner.meter import Meter
 from core.runner.process import Attendant, Child, StopSwitch, file_under_way
+from core.runner.verification import Differences
 from models import events
 from models.progress import PhaseName, RunOutcome
 from models.run_spec import RunSpec
@@ -128,7 +129,7 @@ class Performance:
         if faults:
             raise RunFailed(" ".join(f"{fault.field.title()}: {fault.message}" for fault in faults))
         self._is_directory = os.path.isdir(self._spec.source)
-        self._lists_at_once = _files_at_most(self._spec.source) <= _MAX_FILES_LISTED_AT_ONCE
+        self._lists_at_once = files_at_most(self._spec.source) <= _MAX_FILES_LISTED_AT_ONCE
         try:
             os.makedirs(self._spec.destination, mode=0o777, exist_ok=True)
         except OSError as error:
@@ -255,17 +256,10 @@ class Performance:
     def _verify(self) -> None:
         assert self._spec.tool_path is not None
         reader = self._engine.difference_reader()
-        different = 0
-        named: list[Failure] = []
+        differences = Differences(reader, most_named=MAX_FAILURES_NAMED)
 
         def take(segments: list[bytes]) -> None:
-            nonlocal different
-            for segment in segments:
-                failure = reader.feed(segment)
-                if failure is not None:
-                    different += 1
-                    if len(named) < MAX_FAILURES_NAMED:
-                        named.append(failure)
+            differences.take(segments)
             self._log_lines(segments)
 
         argv = self._engine.build_verify_argv(
@@ -275,17 +269,15 @@ class Performance:
         self._report_progress(at_once=True)
         code = self._attendant().attend(child, on_tick=self._report_progress)
         self._check_stop()
+        known_failures = self._tally.files_failed if self._tally.warning else 0
         meaning = self._engine.classify_verify_exit(code)
-        if self._tally.warning is not None and different <= self._tally.files_failed:
-            return  # No more than the files that are known to have failed.
-        if different:
-            for failure in named:
-                self._note_failure(failure)
-            self._tally.files_failed += different - len(named)
-            word = "file differs" if different == 1 else "files differ"
-            raise RunFailed(f"Verification: {different} {word} from the source.")
-        if meaning.verdict is not Verdict.GOOD:
-            raise RunFailed(f"Verification could not be done: {meaning.message}", code)
+        fault = differences.fault(meaning, known_failures=known_failures)
+        if fault is None:
+            return
+        for failure in differences.named:
+            self._note_failure(failure)
+        self._tally.files_failed += differences.count - len(differences.named)
+        raise RunFailed(fault, code or None)
 
     def _start(
         self,
@@ -350,12 +342,3 @@ class Performance:
 
 def _ignore(_segments: list[bytes]) -> None:
     """Take nothing: the transfer itself reports what cannot be read."""
-
-
-def _files_at_most(source: str) -> float:
-    """Return how many files the source can have: those of its file system (statvfs(3)).
-
-    Infinite where the file system does not tell, as btrfs does not.
-    """
-    facts = os.statvfs(source)
-    return facts.f_files - facts.f_ffree if facts.f_files else float("inf")

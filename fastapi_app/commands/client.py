@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, NoReturn
+from urllib.parse import quote
 
 import httpx
 
@@ -34,6 +35,11 @@ def call(method: str, path: str, **options: Any) -> Any:
     if response.is_success:
         return response.json() if response.content else None
     return _explain(response)
+
+
+def as_part(text: str) -> str:
+    """Return a text as one part of a path: an id that a person typed leads nowhere else."""
+    return quote(text, safe="")
 
 
 def _explain(response: httpx.Response) -> NoReturn:

@@ -14,7 +14,8 @@ from models.settings import Settings
 
 EXIT_FAILED = 1
 EXIT_RESUMABLE = 3
-out = Console(highlight=False)
+# Into a pipe the ids are written whole, however long the lines become.
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
 _errors = Console(stderr=True, highlight=False)
 
 

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from fastapi_app import formatting
-from fastapi_app.commands.client import call
+from fastapi_app.commands.client import as_part, call
 from fastapi_app.commands.console import (
     EXIT_FAILED,
     EXIT_RESUMABLE,
@@ -52,7 +52,7 @@ def list_jobs(
 @app.command("show")
 def show_job(job_id: JobId, as_json: JsonFlag = False) -> None:
     """Show one job."""
-    job = call("GET", f"/jobs/{job_id}")
+    job = call("GET", f"/jobs/{as_part(job_id)}")
     if as_json:
         print_json(job)
         return
@@ -112,7 +112,7 @@ def start_job(
     as_json: JsonFlag = False,
 ) -> None:
     """Start a job. With --follow: 0 completed, 1 failed, 3 paused or interrupted."""
-    started = call("POST", f"/jobs/{job_id}/start")
+    started = call("POST", f"/jobs/{as_part(job_id)}/start")
     if as_json:
         print_json(started)
     else:
@@ -124,7 +124,7 @@ def start_job(
 @app.command("stop")
 def stop_job(job_id: JobId, as_json: JsonFlag = False) -> None:
     """Stop a job's run; it can be resumed with start."""
-    stopped = call("POST", f"/jobs/{job_id}/stop")
+    stopped = call("POST", f"/jobs/{as_part(job_id)}/stop")
     if as_json:
         print_json(stopped)
 
@@ -134,7 +134,7 @@ def _follow(job_id: str, run_id: str) -> int:
     with Progress(*columns, console=out) as bar:
         task = bar.add_task("queued", total=None, figures="")
         while True:
-            run = call("GET", f"/runs/{run_id}")
+            run = call("GET", f"/runs/{as_part(run_id)}")
             _draw(bar, task, run)
             if run["outcome"] is not None:
                 break

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from fastapi_app import formatting
-from fastapi_app.commands.client import call
+from fastapi_app.commands.client import as_part, call
 from fastapi_app.commands.console import new_app, out, print_json
 
 app = new_app("Runs: what has been done.")
@@ -22,7 +22,7 @@ def list_runs(
     as_json: JsonFlag = False,
 ) -> None:
     """List the runs, newest first."""
-    path = f"/jobs/{job}/runs" if job else "/runs"
+    path = f"/jobs/{as_part(job)}/runs" if job else "/runs"
     found = call("GET", path, params={"limit": limit})
     if as_json:
         print_json(found)
@@ -47,7 +47,7 @@ def show_run(
     run_id: Annotated[str, typer.Argument(help="The run's id.")], as_json: JsonFlag = False
 ) -> None:
     """Show one run with its phases."""
-    run = call("GET", f"/runs/{run_id}")
+    run = call("GET", f"/runs/{as_part(run_id)}")
     if as_json:
         print_json(run)
         return

@@ -184,7 +184,8 @@ class Hub:
             update = self._source.update_of(job_id)
             if update is None or seen.structure_at > client.sent_at:
                 fragments.append(await self._fragment(job_id, seen))
-            elif update.values is not None:
+            if update is not None and update.values is not None:
+                # Beside a fragment too: that was rendered when the structure changed, and shared.
                 patches.append([job_id, update.values])
         client.sending_since = asyncio.get_running_loop().time()
         if patches or any(fragments):

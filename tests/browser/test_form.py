@@ -8,12 +8,10 @@ from typing import NamedTuple
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.visitor import Visitor, job_id_of
+from tests.browser.visitor import Visitor, job_id_of, wait_out_double_click
 from tests.support import RunningServer
 
 _HTML = '<b onclick="x()">“Jörg’s” & 🏖️ photos</b>'
-# For so long ui.js takes a second click for the other half of a double click.
-_DOUBLE_CLICK_MS = 650
 _REFUSED = r"status of 422|status of 412"
 
 
@@ -153,7 +151,7 @@ def test_two_tabs_that_edit_one_job_are_shown_both_versions(
     expect(second.locator("#field-name")).to_have_value("Of the second tab")
     assert server.jobs()[0]["name"] == "Of the first tab"
 
-    second.wait_for_timeout(_DOUBLE_CLICK_MS)
+    wait_out_double_click(second)
     second.locator("#job-form-submit").click()
     assert job_id_of(second) == job_id
     assert server.jobs()[0]["name"] == "Of the second tab"

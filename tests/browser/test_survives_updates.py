@@ -18,6 +18,7 @@ from tests.browser.visitor import (
     is_same_document,
     mark,
     value_of,
+    wait_out_double_click,
 )
 from tests.support import RunningServer, make_large_file, make_tree, wait_until
 
@@ -80,6 +81,7 @@ def test_the_focus_on_a_button_stays(
     assert _is_focused(page, f"job-{slow_job}-button")
     _see_updates(page, slow_job)
     assert _is_focused(page, f"job-{slow_job}-button")
+    wait_out_double_click(page)
     page.keyboard.press("Enter")
     expect_status(card(page, slow_job), "paused")
     expect(button).to_contain_text("Resume")

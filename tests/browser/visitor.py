@@ -35,6 +35,7 @@ FLAGS = (
 PHONE = 390
 DESK = 1280
 _WAIT_MS = 15_000
+_DOUBLE_CLICK_MS = 650
 _REPORT_VIOLATIONS = """
 document.addEventListener("securitypolicyviolation", (event) =>
   console.error(`policy violated: ${event.violatedDirective} by ${event.blockedURI}`));
@@ -147,6 +148,11 @@ def job_id_of(page: Page) -> str:
     """Return the job whose page this is, after the redirect that follows the form."""
     page.wait_for_url(re.compile(r"/jobs/(?!new$)[a-z0-9-]+$"))
     return urlsplit(page.url).path.rpartition("/")[2]
+
+
+def wait_out_double_click(page: Page) -> None:
+    """Wait until ui.js no longer takes a click for the second half of a double click (600 ms)."""
+    page.wait_for_timeout(_DOUBLE_CLICK_MS)
 
 
 def mark(page: Page) -> None:

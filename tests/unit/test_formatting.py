@@ -1,4 +1,4 @@
-"""Proves how figures are written for people: unknown is an en dash, and nothing rounds up to all."""
+"""Proves how figures are written for people: unknown is an en dash, nothing rounds to all."""
 
 from __future__ import annotations
 

@@ -96,7 +96,9 @@ async def test_a_new_structure_is_html_and_values_are_a_patch(stage: Stage) -> N
     browser = stage.connect("a")
     stage.change("a", percent=1)
     frame = await browser.next()
-    assert (frame["t"], frame["set"], frame["html"]) == ("update", [], "<a running>")
+    assert (frame["t"], frame["html"]) == ("update", "<a running>")
+    # A fragment is shared and may be older than the figures: those come beside it.
+    assert frame["set"] == [["a", {"percent": 1}]]
     stage.change("a", percent=2)
     frame = await browser.next()
     assert (frame["set"], frame["html"]) == ([["a", {"percent": 2}]], "")
@@ -180,7 +182,8 @@ async def test_who_comes_back_is_told_what_changed_since(stage: Stage) -> None:
     stage.hub.jobs_changed(["removed"])
     browser = stage.connect("patched", "restructured", "removed", "untouched", cursor=cursor)
     frame = await browser.next()
-    assert frame["set"] == [["patched", {"percent": 2}]]
+    assert ["patched", {"percent": 2}] in frame["set"]
+    assert "untouched" not in dict(frame["set"])
     assert frame["html"] == "<created running><removed removed><restructured completed>"
 
 

@@ -1,9 +1,8 @@
-"""Proves the commands on jobs and runs against ports in memory, each fault forced."""
+"""Proves the commands on jobs and runs against ports in memory."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,34 +26,7 @@ from models.progress import Progress, RunOutcome
 from models.run_history import close_run
 from tests.fakes.builders import a_definition, a_job, a_run
 from tests.fakes.outside import World
-
-END = "2026-11-23T13:00:00.000Z"
-
-
-def ended(outcome: str = "completed", **fields: object) -> JournalLine:
-    """Return the last line of a journal."""
-    values: dict[str, object] = {
-        "attempts": 1,
-        "exit_code": 0,
-        "message": None,
-        "files_failed": 0,
-        "files_deleted": 0,
-        "progress": Progress(bytes_done=7, percent=100.0),
-    }
-    return JournalLine(END, events.RunEnded(outcome, **(values | fields)))  # type: ignore[arg-type]
-
-
-async def put(world: World, job_id: str = "photos-0001", **state: object) -> str:
-    """Put a job in this state into the world."""
-    await world.jobs.create(a_job(job_id), JobState(job_id, **state))  # type: ignore[arg-type]
-    return job_id
-
-
-def status(world: World, job_id: str = "photos-0001") -> JobStatus:
-    """Return what a restart would find, which must be what readers see."""
-    kept, shown = world.jobs.kept[job_id], world.jobs.snapshot()[job_id].state
-    assert kept.status is shown.status
-    return kept.status
+from tests.fakes.scenes import END, ended, put, status
 
 
 @pytest.fixture
@@ -67,7 +39,7 @@ async def test_create(world: World, tmp_path: Path) -> None:
     definition = a_definition(name="Grüße & <b>", source=str(tmp_path), destination="/nowhere")
     job_id = await world.manager.create_job(definition)
     record = world.jobs.snapshot()[job_id]
-    assert job_id.startswith("grue-b-") or job_id.startswith("gru-e-b-")
+    assert job_id.startswith(("grue-b-", "gru-e-b-"))
     assert (record.job.name, record.job.version) == ("Grüße & <b>", 1)
     assert record.state.status is JobStatus.PENDING
     assert world.sink.changed == [job_id]
@@ -243,68 +215,6 @@ async def test_lines_of_another_run_are_refused(world: World) -> None:
     assert status(world) == "running"
 
 
-async def test_a_runner_that_cannot_be_started_is_the_runs_failure(world: World) -> None:
-    await put(world)
-    world.executor.fails_with = "No module named core"
-    run_id = await world.manager.start_job("photos-0001")
-    assert status(world) == "failed"
-    run = world.runs.kept[run_id]
-    assert run.outcome is RunOutcome.FAILED
-    assert "No module named core" in str(run.message)
-    # Its place is free again.
-    world.executor.fails_with = None
-    await put(world, "a")
-    await put(world, "b")
-    for job_id in ("a", "b"):
-        await world.manager.start_job(job_id)
-    assert len(world.executor.submitted) == 2
-
-
-@pytest.mark.parametrize("before", ["pending", "paused", "completed", "interrupted"])
-@pytest.mark.parametrize("call", ["prepare", "add", "save_state"])
-async def test_a_start_that_cannot_be_saved_leaves_nothing(
-    world: World, call: str, before: str
-) -> None:
-    await put(world, status=JobStatus(before), message="old")
-    for port in (world.jobs, world.runs, world.directories):
-        port.failing.add(call)
-    with pytest.raises(StorageFailed):
-        await world.manager.start_job("photos-0001")
-    assert status(world) == before
-    state = world.jobs.kept["photos-0001"]
-    assert (state.run_id, state.message) == (None, "old")
-    assert world.runs.kept == {}
-    assert world.directories.specs == {}
-    assert world.executor.submitted == []
-    # And the place is free again.
-    for port in (world.jobs, world.runs, world.directories):
-        port.failing.clear()
-    assert await world.manager.start_job("photos-0001") in world.executor.submitted
-
-
-async def test_a_database_that_fails_altogether_does_not_leave_a_job_running(world: World) -> None:
-    await put(world)
-    world.runs.failing |= {"add", "remove"}
-    with pytest.raises(StorageFailed):
-        await world.manager.start_job("photos-0001")
-    assert status(world) == "pending"
-
-
-@pytest.mark.parametrize(("port", "call"), [("runs", "save"), ("jobs", "save_state")])
-async def test_an_end_that_could_not_be_saved_is_saved_the_next_time(
-    world: World, port: str, call: str
-) -> None:
-    await put(world)
-    run_id = await world.manager.start_job("photos-0001")
-    getattr(world, port).failing.add(call)
-    with pytest.raises(StorageFailed):
-        await world.manager.update_job_from_engine(run_id, [ended()])
-    getattr(world, port).failing.clear()
-    assert await world.manager.update_job_from_engine(run_id, [ended()])
-    assert status(world) == "completed"
-    assert world.runs.kept[run_id].outcome is RunOutcome.COMPLETED
-
-
 @pytest.mark.parametrize("active", ["queued", "running", "stopping"])
 async def test_an_active_job_is_not_deleted(world: World, active: str) -> None:
     await put(world, status=JobStatus(active), run_id="r")
@@ -356,42 +266,3 @@ async def test_the_newest_runs_are_kept(world: World) -> None:
     assert len(world.runs.kept) == KEPT_RUNS_PER_JOB
     assert run_id in world.runs.kept
     assert {f"old-{number:02d}" for number in range(4)}.isdisjoint(world.runs.kept)
-
-
-async def test_a_dead_run_is_closed_by_its_result_if_it_left_one(world: World) -> None:
-    await put(world)
-    run_id = await world.manager.start_job("photos-0001")
-    world.directories.results[run_id] = ended("warning", message="Some files vanished.")
-    await world.manager.close_dead_run(run_id)
-    assert status(world) == "completed"
-    assert world.jobs.kept["photos-0001"].message == "Some files vanished."
-    await world.manager.close_dead_run(run_id)
-    assert status(world) == "completed"
-
-
-async def test_a_dead_run_without_a_result_is_interrupted(world: World) -> None:
-    await put(world)
-    run_id = await world.manager.start_job("photos-0001")
-    started = JournalLine(END, events.PhaseStarted("transfer"))
-    await world.manager.update_job_from_engine(run_id, [started])
-    await world.manager.close_dead_run(run_id)
-    assert status(world) == "interrupted"
-    run = world.runs.kept[run_id]
-    assert run.outcome is RunOutcome.INTERRUPTED
-    assert [phase.outcome for phase in run.phases] == ["interrupted"]
-    assert "can be resumed" in str(world.jobs.kept["photos-0001"].message)
-    assert replace(run, outcome=None).ended_at is not None
-
-
-@pytest.mark.parametrize(("port", "call"), [("runs", "save"), ("jobs", "save_state")])
-async def test_a_dead_run_that_could_not_be_closed_is_closed_the_next_time(
-    world: World, port: str, call: str
-) -> None:
-    await put(world)
-    run_id = await world.manager.start_job("photos-0001")
-    getattr(world, port).failing.add(call)
-    with pytest.raises(StorageFailed):
-        await world.manager.close_dead_run(run_id)
-    getattr(world, port).failing.clear()
-    await world.manager.close_dead_run(run_id)
-    assert status(world) == "interrupted"

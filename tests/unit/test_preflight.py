@@ -130,7 +130,7 @@ def test_what_cannot_be_read_or_written(open_tree: Path) -> None:
 
 
 def test_only_the_partial_directory_is_removed(tmp_path: Path) -> None:
-    for path in (".longshore-partial/part", ".longshore-partial/a/part", "a/kept", "kept"):
+    for path in (".longshore-partial/part", ".longshore-partial/other", "a/kept", "kept"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(b"x")
     (tmp_path / "a" / ".longshore-partial").mkdir()

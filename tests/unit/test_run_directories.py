@@ -124,7 +124,7 @@ async def test_processes_are_the_runner_and_the_last_engine(
     directories: RunDirectoryStorage,
 ) -> None:
     who = [ProcessIdentity(pid, pid * 10, "boot") for pid in (1, 2, 3)]
-    journal = [
+    journal: list[events.Event] = [
         events.RunStarted(who[0]),
         events.EngineStarted(who[1], 1),
         events.EngineStarted(who[2], 2),

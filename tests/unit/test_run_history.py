@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from models import events
 from models.events import JournalLine
 from models.job_status import JobStatus
-from models.run import Progress, RunOutcome
+from models.progress import Progress, RunOutcome
 from models.run_history import apply_lines, close_run
 from tests.fakes.builders import a_run
 from utils.process_identity import ProcessIdentity

@@ -94,8 +94,9 @@ async function receive(frame) {
     subscribe();
   } else if (frame.t === "update") {
     try {
-      for (const [jobId, values] of frame.set ?? []) patch(jobId, values);
+      // Fragments first: one that is shared may be older than the figures beside it.
       if (frame.html) await replace(frame.html);
+      for (const [jobId, values] of frame.set ?? []) patch(jobId, values);
       cursor = frame.cursor ?? cursor;
     } finally {
       send({ ack: frame.seq });

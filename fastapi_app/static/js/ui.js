@@ -171,7 +171,8 @@ function settle(root) {
   const browser = root.matches?.(".browser-slot") ? root : null;
   if (browser?.firstElementChild) {
     document.querySelector(`[aria-controls="${browser.id}"]`).setAttribute("aria-expanded", "true");
-    (browser.querySelector("button.browser-entry") ?? browser.querySelector("[data-pick], button")).focus();
+    const wanted = ["button.browser-entry", "[data-pick]", "button"];
+    wanted.map((selector) => browser.querySelector(selector)).find(Boolean).focus();
   }
 }
 

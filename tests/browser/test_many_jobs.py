@@ -1,0 +1,63 @@
+"""Sixty jobs on one page, six of them running: all live, and the page answers to a click."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from tests.browser.visitor import Visitor, card, expect_live, expect_status
+from tests.support import RunningServer, make_large_file
+
+_JOBS = 60
+_RUNNING = 6
+_ANSWER_SECONDS = 1.0
+_LONGEST_TASK_MS = 500
+
+
+def test_sixty_jobs_of_which_six_run(
+    make_server: Callable[..., RunningServer], visitor: Visitor, rsync: str, room: Path
+) -> None:
+    server = make_server(LONGSHORE_MAX_CONCURRENT_RUNS=str(_RUNNING))
+    make_large_file(room / "from" / "film.bin", megabytes=24)
+    limit = {"bandwidth_limit": "1M"}
+    jobs = [
+        server.create_job(
+            room / "from", room / f"to-{number}", name=f"Job {number:02d}", options=limit
+        )
+        for number in range(_JOBS)
+    ]
+    page = visitor.open(f"{server.url}/")
+    expect_live(page)
+    expect(page.locator("#job-list > article")).to_have_count(_JOBS)
+    page.evaluate(
+        "() => { window.longTasks = []; new PerformanceObserver((list) =>"
+        " window.longTasks.push(...list.getEntries().map((entry) => entry.duration)))"
+        ".observe({type: 'longtask'}); }"
+    )
+    running, queued = jobs[:_RUNNING], jobs[_RUNNING]
+    for job_id in [*running, queued]:
+        server.start_job(job_id)
+    for job_id in running:
+        expect_status(card(page, job_id), "running")
+    expect_status(card(page, queued), "queued")
+    for job_id in running:
+        page.wait_for_function(
+            "(id) => { const text = document.querySelector(`#job-${id} [data-live=percent_text]`);"
+            " return parseInt(text?.textContent) > 0; }",
+            arg=job_id,
+        )
+    expect(page.locator("#count-running .summary-count")).to_have_text(str(_RUNNING))
+    expect(page.locator("#count-queued .summary-count")).to_have_text("1")
+
+    for job_id in (running[2], jobs[30]):
+        more, menu = page.locator(f"#job-{job_id}-more"), page.locator(f"#job-{job_id}-menu")
+        more.scroll_into_view_if_needed()
+        began = time.monotonic()
+        more.click()
+        expect(menu).to_have_attribute("open", "", timeout=_ANSWER_SECONDS * 1000)
+        assert time.monotonic() - began < _ANSWER_SECONDS
+    longest = page.evaluate("() => Math.max(0, ...window.longTasks)")
+    assert longest < _LONGEST_TASK_MS, f"the page stood still for {longest} ms"
