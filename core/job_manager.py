@@ -280,6 +280,8 @@ class JobManager:
             state = self._record(job_id).state
             if state.status is not JobStatus.QUEUED or state.run_id is None:
                 return
+            if len(self._under_way) >= self._limits.max_concurrent_runs:
+                return  # Another start took the place while this one waited for the lock.
             self._under_way.add(state.run_id)
             try:
                 run = await self.restore_run(job_id)

@@ -14,6 +14,7 @@ from models.run import Run, RunPage
 
 DEFAULT_PAGE = 50
 MAX_PAGE = 500
+_CURSOR_SEPARATOR = "~"
 
 
 @dataclass(frozen=True)
@@ -86,16 +87,16 @@ class JobQueries:
             key=_order,
         )
         start = 0
-        last = self._jobs.snapshot().get(cursor) if cursor else None
-        if last is not None:
-            # By its place in the order: it may not match any more.
-            start = bisect_right(matching, _order(last), key=_order)
+        if cursor:
+            # By its place in the order: the job itself may not match any more, or be gone.
+            name, _, job_id = cursor.rpartition(_CURSOR_SEPARATOR)
+            start = bisect_right(matching, (name, job_id), key=_order)
         page = matching[start : start + max(1, min(limit, MAX_PAGE))]
         has_more = start + len(page) < len(matching)
         return JobPage(
             items=tuple(page),
             total=len(matching),
-            next_cursor=page[-1].job.id if page and has_more else None,
+            next_cursor=_CURSOR_SEPARATOR.join(_order(page[-1])) if page and has_more else None,
             damaged=self._jobs.damaged(),
         )
 

@@ -107,4 +107,13 @@ def _end_run(run: Run, ended: RunEnded, time: str) -> Run:
         files_failed=ended.files_failed,
         files_deleted=ended.files_deleted,
     )
-    return close_run(run, RunOutcome(ended.outcome), ended_at=time, message=ended.message)
+    outcome, message = _outcome_of(ended)
+    return close_run(run, outcome, ended_at=time, message=message)
+
+
+def _outcome_of(ended: RunEnded) -> tuple[RunOutcome, str | None]:
+    try:
+        return RunOutcome(ended.outcome), ended.message
+    except ValueError:
+        # A newer runner's word, or a damaged line: never taken for a success.
+        return RunOutcome.FAILED, f"The run ended as {ended.outcome!r}, which is not known here."

@@ -149,7 +149,10 @@ class RunRepository:
         """Return the newest runs of some jobs, oldest first within a job."""
         place = (
             func.row_number()
-            .over(partition_by=RUNS.c.job_id, order_by=RUNS.c.queued_at.desc())
+            .over(
+                partition_by=RUNS.c.job_id,
+                order_by=(RUNS.c.queued_at.desc(), RUNS.c.id.desc()),
+            )
             .label("place")
         )
         ranked = select(RUNS, place).where(RUNS.c.job_id.in_(list(job_ids))).subquery()

@@ -6,11 +6,14 @@ rename(2) and fsync(2), which leaves the directory entry to a sync of the direct
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 
 TEMPORARY_PREFIX = ".new-"
 BACKUP_SUFFIX = ".bak"
+_NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""What link(2) says on file systems such as exFAT and some FUSE mounts."""
 AnyPath = str | os.PathLike[str]
 
 
@@ -18,7 +21,8 @@ def replace_file(path: AnyPath, content: bytes, *, keep_backup: bool = False) ->
     """Put `content` at `path` (mode 0600), durable when this returns.
 
     With `keep_backup` the present file becomes `<name>.bak` by a hard link and a rename, without a
-    copy. Raises OSError; before the rename the old file is then untouched.
+    copy unless the file system has no hard links. Raises OSError; before the rename the old file is
+    then untouched.
     """
     temporary = _temporary_name(path)
     try:
@@ -91,6 +95,11 @@ def _link_backup(path: AnyPath) -> None:
         os.link(path, link)
     except FileNotFoundError:
         return
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        with open(path, "rb") as file:
+            _write_synced(link, file.read())
     try:
         os.replace(link, backup_of(path))
     except OSError:

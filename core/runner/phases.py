@@ -21,7 +21,7 @@ from core.engines.base import (
     tells_of_full_disk,
 )
 from core.partial_files import remove_partial_files
-from core.preflight import files_at_most, location_faults
+from core.preflight import files_at_most, location_faults, source_fault
 from core.runner.journal import CappedLog, Journal
 from core.runner.meter import Meter
 from core.runner.process import Attendant, Child, StopSwitch, file_under_way
@@ -143,6 +143,9 @@ class Performance:
                 self._tidy_up()
                 return
             if meaning.verdict is Verdict.PARTIAL:
+                gone = source_fault(spec.source)
+                if gone is not None:
+                    raise RunFailed(f"Source: {gone.message}", self._tally.exit_code)
                 self._tally.warning = meaning.message
                 return
             attempt = self._tally.attempt

@@ -215,7 +215,7 @@ def test_a_silent_connection_is_replaced(server: RunningServer, visitor: Visitor
 
     def before(page: Page) -> None:
         page.add_init_script(_SHORT_SILENCE)
-        page.route_web_socket(re.compile(r"/ws"), connections.append)
+        page.route_web_socket(re.compile(r"/ws"), lambda route: connections.append(route))
 
     page = visitor.open(f"{server.url}/", before=before)
     page.wait_for_function("() => document.getElementById('live-indicator').dataset.state !== 'live'")

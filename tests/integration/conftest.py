@@ -1,4 +1,4 @@
-"""Fixtures of the integration suite: a server that a module shares, and room in memory for trees."""
+"""Fixtures of the integration suite: a server that a module shares, and room in memory."""
 
 from __future__ import annotations
 

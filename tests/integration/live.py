@@ -57,6 +57,12 @@ class LiveClient:
         except TimeoutError:
             return
 
+    async def until_dropped(self, *, seconds: float) -> None:
+        """Read without acknowledging until the server closes; raises ConnectionClosed."""
+        async with asyncio.timeout(seconds):
+            while True:
+                await self.connection.recv()
+
     def patches_of(self, job_id: str) -> list[dict[str, Any]]:
         """Return the values that frames have set for a job so far, in their order."""
         return [

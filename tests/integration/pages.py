@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
-
 LINKS = {"href", "src", "action", "formaction", "hx-get", "hx-post", "data-card-url"}
 
 

@@ -58,12 +58,13 @@ def test_a_job_is_created_read_changed_and_deleted(
     shared_server: RunningServer, tmp_path: Path
 ) -> None:
     http, source = shared_server.http, make_tree(tmp_path / "from", files=2)
-    definition = {
+    definition: dict[str, Any] = {
         "name": "  Photos <b>&amp; “more”</b> 🗄️ ",
         "engine": "rsync",
         "source": str(source),
         "destination": str(tmp_path / "to"),
         "options": {"exclude": ["*.tmp"], "bandwidth_limit": "10m"},
+        "verification": "fast",
         "tags": ["weekly"],
     }
 
@@ -221,14 +222,15 @@ def test_the_list_filters_pages_and_names_what_is_damaged(
     assert listed("q=to-3") == [3]
     assert listed("status=nonsense") == []
 
-    seen, cursor = [], ""
+    seen: list[str] = []
+    cursor: str | None = ""
     for _ in range(3):
         page = server.http.get(f"/api/v1/jobs?limit=2&cursor={cursor}").json()
         assert page["total"] == 5
         seen += [job["id"] for job in page["items"]]
         cursor = page["next_cursor"]
     assert seen == [wanted[number] for number in (4, 3, 2, 1, 0)]
-    assert cursor is None
+    assert page["next_cursor"] is None
     (damaged,) = server.http.get("/api/v1/jobs").json()["damaged"]
     assert damaged["id"] == "damaged"
     assert "YAML" in damaged["reason"]

@@ -45,6 +45,13 @@ class WeakServer(RunningServer):
         wait_until(self._answers, what="the server's answer")
 
 
+@pytest.fixture(scope="module")
+def weak_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """One server without that right for all tests of this module that need it."""
+    with ended_server(WeakServer(tmp_path_factory.mktemp("weak") / "data")) as server:
+        yield server
+
+
 def with_rsync_instead(folder: Path, script: str) -> str:
     """Put a script named rsync into a folder; returns a PATH that has it first."""
     folder.mkdir(exist_ok=True)
@@ -118,7 +125,7 @@ def test_a_file_that_vanishes_during_the_run_is_a_warning_that_names_it(
 @pytest.mark.parametrize("engine", ["rsync", "rclone"])
 @pytest.mark.usefixtures("rsync")
 def test_an_unreadable_file_is_a_warning_that_names_it(
-    room: Path, engine: str, verification: str
+    weak_server: RunningServer, room: Path, engine: str, verification: str
 ) -> None:
     source, destination = make_tree(room / "from", files=20), room / "to"
     secret = source / "secret file"
@@ -126,13 +133,12 @@ def test_an_unreadable_file_is_a_warning_that_names_it(
     secret.chmod(0)
     if os.geteuid() == 0:
         os.chown(secret, 65534, 65534)
-    with ended_server(WeakServer(room / "data")) as server:
-        job_id = server.create_job(source, destination, engine=engine, verification=verification)
+    job_id = weak_server.create_job(source, destination, engine=engine, verification=verification)
 
-        run = run_to_end(server, job_id)
+    run = run_to_end(weak_server, job_id)
 
-        (failure,) = failures_of(server, run["id"])
-        assert server.state(job_id)["status"] == "completed"
+    (failure,) = failures_of(weak_server, run["id"])
+    assert weak_server.state(job_id)["status"] == "completed"
     assert (run["outcome"], run["files_failed"]) == ("warning", 1), run
     assert failure["path"].endswith("secret file")
     assert "ermission denied" in failure["reason"]

@@ -129,8 +129,8 @@ def test_a_stop_is_heard_by_a_run_of_an_earlier_server(server: RunningServer, ro
 def test_a_killed_runner_leaves_an_interrupted_job_that_can_be_resumed(
     server: RunningServer, room: Path, server_is_down: bool
 ) -> None:
-    job_id, run_id = start_large(server, room, "6M")
-    wait_for_partial(room / "to", SIZE // 4)
+    job_id, run_id = start_large(server, room, "1M")
+    wait_for_partial(room / "to", SIZE // 16)
     runner = event_of(server, run_id, "run_started")["runner"]["pid"]
     engine = event_of(server, run_id, "engine_started")["engine"]["pid"]
 
@@ -149,6 +149,9 @@ def test_a_killed_runner_leaves_an_interrupted_job_that_can_be_resumed(
     assert all(phase["ended_at"] for phase in run["phases"])
     assert not (room / "to" / "large.bin").exists()
 
+    job = server.http.get(f"/api/v1/jobs/{job_id}").json()
+    headers = {"If-Match": f'"{job["version"]}"'}
+    server.http.put(f"/api/v1/jobs/{job_id}", json=job | {"options": {}}, headers=headers)
     resumed = run_to_end(server, job_id)
 
     assert resumed["outcome"] == "completed"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -142,15 +143,13 @@ async def test_who_never_acknowledges_is_dropped_while_another_goes_on(
 
         task = asyncio.create_task(go_on())
         with pytest.raises(ConnectionClosed):
-            async with asyncio.timeout(9):
-                while True:
-                    await silent.connection.recv()
+            await silent.until_dropped(seconds=9)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         shared_server.http.post(f"/api/v1/jobs/{job_id}/stop")
         await other.until(shows(job_id, "paused"))
 
-    gaps = [later - earlier for earlier, later in zip(seen, seen[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(seen)]
     assert len(seen) > 20
     assert max(gaps) < 2, "the silent client held up the other one"
     shared_server.wait_for_end(run_id)
@@ -200,9 +199,7 @@ async def test_what_is_not_of_the_protocol_ends_that_connection_alone(
         async with live(shared_server) as client:
             await client.connection.send(message)
             with pytest.raises(ConnectionClosed):
-                async with asyncio.timeout(5):
-                    while True:
-                        await client.connection.recv()
+                await client.until_dropped(seconds=5)
         await other.send(subscribe=["none", "", 7, None], ack=-1, other={"a": []})
         assert (await asyncio.to_thread(shared_server.http.get, "/health")).status_code == 200
         assert other.connection.state.name == "OPEN"

@@ -40,6 +40,21 @@ def test_the_backup_holds_the_version_before(tmp_path: Path) -> None:
     assert names(tmp_path) == {"a", "a.bak"}
 
 
+def test_without_hard_links_the_backup_is_a_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "no hard links on this file system")
+
+    monkeypatch.setattr(os, "link", refuse)
+    path = tmp_path / "file"
+    for content in (b"one", b"two", b"three"):
+        replace_file(path, content, keep_backup=True)
+    assert path.read_bytes() == b"three"
+    assert Path(backup_of(path)).read_bytes() == b"two"
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "file.bak"]
+
+
 def test_without_backup_there_is_none(tmp_path: Path) -> None:
     for content in (b"one", b"two"):
         replace_file(tmp_path / "a", content)

@@ -12,7 +12,7 @@ from tests.fakes.builders import a_job
 from tests.fakes.stores import InMemoryJobStore, InMemoryRunStore
 
 JOBS = [
-    ("b-1", "beta", JobStatus.FAILED, "rsync", ["home"], "/srv/Photos"),
+    ("b-1", "Beta", JobStatus.FAILED, "rsync", ["home"], "/srv/Photos"),
     ("a-1", "Alpha", JobStatus.COMPLETED, "rclone", [], "/srv/music"),
     ("a-2", "alpha", JobStatus.RUNNING, "rsync", ["home", "nas"], "/srv/mail"),
     ("c-1", "ÄRGER", JobStatus.QUEUED, "rsync", [], "/etc"),
@@ -77,10 +77,19 @@ async def test_a_page_goes_on_although_its_last_job_does_not_match_any_more(
     jobs: InMemoryJobStore, queries: JobQueries
 ) -> None:
     first = queries.list_jobs(JobFilter(engine="rsync"), limit=2)
-    assert first.next_cursor == "b-1"
-    await jobs.replace(a_job("b-1", version=2, name="beta", engine="rclone"), expected_version=1)
+    assert [record.job.id for record in first.items][-1] == "b-1"
+    await jobs.replace(a_job("b-1", version=2, name="Beta", engine="rclone"), expected_version=1)
     second = queries.list_jobs(JobFilter(engine="rsync"), limit=5, cursor=first.next_cursor)
     assert [record.job.id for record in second.items] == ["c-1"]
+
+
+async def test_a_page_goes_on_although_its_last_job_is_gone(
+    jobs: InMemoryJobStore, queries: JobQueries
+) -> None:
+    first = queries.list_jobs(limit=2)
+    await jobs.delete(first.items[-1].job.id)
+    second = queries.list_jobs(limit=5, cursor=first.next_cursor)
+    assert [record.job.id for record in second.items] == ["b-1", "c-1"]
 
 
 @pytest.mark.parametrize(("limit", "length"), [(-1, 1), (0, 1), (2, 2), (10**9, 4)])
@@ -98,7 +107,7 @@ async def test_damaged_jobs_stand_beside_the_list(
 
 
 async def test_one_job(queries: JobQueries) -> None:
-    assert queries.get_job("b-1").job.name == "beta"
+    assert queries.get_job("b-1").job.name == "Beta"
     assert queries.get_job_status("b-1").status is JobStatus.FAILED
     assert queries.active_run_count() == 2
     for look in (queries.get_job, queries.get_job_status):

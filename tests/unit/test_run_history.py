@@ -112,3 +112,10 @@ def test_a_phase_that_ends_leaves_the_others_alone() -> None:
         ("warning", "Some files vanished."),
         ("failed", "One file differs."),
     ]
+
+
+def test_an_outcome_that_is_not_known_is_no_success() -> None:
+    run = apply_lines(a_run(), lines(events.RunStarted(WHO), replace(ENDED, outcome="splendid")))
+    assert (run.status, run.outcome) == ("failed", "failed")
+    assert run.message is not None
+    assert "splendid" in run.message

@@ -91,6 +91,7 @@ async function receive(frame) {
     pollTimer = 0;
     cursor ??= frame.cursor;
     show("live", "Live");
+    subscribed = ""; // A swap while there was no connection may have set it, and nobody was told.
     subscribe();
   } else if (frame.t === "update") {
     try {

@@ -1,0 +1,210 @@
+"""Every page on a phone and on a desk, in light and dark: nothing scrolls sideways, axe is content."""
+
+from __future__ import annotations
+
+import importlib.resources
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.visitor import DESK, PHONE, Visitor, card, expect_live, expect_status
+from tests.conftest import need
+from tests.integration.running import ended_server
+from tests.support import RunningServer, make_large_file, wait_until
+
+_HTML_NAME = "<img src=x onerror=window.ran=1><script>window.ran=1</script> “Jörg” & 🏖️"
+_LONG_NAME = "Averylongnamewithoutanyspace" * 4
+_AXE = importlib.resources.files("axe_playwright_python") / "axe.min.js"
+_CHECK = """async () => (await axe.run()).violations.map((found) =>
+  `${found.id}: ${found.help}: ${found.nodes.map((node) => node.html.slice(0, 200)).join(' | ')}`)"""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A server with something on each of its pages, which are named by what they show."""
+
+    server: RunningServer
+    html_job: str
+    html_run: str
+    pages: Mapping[str, str]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One server for the pages that are only looked at."""
+    need("rsync", shutil.which("rsync"))
+    room = tmp_path_factory.mktemp("site")
+    with ended_server(RunningServer(room / "data")) as server:
+        yield _furnish(server, room)
+
+
+def _furnish(server: RunningServer, room: Path) -> Site:
+    """Make jobs and runs in every state that pages show differently."""
+    make_large_file(room / "from" / "film.bin", megabytes=4)
+    (room / "gone").mkdir()
+    missing = room / "gone" / ("folder-with-a-long-name-" * 6)
+    missing.mkdir()
+
+    def create(name: str, source: str, **fields: object) -> str:
+        return server.create_job(room / source, room / f"to {name[:9]}", name=name, **fields)
+
+    done = create("Completed", "from", verification="checksum", options={"exclude": ["*.tmp"]})
+    completed = server.start_job(done)
+    server.wait_for_end(completed)
+    wrong = server.create_job(missing, room / "to nothing", name=_LONG_NAME)
+    missing.rmdir()
+    failed = server.start_job(wrong)
+    server.wait_for_end(failed)
+    create("Not run yet", "from")
+    slow = {"bandwidth_limit": "10K"}
+    stopped = create("Paused", "from", options=slow)
+    paused = server.start_job(stopped)
+    html_job = create(_HTML_NAME, "from", options=slow, tags=["<b>"])
+    html_run = server.start_job(html_job)
+    for job_id in (stopped, html_job):
+        wait_until(lambda job_id=job_id: server.state(job_id)["progress"], what="progress")
+    server.http.post(f"/api/v1/jobs/{stopped}/stop")
+    server.wait_for_end(paused)
+    return Site(
+        server,
+        html_job,
+        html_run,
+        {
+            "dashboard": "/",
+            "jobs": "/jobs",
+            "found": "/jobs?q=completed",
+            "nothing found": "/jobs?q=nothing-is-called-so",
+            "job": f"/jobs/{html_job}",
+            "failed job": f"/jobs/{wrong}",
+            "running": f"/runs/{html_run}",
+            "failed": f"/runs/{failed}",
+            "paused": f"/runs/{paused}",
+            "completed": f"/runs/{completed}",
+            "runs": "/runs",
+            "new": "/jobs/new",
+            "edit": f"/jobs/{html_job}/edit",
+            "delete": f"/jobs/{done}/delete",
+            "delete refused": f"/jobs/{html_job}/delete",
+            "not found": "/jobs/nobody",
+        },
+    )
+
+
+def _faults(page: Page) -> list[str]:
+    """Return what is wrong with a page as it is shown now."""
+    faults = []
+    widths = page.evaluate(
+        "() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    )
+    if widths[0] > widths[1]:
+        faults.append(f"it is {widths[0]} px wide on a screen of {widths[1]} px")
+    page.evaluate(_AXE.read_text(encoding="utf-8"))
+    faults += page.evaluate(_CHECK)
+    if page.evaluate("() => window.ran"):
+        faults.append("a script in a name ran")
+    return faults
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_every_page_fits_and_is_accessible(
+    site: Site, visitor: Visitor, width: int, dark: bool
+) -> None:
+    visitor.allow("status of 404")
+    page = visitor.open(f"{site.server.url}/", width=width, dark=dark)
+    faults = {}
+    for name, path in site.pages.items():
+        page.goto(site.server.url + path)
+        if name != "not found":
+            expect_live(page)
+        faults[name] = _faults(page)
+    page.goto(f"{site.server.url}/jobs")
+    page.locator(f"#job-{site.html_job}-more").click()
+    faults["open menu"] = _faults(page)
+    page.goto(f"{site.server.url}/jobs/new")
+    visitor.allow("status of 422")
+    page.locator("#browse-source").click()
+    expect(page.locator("#browser-source .browser-entry").first).to_be_visible()
+    faults["folder browser"] = _faults(page)
+    page.locator("#field-bandwidth_limit").fill("fast")
+    page.locator("#job-form-submit").click()
+    expect(page.locator("#error-summary")).to_be_visible()
+    faults["refused form"] = _faults(page)
+    assert {name: found for name, found in faults.items() if found} == {}
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_the_empty_pages_fit_and_are_accessible(
+    server: RunningServer, visitor: Visitor, dark: bool
+) -> None:
+    faults = {}
+    for width in (PHONE, DESK):
+        page = visitor.open(f"{server.url}/", width=width, dark=dark)
+        for path in ("/", "/jobs", "/runs"):
+            page.goto(server.url + path)
+            expect_live(page)
+            faults[f"{path} at {width}"] = _faults(page)
+    assert {name: found for name, found in faults.items() if found} == {}
+
+
+def test_a_name_is_text_on_every_page(site: Site, visitor: Visitor) -> None:
+    page = visitor.open(f"{site.server.url}/")
+    for name in ("dashboard", "jobs", "job", "running", "runs", "delete refused"):
+        page.goto(site.server.url + site.pages[name])
+        expect_live(page)
+        assert _HTML_NAME in page.locator("body").inner_text(), name
+        assert page.evaluate("() => document.querySelector('main img, main script')") is None, name
+    # By the live update too, which does not come with the page.
+    page.goto(f"{site.server.url}/")
+    expect_live(page)
+    job_id = site.server.create_job(
+        Path("/usr/share"), site.server.data_dir.parent / "to html", name=f"Pushed {_HTML_NAME}"
+    )
+    expect(card(page, job_id).locator(".job-name")).to_have_text(f"Pushed {_HTML_NAME}")
+    assert page.evaluate("() => window.ran") is None
+    site.server.http.delete(f"/api/v1/jobs/{job_id}")
+
+
+def _tab_to(page: Page, element_id: str) -> None:
+    """Press Tab until an element has the focus, which must then be visible."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("() => document.activeElement.id") == element_id:
+            outline = page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle")
+            assert outline != "none", f"the focus on {element_id} is not seen"
+            return
+    raise AssertionError(f"{element_id} cannot be reached with Tab")
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_a_job_is_created_and_started_with_the_keyboard_alone(
+    server: RunningServer, visitor: Visitor, rsync: str, room: Path, width: int
+) -> None:
+    make_large_file(room / "from" / "file.bin", megabytes=1)
+    page = visitor.open(f"{server.url}/jobs/new", width=width)
+    for field, text in (
+        ("name", "By keyboard"),
+        ("source", str(room / "from")),
+        ("destination", str(room / "to")),
+    ):
+        _tab_to(page, f"field-{field}")
+        page.keyboard.type(text)
+    _tab_to(page, "job-form-submit")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"/jobs/by-keyboard-"))
+    (job,) = server.jobs()
+    expect_live(page)
+    _tab_to(page, f"job-{job['id']}-button")
+    page.keyboard.press("Enter")
+    expect_status(card(page, job["id"]), "completed")
+    _tab_to(page, f"job-{job['id']}-more")
+    page.keyboard.press("Enter")
+    _tab_to(page, f"job-{job['id']}-last-run")
+    page.keyboard.press("Escape")
+    expect(page.locator(f"#job-{job['id']}-menu")).not_to_have_attribute("open", "")
+    assert page.evaluate("() => document.activeElement.id") == f"job-{job['id']}-more"
