@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import FastAPI, WebSocket
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from core.engines.registry import ENGINES
 from core.executors.local import LocalExecutor
@@ -80,6 +81,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 class _Static(StaticFiles):
     """Static files that browsers keep and ask about (ETag), so that an upgrade is seen at once."""
+
+    def get_path(self, scope: Scope) -> str:
+        # ASGI wants root_path at the head of path, and a mount counts on it; a proxy that serves
+        # a sub-path takes it off.
+        if not scope["path"].startswith(scope["root_path"]):
+            shorter = scope["root_path"].removeprefix(scope.get("app_root_path", ""))
+            scope = {**scope, "root_path": shorter}
+        return super().get_path(scope)
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         response = super().file_response(*args, **kwargs)

@@ -90,11 +90,11 @@ def _write_synced(path: str, content: bytes) -> None:
 
 
 def _link_backup(path: AnyPath) -> None:
+    if not os.path.lexists(path):
+        return
     link = _temporary_name(backup_of(path))
     try:
         os.link(path, link)
-    except FileNotFoundError:
-        return
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
             raise

@@ -153,6 +153,7 @@ async function replace(html) {
     page.setAttribute("data-gone", "");
     toast("This job was deleted", "What you see is how it last was.", "info");
   }
+  if (page?.hasAttribute("data-gone")) return; // Nothing of it can be fetched any more.
   subscribe();
   document.body.dispatchEvent(new CustomEvent("longshore-changed"));
 }
