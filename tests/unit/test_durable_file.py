@@ -67,8 +67,12 @@ def test_large_and_empty_contents(tmp_path: Path) -> None:
         assert (tmp_path / "a").read_bytes() == content
 
 
-@pytest.mark.parametrize("call", ["fsync", "write", "replace", "link"])
-@pytest.mark.parametrize("is_new", [True, False])
+# A new file has no version before it that could be linked.
+@pytest.mark.parametrize(
+    ("call", "is_new"),
+    [(call, is_new) for call in ("fsync", "write", "replace") for is_new in (True, False)]
+    + [("link", False)],
+)
 def test_a_failure_leaves_the_old_file_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, is_new: bool
 ) -> None:
