@@ -241,9 +241,15 @@ class JobManager:
         await self._launch_queued()
 
     async def adopt(self, run_id: str) -> None:
-        """Take a run that lives into account: it occupies a place and is followed."""
+        """Take a run that lives into account: it occupies a place and is followed.
+
+        A run that was to stop is told so again: the server may have ended before it said it.
+        """
         self._under_way.add(run_id)
         self._ports.sink.run_started(run_id)
+        run = await self._ports.runs.get(run_id)
+        if self._record(run.job_id).state.status is JobStatus.STOPPING:
+            await self._ports.executor.stop(run_id)
 
     async def restore_run(self, job_id: str) -> Run:
         """Return the run that a job's state names, made anew when the history lost it."""
@@ -320,10 +326,20 @@ class JobManager:
         await self._prune(run.job_id, keep=KEPT_RUNS_PER_JOB)
 
     async def _withdraw(self, state: JobState, run_id: str) -> None:
-        earlier = state.previous_status or JobStatus.PENDING
-        now = self._ports.clock.now()
+        newest = (await self._ports.runs.list_runs(job_id=state.job_id, limit=2)).items
+        last = next((run for run in newest if run.id != run_id), None)
+        back = advance(
+            state,
+            state.previous_status or JobStatus.PENDING,
+            changed_at=self._ports.clock.now(),
+            message=last.message if last else None,
+        )
         await self._ports.jobs.save_state(
-            replace(advance(state, earlier, changed_at=now), run_id=None)
+            replace(
+                back,
+                run_id=last.id if last else None,
+                progress=last.progress if last else None,
+            )
         )
         await self._ports.runs.remove(run_id)
         await self._ports.directories.remove(run_id)

@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from fastapi_app.security import SECURITY_HEADERS
 from fastapi_app.services import services_of
 from models.errors import (
     FieldFault,
@@ -124,7 +125,10 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 async def _on_defect(request: Request, error: Exception) -> Response:
     # The server's own boundary: Starlette has logged the traceback, a person gets no part of it.
     _logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return _answer(request, 500, "Something went wrong here. It is in the log.")
+    answer = _answer(request, 500, "Something went wrong here. It is in the log.")
+    # Starlette answers for a defect outside of every middleware, the guard included.
+    answer.headers.update(SECURITY_HEADERS)
+    return answer
 
 
 def _answer(

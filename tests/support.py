@@ -111,8 +111,9 @@ class RunningServer:
             )
         except httpx.HTTPError:
             pass  # It was ended on purpose: its runs are the test's own to end.
-        self.terminate()
-        self.http.close()
+        finally:
+            self.terminate()
+            self.http.close()
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `longshore` with these arguments against this server."""

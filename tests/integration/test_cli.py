@@ -177,7 +177,6 @@ def test_it_finds_the_server_under_a_sub_path(tmp_path: Path) -> None:
 
 def test_the_script_and_the_module_are_the_same_and_help_names_the_commands() -> None:
     script = str(Path(sys.executable).parent / "longshore")
-    module = [sys.executable, "-m", "fastapi_app.cli"]
     outputs = [
         subprocess.run(
             command, cwd=PROJECT_ROOT, env=dict(os.environ), capture_output=True, text=True

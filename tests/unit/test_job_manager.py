@@ -170,6 +170,20 @@ async def test_a_withdrawn_run_gives_the_earlier_status_back(before: str) -> Non
     assert world.executor.stopped == []
 
 
+async def test_a_withdrawn_run_gives_the_run_before_it_back() -> None:
+    world = World(limit=1)
+    await put(world, "other")
+    await put(world)
+    first = await world.manager.start_job("photos-0001")
+    await world.manager.update_job_from_engine(first, [ended("paused", message="Stopped.")])
+    await world.manager.start_job("other")
+    await world.manager.start_job("photos-0001")
+    await world.manager.stop_job("photos-0001")
+    state = world.jobs.kept["photos-0001"]
+    assert (state.status, state.run_id, state.message) == ("paused", first, "Stopped.")
+    assert state.progress is not None
+
+
 async def test_stop(world: World) -> None:
     await put(world)
     run_id = await world.manager.start_job("photos-0001")

@@ -53,6 +53,8 @@ async def test_a_living_run_is_adopted(status: JobStatus, in_history: bool) -> N
     assert world.sink.followed == ["run-1"]
     assert world.executor.submitted == []
     assert world.jobs.kept["photos-0001"].status is status
+    # Who was to stop is told so again: the server may have ended before it said it.
+    assert world.executor.stopped == (["run-1"] if status is JobStatus.STOPPING else [])
     # Its journal is folded by the monitor afterwards, and ends it.
     assert await world.manager.update_job_from_engine("run-1", [ENDED])
     assert world.jobs.kept["photos-0001"].status is JobStatus.COMPLETED
