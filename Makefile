@@ -5,10 +5,10 @@ SETUP = @sh deploy/setup.sh
 # For `make lock`: UPGRADE=--upgrade takes the newest versions, without it the pins stay.
 UPGRADE =
 
-.PHONY: help setup run test lint chaos bench lock clean
+.PHONY: help setup run test lint screenshots chaos bench lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: ## the set-up alone, with what the tests need
 	$(SETUP) test
@@ -26,6 +26,10 @@ lint: ## style, types and the floors of the architecture
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+screenshots: ## make the pictures of the README anew
+	$(SETUP) test
+	$(BIN)/python -m tests.browser.screenshots
 
 chaos: ## the fault sweeps in their long form
 	$(SETUP) test

@@ -48,7 +48,7 @@ def visitor(browser: Browser) -> Iterator[Visitor]:
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Path]:
+def room() -> Iterator[Path]:
     """A folder for what is copied, with a short path: long ones are cut on the pages."""
     folder = Path(tempfile.mkdtemp(prefix="longshore-"))
     yield folder

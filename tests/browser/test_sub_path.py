@@ -17,7 +17,7 @@ def test_everything_works_under_a_sub_path(
     make_server: Callable[..., RunningServer], visitor: Visitor, rsync: str, room: Path
 ) -> None:
     server = make_server(LONGSHORE_ROOT_PATH="/backup")
-    make_large_file(room / "from" / "film.bin", megabytes=3)
+    make_large_file(room / "from" / "film.bin", megabytes=2)
     with proxy_to(server.port, "/backup") as proxy:
         page = visitor.open(f"{proxy.url}/")
         expect_live(page)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,12 +26,12 @@ _OTHERS = 30
 
 
 @pytest.fixture
-def slow_job(server: RunningServer, rsync: str, room: Path) -> Iterator[str]:
+def slow_job(server: RunningServer, rsync: str, room: Path) -> str:
     """A job that takes long enough to be looked at, among others that make the page long."""
     make_large_file(room / "from" / "film.bin", megabytes=32)
     for number in range(_OTHERS):
         server.create_job(room / "from", room / f"other-{number}", name=f"Quiet {number:02d}")
-    yield server.create_job(
+    return server.create_job(
         room / "from", room / "to", name="Moving", options={"bandwidth_limit": "2M"}
     )
 
