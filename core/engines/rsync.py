@@ -33,9 +33,10 @@ _OUT_FORMAT = "%i %l %b %n"
 _ITEM_WIDTH = 11
 """%i is eleven characters wide: YXcstpoguax (rsync(1), --itemize-changes)."""
 _LONGEST_SIZE = 20
+_SENT_FILE = (b">f", b"<f")
 _CHANGES = (b"<", b">", b"c", b"h", b".", b"*")
 Item = tuple[bytes, int, int, bytes]
-"""What changed, the file's length, what travelled for it (both in bytes), and its name."""
+"""What changed, the file's length, what travelled for it (both in bytes), its escaped name."""
 _ESCAPE = rb"\\#([0-3][0-7]{2})"
 _FAILED_FILE = r'(?s)^(?:rsync: )?(?:\[\w+\] )?(?P<what>[^"]*)"(?P<path>.+)"(?P<rest>[^"]*)$'
 _TOTAL_FILES = r"(?m)^Number of files: [\d,.]+(?: \((?P<kinds>[^)]*)\))?"
@@ -219,11 +220,15 @@ class RsyncOutput:
         self._whole_files = not compares_with_partial
         self._sent_of_finished = 0
         self._last_finished = b""
+        self._last_name = b""
 
     def feed(self, lines: list[bytes]) -> Batch:
         """Take lines; the files that were up to date do not belong in the log."""
         batch = Batch()
         for line in lines:
+            if line.startswith(_SENT_FILE) and self._take_sent_file(line):
+                batch.log.append(line)
+                continue
             item = _split_item(line)
             if item is None:
                 batch.log.append(line)
@@ -232,6 +237,7 @@ class RsyncOutput:
                     batch.failures.append(failure)
             elif self._take_item(item):
                 batch.log.append(line)
+        self._settle()
         return batch
 
     def note_open_file(self, file: OpenFile | None) -> None:
@@ -251,6 +257,25 @@ class RsyncOutput:
             travelled = self._sent_of_finished + file.position
             reading.bytes_sent = max(reading.bytes_sent, travelled)
 
+    def _take_sent_file(self, line: bytes) -> bool:
+        """Count a file that was sent; False when the line is not of that form.
+
+        A shorter way than `_take_item`, since it is gone once for each file while rsync works.
+        """
+        parts = line.split(b" ", 3)
+        if len(parts) != 4 or len(parts[0]) != _ITEM_WIDTH:
+            return False
+        _, size, sent, name = parts
+        if not size.isdigit() or not sent.isdigit() or len(size) + len(sent) > 2 * _LONGEST_SIZE:
+            return False
+        length = int(size)
+        reading = self.reading
+        reading.files_finished += 1
+        reading.bytes_finished += length
+        self._sent_of_finished += int(sent)
+        self._last_name = name
+        return True
+
     def _take_item(self, item: Item) -> bool:
         """Count one item; True when it is news for the log."""
         change, size, sent, name = item
@@ -267,12 +292,20 @@ class RsyncOutput:
             return is_news
         reading.files_finished += 1
         reading.bytes_finished += size
+        self._sent_of_finished += sent
+        self._last_name = name
+        return True
+
+    def _settle(self) -> None:
+        """After a batch: what was under way is among what is finished."""
+        if not self._last_name:
+            return
+        name, self._last_name = _unescape(self._last_name), b""
+        reading = self.reading
         reading.bytes_in_flight = 0
         reading.current_name = name
-        self._last_finished = b"/" + name
-        self._sent_of_finished += sent
         reading.bytes_sent = max(reading.bytes_sent, self._sent_of_finished)
-        return True
+        self._last_finished = b"/" + name
 
 
 class RsyncDifferences:
@@ -286,20 +319,16 @@ class RsyncDifferences:
         change, _, _, name = item
         if change[0:2] == b".d":
             return None
-        return Failure(shown_name(name), _difference_reason(change))
+        return Failure(shown_name(_unescape(name)), _difference_reason(change))
 
 
 def _split_item(line: bytes) -> Item | None:
-    # No regular expression: this is done once for each file, while the tool is at work.
     if not line.startswith(_CHANGES) or line[_ITEM_WIDTH : _ITEM_WIDTH + 1] != b" ":
         return None
     parts = line[_ITEM_WIDTH + 1 :].split(b" ", 2)
     if len(parts) != 3 or not (_is_size(parts[0]) and _is_size(parts[1])):
         return None
-    name = parts[2]
-    if b"\\#" in name:
-        name = _unescape(name)
-    return line[:_ITEM_WIDTH], int(parts[0]), int(parts[1]), name
+    return line[:_ITEM_WIDTH], int(parts[0]), int(parts[1]), parts[2]
 
 
 def _is_size(text: bytes) -> bool:
