@@ -7,6 +7,7 @@ import random
 import shutil
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -167,6 +168,6 @@ def _bare_start_seconds() -> float:
     times = []
     for _ in range(_START_TRIES):
         began = time.perf_counter()
-        subprocess.run(["python3", "-S", "-E", "-s", "-c", "pass"], check=True)
+        subprocess.run([sys.executable, "-S", "-E", "-s", "-c", "pass"], check=True)
         times.append(time.perf_counter() - began)
     return statistics.median(times)
