@@ -37,4 +37,4 @@ def _state_document(state: JobState) -> dict[str, Any]:
 
 
 def _progress_document(progress: Progress | None) -> dict[str, Any] | None:
-    return asdict(progress) if progress is not None else None
+    return progress._asdict() if progress is not None else None

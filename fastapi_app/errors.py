@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
 
@@ -80,7 +79,7 @@ def problem(
     """Return application/problem+json (RFC 9457)."""
     body: dict[str, Any] = {"title": title_of(status), "status": status, "detail": detail}
     if faults:
-        body["errors"] = [asdict(fault) for fault in faults]
+        body["errors"] = [fault._asdict() for fault in faults]
     return _Problem(body | more, status)
 
 

@@ -5,11 +5,10 @@ The mapping from these to HTTP status codes stands in `fastapi_app/errors.py` an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class FieldFault:
+class FieldFault(NamedTuple):
     """One problem with one field of what a person sent; `field` is a dotted path."""
 
     field: str

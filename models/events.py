@@ -1,4 +1,4 @@
-"""What a runner may write to a journal: one frozen dataclass for each kind of line.
+"""What a runner may write to a journal: one named tuple for each kind of line.
 
 A line of `journal.jsonl` is a JSON object with `t` (UTC), `event` (the kind) and the fields of
 that kind; the first line, `run_started`, carries `format` besides. Standard library only.
@@ -6,8 +6,7 @@ that kind; the first line, `run_started`, carries `format` besides. Standard lib
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, NamedTuple
 
 from models.errors import InvalidDocument
 from models.progress import Progress
@@ -16,77 +15,61 @@ from utils.process_identity import ProcessIdentity
 FORMAT = 1
 
 
-@dataclass(frozen=True)
-class RunStarted:
+class RunStarted(NamedTuple):
     """The runner lives and holds its lock."""
 
-    kind: ClassVar[str] = "run_started"
     runner: ProcessIdentity
     format: int = FORMAT
 
 
-@dataclass(frozen=True)
-class PhaseStarted:
+class PhaseStarted(NamedTuple):
     """A phase began."""
 
-    kind: ClassVar[str] = "phase_started"
     name: str
     attempt: int = 1
 
 
-@dataclass(frozen=True)
-class PhaseEnded:
+class PhaseEnded(NamedTuple):
     """A phase ended, with `completed`, `warning`, `failed` or `paused`."""
 
-    kind: ClassVar[str] = "phase_ended"
     name: str
     outcome: str
     message: str | None = None
 
 
-@dataclass(frozen=True)
-class EngineStarted:
+class EngineStarted(NamedTuple):
     """An engine process lives in a process group of its own, whose id is its pid."""
 
-    kind: ClassVar[str] = "engine_started"
     engine: ProcessIdentity
     attempt: int
 
 
-@dataclass(frozen=True)
-class ProgressMade:
+class ProgressMade(NamedTuple):
     """The run is so far."""
 
-    kind: ClassVar[str] = "progress"
     progress: Progress
 
 
-@dataclass(frozen=True)
-class FileFailed:
+class FileFailed(NamedTuple):
     """One file could not be done in this attempt."""
 
-    kind: ClassVar[str] = "file_failed"
     path: str
     reason: str
     attempt: int = 1
 
 
-@dataclass(frozen=True)
-class RetryScheduled:
+class RetryScheduled(NamedTuple):
     """The attempt failed for a passing reason; the next one begins after a delay."""
 
-    kind: ClassVar[str] = "retry_scheduled"
     next_attempt: int
     max_attempts: int
     delay_seconds: float
     reason: str
 
 
-@dataclass(frozen=True)
-class RunEnded:
+class RunEnded(NamedTuple):
     """The last line: what also stands in result.json."""
 
-    kind: ClassVar[str] = "run_ended"
     outcome: str
     attempts: int
     exit_code: int | None
@@ -108,18 +91,16 @@ Event = (
 )
 
 _KINDS: dict[str, type[Event]] = {
-    kind.kind: kind
-    for kind in (
-        RunStarted,
-        PhaseStarted,
-        PhaseEnded,
-        EngineStarted,
-        ProgressMade,
-        FileFailed,
-        RetryScheduled,
-        RunEnded,
-    )
+    "run_started": RunStarted,
+    "phase_started": PhaseStarted,
+    "phase_ended": PhaseEnded,
+    "engine_started": EngineStarted,
+    "progress": ProgressMade,
+    "file_failed": FileFailed,
+    "retry_scheduled": RetryScheduled,
+    "run_ended": RunEnded,
 }
+_NAMES = {kind: name for name, kind in _KINDS.items()}
 _NESTED: dict[str, type[Progress] | type[ProcessIdentity]] = {
     "progress": Progress,
     "runner": ProcessIdentity,
@@ -127,24 +108,21 @@ _NESTED: dict[str, type[Progress] | type[ProcessIdentity]] = {
 }
 
 
-@dataclass(frozen=True)
-class JournalLine:
+class JournalLine(NamedTuple):
     """One event with its time."""
 
     time: str
     event: Event
 
 
-@dataclass(frozen=True)
-class JournalPart:
+class JournalPart(NamedTuple):
     """Whole lines of a journal, and the offset in bytes at which the next one begins."""
 
     lines: tuple[JournalLine, ...]
     next_offset: int
 
 
-@dataclass(frozen=True)
-class RunProcesses:
+class RunProcesses(NamedTuple):
     """Who performs a run, as far as its journal tells: the runner and the last engine process."""
 
     runner: ProcessIdentity | None
@@ -153,7 +131,11 @@ class RunProcesses:
 
 def to_document(event: Event, time: str) -> dict[str, Any]:
     """Return the JSON object that stands for this event in a journal."""
-    return {"t": time, "event": event.kind, **asdict(event)}
+    values = {
+        name: value._asdict() if isinstance(value, (Progress, ProcessIdentity)) else value
+        for name, value in event._asdict().items()
+    }
+    return {"t": time, "event": _NAMES[type(event)], **values}
 
 
 def from_document(document: object) -> JournalLine | None:
@@ -170,20 +152,20 @@ def from_document(document: object) -> JournalLine | None:
     try:
         event = _build(kind, document)
     except (TypeError, ValueError) as error:
-        raise InvalidDocument("journal", f"{kind.kind}: {error}") from error
+        raise InvalidDocument("journal", f"{_NAMES[kind]}: {error}") from error
     return JournalLine(time=str(document.get("t", "")), event=event)
 
 
 def _build(kind: type[Any], document: dict[str, Any]) -> Any:
     values: dict[str, Any] = {}
-    for field in fields(kind):
-        if field.name not in document:
+    for name in kind._fields:
+        if name not in document:
             continue
-        value = document[field.name]
-        nested = _NESTED.get(field.name)
+        value = document[name]
+        nested = _NESTED.get(name)
         if nested is not None:
             if not isinstance(value, dict):
-                raise TypeError(f"{field.name} is not an object")
+                raise TypeError(f"{name} is not an object")
             value = _build(nested, value)
-        values[field.name] = value
+        values[name] = value
     return kind(**values)

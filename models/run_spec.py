@@ -6,16 +6,14 @@ happens to its definition, and so that the runner needs no more than the standar
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from models.errors import InvalidDocument
 
 FORMAT = 1
 
 
-@dataclass(frozen=True)
-class RunSpec:
+class RunSpec(NamedTuple):
     """Everything a runner needs. Paths are absolute and local, limits in bytes per second,
     delays in seconds."""
 
@@ -41,7 +39,7 @@ class RunSpec:
 
     def to_document(self) -> dict[str, Any]:
         """Return what stands in spec.json."""
-        return {"format": FORMAT, **asdict(self)}
+        return {"format": FORMAT, **self._asdict()}
 
     @classmethod
     def from_document(cls, document: object) -> RunSpec:
@@ -51,11 +49,10 @@ class RunSpec:
         """
         if not isinstance(document, dict):
             raise InvalidDocument("spec.json", "is not a JSON object")
-        known = {field.name for field in fields(cls)}
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value
             for key, value in document.items()
-            if key in known
+            if key in cls._fields
         }
         try:
             return cls(**values)

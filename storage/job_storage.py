@@ -207,7 +207,7 @@ def _state_document(state: JobState) -> dict[str, Any]:
     return {"format": FORMAT, **asdict(state)} | {
         "status": str(state.status),
         "previous_status": str(state.previous_status) if state.previous_status else None,
-        "progress": _plain(asdict(state.progress)) if state.progress else None,
+        "progress": _plain(state.progress._asdict()) if state.progress else None,
     }
 
 

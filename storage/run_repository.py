@@ -171,7 +171,11 @@ class RunRepository:
 
 
 def _upsert(connection: Connection, run: Run) -> None:
-    values = {**asdict(run), "phases": [asdict(phase) for phase in run.phases]}
+    values = {
+        **asdict(run),
+        "phases": [asdict(phase) for phase in run.phases],
+        "progress": run.progress._asdict() if run.progress else None,
+    }
     statement = insert(RUNS).values(values)
     changed = {name: statement.excluded[name] for name in _COLUMNS if name != "id"}
     connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=changed))

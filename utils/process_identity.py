@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _STATE_FIELD = 0
 _START_TIME_FIELD = 19
 """Fields 3 (state) and 22 (starttime) of /proc/<pid>/stat, counted after the command's name."""
 
 
-@dataclass(frozen=True)
-class ProcessIdentity:
+class ProcessIdentity(NamedTuple):
     """A process; `start_ticks` is its start in clock ticks since boot (proc(5))."""
 
     pid: int

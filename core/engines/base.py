@@ -6,9 +6,8 @@ One Reading holds the state of one attempt's output.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from models.run_spec import RunSpec
 
@@ -27,24 +26,21 @@ class Verdict(StrEnum):
     FATAL = "fatal"
 
 
-@dataclass(frozen=True)
-class ExitMeaning:
+class ExitMeaning(NamedTuple):
     """A verdict with a sentence that a person understands."""
 
     verdict: Verdict
     message: str
 
 
-@dataclass(frozen=True)
-class ScannedTotals:
+class ScannedTotals(NamedTuple):
     """What a scan of the source found: files that are not directories, and bytes."""
 
     files: int
     bytes: int
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(NamedTuple):
     """One file that the tool could not do, with its own words."""
 
     path: str
@@ -65,7 +61,6 @@ def tells_of_full_disk(failure: Failure) -> bool:
     return any(words in failure.reason.lower() for words in _FULL_DISK_WORDS)
 
 
-@dataclass
 class Reading:
     """What an attempt's output has said so far. Sizes in bytes.
 
@@ -73,14 +68,15 @@ class Reading:
     done, since a large file would otherwise stand at 0% until its end.
     """
 
-    bytes_finished: int = 0
-    bytes_skipped: int = 0
-    bytes_in_flight: int = 0
-    bytes_sent: int = 0
-    files_finished: int = 0
-    files_skipped: int = 0
-    files_deleted: int = 0
-    current_name: bytes = b""
+    def __init__(self) -> None:
+        self.bytes_finished = 0
+        self.bytes_skipped = 0
+        self.bytes_in_flight = 0
+        self.bytes_sent = 0
+        self.files_finished = 0
+        self.files_skipped = 0
+        self.files_deleted = 0
+        self.current_name = b""
 
     @property
     def current_file(self) -> str | None:
@@ -98,20 +94,19 @@ class Reading:
         return self.files_finished + self.files_skipped
 
 
-@dataclass(frozen=True)
-class OpenFile:
+class OpenFile(NamedTuple):
     """A file that the engine process has open: its absolute path, and how far it is read."""
 
     path: bytes
     position: int
 
 
-@dataclass
 class Batch:
     """What some lines of output came to: failed files, and the lines that belong in the log."""
 
-    failures: list[Failure] = field(default_factory=list)
-    log: list[bytes] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.failures: list[Failure] = []
+        self.log: list[bytes] = []
 
 
 class OutputReader(Protocol):

@@ -6,7 +6,6 @@ Source of the rules: architecture.md, decision 6, and contracts.md, `bytes_done`
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 
 from core.engines.base import Reading, ScannedTotals
 from models.progress import PhaseName, Progress, Totals
@@ -31,7 +30,7 @@ class Meter:
     def begin_phase(self, phase: PhaseName, attempt: int) -> None:
         """From now on the progress belongs to this phase."""
         self._samples.clear()
-        self._shown = replace(self._shown, phase=phase, attempt=attempt)
+        self._shown = self._shown._replace(phase=phase, attempt=attempt)
 
     def begin_attempt(self) -> None:
         """What was sent so far stays counted; the next reading begins at 0."""
@@ -86,7 +85,7 @@ class Meter:
 
     def last(self, timestamp: str) -> Progress:
         """Return what was shown last, under a new time."""
-        self._shown = replace(self._shown, updated_at=timestamp)
+        self._shown = self._shown._replace(updated_at=timestamp)
         return self._shown
 
     def _counted_totals(self, done: int, files: int) -> tuple[int | None, int | None]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 from core.engines.base import (
     DISK_FULL,
@@ -52,16 +51,16 @@ class Stopped(Exception):
     """A person asked the run to stop."""
 
 
-@dataclass
 class Tally:
     """What the run has come to so far."""
 
-    attempt: int = 1
-    exit_code: int | None = None
-    warning: str | None = None
-    files_failed: int = 0
-    failures_named: int = 0
-    files_deleted: int = 0
+    def __init__(self) -> None:
+        self.attempt = 1
+        self.exit_code: int | None = None
+        self.warning: str | None = None
+        self.files_failed = 0
+        self.failures_named = 0
+        self.files_deleted = 0
 
 
 class Performance:
@@ -152,7 +151,7 @@ class Performance:
             if meaning.verdict is Verdict.FATAL or attempt >= spec.max_attempts:
                 raise RunFailed(meaning.message, self._tally.exit_code)
             self._wait_for_next_attempt(meaning)
-            spec = replace(spec, resume=True)
+            spec = spec._replace(resume=True)
 
     def _tidy_up(self) -> None:
         # All is whole: what lies in the partial directory is of no use to a later run, and rsync

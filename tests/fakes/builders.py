@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from core.engines.base import Reading
 from models.job import Job
 from models.job_status import JobStatus
 from models.run import Run
@@ -57,3 +58,12 @@ def a_spec(**fields: Any) -> RunSpec:
         "destination": "/mnt/nas/photos",
     }
     return RunSpec(**(values | fields))
+
+
+def a_reading(**figures: int) -> Reading:
+    """Return what an engine's output has said, with these figures and no others."""
+    reading = Reading()
+    for name, value in figures.items():
+        assert hasattr(reading, name), name
+        setattr(reading, name, value)
+    return reading

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from core.engines.base import Reading, ScannedTotals
 from core.runner.meter import Meter
 from models.progress import PhaseName, Progress
+from tests.fakes.builders import a_reading
 
 COUNTS = st.integers(min_value=0, max_value=10**15)
 READINGS = st.builds(
-    Reading,
+    a_reading,
     bytes_finished=COUNTS,
     bytes_skipped=COUNTS,
     bytes_in_flight=COUNTS,
@@ -31,7 +32,7 @@ STEPS = st.lists(
 
 def shown(meter: Meter, now: float = 0.0, **reading: int) -> Progress:
     """Return the progress for a reading."""
-    return meter.progress(Reading(**reading), now, "now")  # type: ignore[arg-type]
+    return meter.progress(a_reading(**reading), now, "now")
 
 
 def assert_not_less(before: Progress, after: Progress) -> None:
@@ -140,7 +141,7 @@ def test_the_time_left_is_unknown_where_nobody_can_know_it() -> None:
     assert (stalled.bytes_per_second, stalled.eta_seconds) == (None, None), "a new window"
     stalled = shown(meter, 65.0, bytes_finished=50)
     assert (stalled.bytes_per_second, stalled.eta_seconds) == (0, None), "nothing moves"
-    meter.complete(Reading(bytes_finished=100))
+    meter.complete(a_reading(bytes_finished=100))
     assert shown(meter, 70.0, bytes_finished=100).eta_seconds is None, "all is done"
 
 
@@ -156,7 +157,7 @@ def test_rates_follow_the_last_ten_seconds() -> None:
 def test_completion_counts_what_the_tool_did_not_name() -> None:
     meter = Meter()
     meter.set_totals(ScannedTotals(files=10, bytes=1000))
-    reading = Reading(bytes_finished=100, files_finished=1)
+    reading = a_reading(bytes_finished=100, files_finished=1)
     meter.complete(reading)
     progress = meter.progress(reading, 0.0, "now")
     assert (progress.files_done, progress.files_skipped, progress.bytes_done) == (10, 9, 1000)
@@ -164,7 +165,7 @@ def test_completion_counts_what_the_tool_did_not_name() -> None:
 
 def test_completion_without_a_scan_makes_what_is_done_all() -> None:
     meter = Meter()
-    reading = Reading(bytes_finished=100, files_finished=1)
+    reading = a_reading(bytes_finished=100, files_finished=1)
     meter.complete(reading)
     progress = meter.progress(reading, 0.0, "now")
     assert (progress.percent, progress.bytes_total, progress.files_total) == (100.0, 100, 1)

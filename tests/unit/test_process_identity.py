@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
@@ -38,8 +37,8 @@ def test_this_process_is_alive() -> None:
 def test_another_start_time_or_boot_is_another_process() -> None:
     me = identify(os.getpid())
     assert me is not None
-    assert not is_alive(replace(me, start_ticks=me.start_ticks - 1))
-    assert not is_alive(replace(me, boot_id="another"))
+    assert not is_alive(me._replace(start_ticks=me.start_ticks - 1))
+    assert not is_alive(me._replace(boot_id="another"))
 
 
 def test_a_name_with_spaces_and_parentheses(sleeper: subprocess.Popen[bytes]) -> None:
@@ -78,7 +77,7 @@ def test_a_stranger_with_the_same_pid_is_not_signalled(
 ) -> None:
     who = identify(sleeper.pid)
     assert who is not None
-    stranger = replace(who, start_ticks=who.start_ticks + 1)
+    stranger = who._replace(start_ticks=who.start_ticks + 1)
     assert send_signal(stranger, signal.SIGKILL, to_group=to_group) is False
     # Whatever had been sent would be seen before this one.
     assert send_signal(who, signal.SIGTERM, to_group=to_group) is True

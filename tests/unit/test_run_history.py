@@ -3,8 +3,6 @@ times, which is what recovery relies on."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +17,7 @@ from utils.process_identity import ProcessIdentity
 
 WHO = ProcessIdentity(4711, 12, "boot")
 HALF = Progress(phase="transfer", bytes_done=50, bytes_sent=40, files_done=5, files_skipped=1)
-ALL = replace(HALF, bytes_done=100, bytes_sent=90, files_done=10, percent=100.0)
+ALL = HALF._replace(bytes_done=100, bytes_sent=90, files_done=10, percent=100.0)
 ENDED = events.RunEnded("completed", 2, 0, None, 0, 3, ALL)
 
 
@@ -115,7 +113,7 @@ def test_a_phase_that_ends_leaves_the_others_alone() -> None:
 
 
 def test_an_outcome_that_is_not_known_is_no_success() -> None:
-    run = apply_lines(a_run(), lines(events.RunStarted(WHO), replace(ENDED, outcome="splendid")))
+    run = apply_lines(a_run(), lines(events.RunStarted(WHO), ENDED._replace(outcome="splendid")))
     assert (run.status, run.outcome) == ("failed", "failed")
     assert run.message is not None
     assert "splendid" in run.message
