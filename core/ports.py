@@ -135,7 +135,7 @@ class Executor(Protocol):
         """Ask the runner to stop; False when it is not alive."""
         ...
 
-    async def stop_orphan(self, run_id: str) -> bool:
+    def stop_orphan(self, processes: RunProcesses) -> bool:
         """When the runner is gone and its engine process lives, stop that; True if it was so."""
         ...
 

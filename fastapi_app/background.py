@@ -18,6 +18,8 @@ from core.job_manager import JobManager
 from core.ports import Executor, RunDirectories
 from fastapi_app.websocket.hub import Hub
 from models.errors import JobNotFound, LongshoreError, RunNotFound
+from models.events import EngineStarted, JournalPart, RunProcesses, RunStarted
+from utils.process_identity import ProcessIdentity
 
 LIVENESS_SECONDS = 1.0
 _logger = logging.getLogger(__name__)
@@ -27,6 +29,17 @@ _logger = logging.getLogger(__name__)
 class _Followed:
     offset: int = 0
     watch: Watch | None = None
+    runner: ProcessIdentity | None = None
+    engine: ProcessIdentity | None = None
+
+    def take(self, part: JournalPart) -> None:
+        """Take note of who performs the run, and of how far its journal is applied."""
+        self.offset = part.next_offset
+        for line in part.lines:
+            if isinstance(line.event, RunStarted):
+                self.runner = line.event.runner
+            elif isinstance(line.event, EngineStarted):
+                self.engine = line.event.engine
 
 
 class Monitor:
@@ -75,32 +88,36 @@ class Monitor:
         """Follow until cancelled; a failing step is logged and counted, and the loop goes on."""
         listener = asyncio.create_task(self._listen(), name="journal-watch")
         self.is_running = True
+        clock = asyncio.get_running_loop().time
+        next_look = clock() + LIVENESS_SECONDS
         try:
             while True:
-                due = await self._wait()
-                for run_id in due:
-                    await self._step(manager, run_id)
+                written = await self._wait(next_look - clock())
+                looks = clock() >= next_look
+                if looks:
+                    next_look = clock() + LIVENESS_SECONDS
+                for run_id in tuple(self._followed) if looks else written:
+                    await self._step(manager, run_id, looks=looks)
         finally:
             self.is_running = False
             listener.cancel()
             await asyncio.gather(listener, return_exceptions=True)
             self._inotify.close()
 
-    async def _wait(self) -> tuple[str, ...]:
-        """Wait for a runner that wrote, or the next look at all of them when any are followed."""
-        timeout = LIVENESS_SECONDS if self._followed else None
+    async def _wait(self, seconds: float) -> tuple[str, ...]:
+        """Wait for runners that wrote: no longer than this when any run is followed."""
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(max(0.0, seconds) if self._followed else None):
                 await self._wake.wait()
         except TimeoutError:
-            return tuple(self._followed)
+            return ()
         self._wake.clear()
         written, self._written = self._written, set()
         return tuple(written & self._followed.keys())
 
-    async def _step(self, manager: JobManager, run_id: str) -> None:
+    async def _step(self, manager: JobManager, run_id: str, *, looks: bool) -> None:
         try:
-            if await self._apply(manager, run_id):
+            if await self._apply(manager, run_id, looks=looks):
                 self._forget(run_id)
         except (RunNotFound, JobNotFound) as error:
             _logger.error("run %s is followed no more: %s", run_id, error)
@@ -110,10 +127,10 @@ class Monitor:
         except Exception as error:  # noqa: BLE001 - the loop's boundary: logged and counted
             self._note_failure(run_id, error)
 
-    async def _apply(self, manager: JobManager, run_id: str) -> bool:
+    async def _apply(self, manager: JobManager, run_id: str, *, looks: bool) -> bool:
         """Apply what is new in a journal; True when the run is over."""
         # Before reading: what a runner wrote before it let go of the lock is read below.
-        is_held = await self._directories.is_held(run_id)
+        is_held = not looks or await self._directories.is_held(run_id)
         followed = self._followed[run_id]
         while True:
             part = await self._directories.read_journal_part(run_id, followed.offset)
@@ -121,11 +138,12 @@ class Monitor:
                 break
             if part.lines and await manager.update_job_from_engine(run_id, part.lines):
                 return True
-            followed.offset = part.next_offset
+            followed.take(part)
         if not is_held:
             await manager.close_dead_run(run_id)
             return True
-        await self._executor.stop_orphan(run_id)
+        if looks:
+            self._executor.stop_orphan(RunProcesses(followed.runner, followed.engine))
         return False
 
     def _note_failure(self, run_id: str, error: Exception) -> None:

@@ -63,9 +63,9 @@ class JobStorage:
         """Keep a new job. Raises StorageFailed; then nothing is left of it."""
 
         def work() -> None:
-            _save(self._state_path(job.id), _state_document(state))
+            _save(self._state_path(job.id), _state_content(state))
             try:
-                _save(self._job_path(job.id), _job_document(job))
+                _save(self._job_path(job.id), _job_content(job))
             except OSError:
                 remove_file(self._state_path(job.id))
                 raise
@@ -79,7 +79,7 @@ class JobStorage:
         if current != expected_version:
             raise VersionConflict(job.id, expected_version, current)
         await self._write(
-            "Saving the job", lambda: _save(self._job_path(job.id), _job_document(job))
+            "Saving the job", lambda: _save(self._job_path(job.id), _job_content(job))
         )
         self._put(JobRecord(job, self._record(job.id).state))
 
@@ -101,7 +101,7 @@ class JobStorage:
         saved = replace(state, version=current.state.version + 1)
         await self._write(
             "Saving the job's state",
-            lambda: _save(self._state_path(state.job_id), _state_document(saved)),
+            lambda: _save(self._state_path(state.job_id), _state_content(saved)),
         )
         self._put(JobRecord(self._record(state.job_id).job, saved))
         return saved
@@ -182,12 +182,16 @@ def _read_jobs(directory: Path) -> tuple[list[Job], list[DamagedJob]]:
     return jobs, damaged
 
 
-def _save(path: Path, document: dict[str, Any]) -> None:
-    replace_file(path, yaml_documents.render(document), keep_backup=True)
+def _save(path: Path, content: bytes) -> None:
+    replace_file(path, content, keep_backup=True)
 
 
-def _job_document(job: Job) -> dict[str, Any]:
-    return {"format": FORMAT, **job.model_dump(mode="json")}
+def _job_content(job: Job) -> bytes:
+    return yaml_documents.render({"format": FORMAT, **job.model_dump(mode="json")})
+
+
+def _state_content(state: JobState) -> bytes:
+    return yaml_documents.render_quickly(_state_document(state))
 
 
 def _read_job(path: Path) -> Job:

@@ -57,10 +57,18 @@ def parse(content: bytes, name: str) -> dict[str, Any]:
 
 
 def render(document: dict[str, Any]) -> bytes:
-    """Return a mapping as YAML, keys in the given order."""
-    return yaml.dump(
-        document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100
-    ).encode("utf-8")
+    """Return a mapping as YAML for people, keys in the given order."""
+    return _render(document, _Dumper)
+
+
+def render_quickly(document: dict[str, Any]) -> bytes:
+    """Return a mapping as YAML by libyaml: ten times quicker, with emoji as escapes."""
+    return _render(document, yaml.CSafeDumper)
+
+
+def _render(document: dict[str, Any], dumper: Any) -> bytes:
+    text: str = yaml.dump(document, Dumper=dumper, sort_keys=False, allow_unicode=True, width=100)
+    return text.encode("utf-8")
 
 
 def read(path: Path) -> dict[str, Any]:

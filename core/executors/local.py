@@ -10,6 +10,7 @@ from pathlib import Path
 
 from core.ports import RunDirectories
 from models.errors import RunnerStartFailed
+from models.events import RunProcesses
 from utils.process_identity import ProcessIdentity, is_alive, send_signal
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
@@ -60,9 +61,8 @@ class LocalExecutor:
         runner = await self._runner(run_id)
         return runner is not None and send_signal(runner, signal.SIGTERM)
 
-    async def stop_orphan(self, run_id: str) -> bool:
+    def stop_orphan(self, processes: RunProcesses) -> bool:
         """When the runner is gone and its engine process lives, stop that; True if it was so."""
-        processes = await self._directories.processes(run_id)
         if processes.runner is None or is_alive(processes.runner) or processes.engine is None:
             return False
         return send_signal(processes.engine, signal.SIGTERM, to_group=True)

@@ -93,7 +93,7 @@ class RecordingExecutor:
         self.stopped.append(run_id)
         return run_id in self._directories.held
 
-    async def stop_orphan(self, run_id: str) -> bool:
+    def stop_orphan(self, processes: RunProcesses) -> bool:
         """There are no orphans here."""
         return False
 
