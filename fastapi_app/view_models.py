@@ -274,9 +274,10 @@ def run_row(run: Run) -> RunRow:
         started=moment(run.started_at),
         queued=queued,
         duration=formatting.duration(formatting.seconds_between(run.started_at, run.ended_at)),
-        bytes_done=formatting.size(run.bytes_done),
-        bytes_sent=formatting.size(run.bytes_sent),
-        files=formatting.count(run.files_done),
+        # While it runs its figures change: the job's card shows them live, a list does not.
+        bytes_done=formatting.size(run.bytes_done if run.is_over else None),
+        bytes_sent=formatting.size(run.bytes_sent if run.is_over else None),
+        files=formatting.count(run.files_done if run.is_over else None),
         message=run.message,
     )
 

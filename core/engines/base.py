@@ -143,7 +143,7 @@ class Engine(Protocol):
     """Whether the output tells of files that were up to date; else the scan has to."""
     reads_source_itself: bool
     """Whether the process that is started reads the source, so that the system can tell how far
-    the file under way is."""
+    the file under way is, and which one it was when the process is killed."""
 
     def version_argv(self, tool: str) -> list[str]:
         """Arguments that make the tool print its version."""

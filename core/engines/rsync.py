@@ -216,7 +216,7 @@ class RsyncOutput:
 
     def __init__(self, source: str, *, compares_with_partial: bool) -> None:
         self.reading = Reading()
-        self._beneath = os.fsencode(source.rstrip("/")) + b"/"
+        self._source = os.fsencode(source.rstrip("/"))
         self._whole_files = not compares_with_partial
         self._sent_of_finished = 0
         self._last_finished = b""
@@ -252,7 +252,9 @@ class RsyncOutput:
             reading.bytes_in_flight = 0
             return
         reading.bytes_in_flight = file.position
-        reading.current_name = file.path.removeprefix(self._beneath)
+        is_source_itself = file.path == self._source
+        beneath = os.path.dirname(self._source) if is_source_itself else self._source
+        reading.current_name = file.path.removeprefix(beneath).lstrip(b"/")
         if self._whole_files:
             travelled = self._sent_of_finished + file.position
             reading.bytes_sent = max(reading.bytes_sent, travelled)

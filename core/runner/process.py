@@ -156,11 +156,17 @@ class Child:
             return
 
     def reap(self) -> None:
-        """Take note of its end if it has ended."""
-        if self.exit_code is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.exit_code = os.waitstatus_to_exitcode(status)
+        """Take note of its end if it has ended; what is left of its group is killed.
+
+        Before the leader is waited for, so that its pid, which names the group, is still its own.
+        """
+        if self.exit_code is not None:
+            return
+        if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return
+        self.signal_group(signal.SIGKILL)
+        _, status = os.waitpid(self.pid, 0)
+        self.exit_code = os.waitstatus_to_exitcode(status)
 
     def close(self) -> None:
         """Let go of an ended child."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.integration.running import (
@@ -38,6 +39,14 @@ def kill_group(server: RunningServer) -> None:
     assert server.process is not None
     os.killpg(server.process.pid, signal.SIGKILL)
     server.kill()
+
+
+def is_at_work(process: psutil.Process) -> bool:
+    """Whether a process lives and is not merely waiting to be taken note of by its new parent."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def start_large(server: RunningServer, room: Path, rate: str) -> tuple[str, str]:
@@ -170,10 +179,44 @@ def test_a_killed_engine_process_is_started_again_and_goes_on(
 
     run = server.wait_for_end(run_id)
     assert (run["outcome"], run["attempts"]) == ("completed", 2)
-    # rsync killed in this way cannot remove its temporary file, whose name begins with a dot.
-    assert hash_of(room / "to" / "large.bin") == hash_of(room / "from" / "large.bin")
+    # rsync killed in this way cannot remove its temporary file: the runner keeps it as a partial
+    # one, so that less is sent than the file and what was sent before.
+    assert run["bytes_sent"] < 1.2 * SIZE
+    assert rsync_differences(room / "from", room / "to") == ""
     (retry,) = [line for line in server.journal(run_id) if line["event"] == "retry_scheduled"]
     assert (retry["next_attempt"], retry["max_attempts"]) == (2, 10)
+
+
+def test_when_only_the_parent_of_an_engine_is_killed_its_helpers_are_too(
+    server: RunningServer, room: Path
+) -> None:
+    _, run_id = start_large(server, room, "6M")
+    wait_for_partial(room / "to", SIZE // 4)
+    engine = event_of(server, run_id, "engine_started")["engine"]["pid"]
+    helpers = psutil.Process(engine).children(recursive=True)
+    assert helpers
+
+    os.kill(engine, signal.SIGKILL)
+
+    def are_gone() -> bool:
+        return not any(is_at_work(helper) for helper in helpers)
+
+    wait_until(are_gone, seconds=1, what="the end of the helpers")
+    run = server.wait_for_end(run_id)
+    assert (run["outcome"], run["attempts"]) == ("completed", 2)
+    assert rsync_differences(room / "from", room / "to") == ""
+
+
+def test_a_dead_runner_is_noticed_beside_a_busy_one(server: RunningServer, room: Path) -> None:
+    busy_id, _ = start_large(server, room / "busy", "1M")
+    job_id, run_id = start_large(server, room / "dead", "1M")
+    runner = event_of(server, run_id, "run_started")["runner"]["pid"]
+    wait_for_partial(room / "dead" / "to", SIZE // 16)
+
+    os.kill(runner, signal.SIGKILL)
+
+    wait_for_status(server, job_id, "interrupted", seconds=3)
+    assert server.state(busy_id)["status"] == "running"
 
 
 def test_the_end_of_the_server_leaves_no_process_of_its_own(server: RunningServer) -> None:

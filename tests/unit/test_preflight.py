@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from core.partial_files import remove_partial_files
+from core.partial_files import keep_temporary_file, remove_partial_files
 from core.preflight import destination_fault, location_faults, source_fault
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -153,3 +153,27 @@ def test_no_link_is_followed_to_remove_partial_files(tmp_path: Path) -> None:
     (destination / ".longshore-partial").write_bytes(b"a file of that name")
     assert remove_partial_files(str(destination)) is False
     assert (destination / ".longshore-partial").exists()
+
+
+def test_what_a_killed_rsync_wrote_becomes_a_partial_file(tmp_path: Path) -> None:
+    source, destination = tmp_path / "from", tmp_path / "to"
+    for folder in (source / "a", destination / "a"):
+        folder.mkdir(parents=True)
+    for name in (".big.iso.x7Yz09", ".big.iso.2026", ".other.x7Yz09"):
+        (destination / "a" / name).write_bytes(name.encode())
+    assert keep_temporary_file(str(source), str(destination), b"a/big.iso")
+    kept = destination / ".longshore-partial" / "big.iso"
+    assert kept.read_bytes() == b".big.iso.x7Yz09"
+    left = {path.name for path in (destination / "a").iterdir()}
+    assert left == {".big.iso.2026", ".other.x7Yz09"}
+
+
+def test_a_copy_that_only_looks_like_a_temporary_file_is_left_alone(tmp_path: Path) -> None:
+    source, destination = tmp_path / "from", tmp_path / "to"
+    for folder in (source, destination):
+        folder.mkdir()
+        (folder / ".big.iso.backup").write_bytes(b"a copy")
+    keep_temporary_file(str(source), str(destination), b"big.iso")
+    assert (destination / ".big.iso.backup").read_bytes() == b"a copy"
+    for name in (b"", b"/etc/passwd", b"gone/big.iso"):
+        assert not keep_temporary_file(str(source), str(destination), name)
