@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.integration.running import (
@@ -39,14 +38,6 @@ def kill_group(server: RunningServer) -> None:
     assert server.process is not None
     os.killpg(server.process.pid, signal.SIGKILL)
     server.kill()
-
-
-def is_at_work(process: psutil.Process) -> bool:
-    """Whether a process lives and is not merely waiting to be taken note of by its new parent."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def start_large(server: RunningServer, room: Path, rate: str) -> tuple[str, str]:
@@ -185,26 +176,6 @@ def test_a_killed_engine_process_is_started_again_and_goes_on(
     assert rsync_differences(room / "from", room / "to") == ""
     (retry,) = [line for line in server.journal(run_id) if line["event"] == "retry_scheduled"]
     assert (retry["next_attempt"], retry["max_attempts"]) == (2, 10)
-
-
-def test_when_only_the_parent_of_an_engine_is_killed_its_helpers_are_too(
-    server: RunningServer, room: Path
-) -> None:
-    _, run_id = start_large(server, room, "6M")
-    wait_for_partial(room / "to", SIZE // 4)
-    engine = event_of(server, run_id, "engine_started")["engine"]["pid"]
-    helpers = psutil.Process(engine).children(recursive=True)
-    assert helpers
-
-    os.kill(engine, signal.SIGKILL)
-
-    def are_gone() -> bool:
-        return not any(is_at_work(helper) for helper in helpers)
-
-    wait_until(are_gone, seconds=1, what="the end of the helpers")
-    run = server.wait_for_end(run_id)
-    assert (run["outcome"], run["attempts"]) == ("completed", 2)
-    assert rsync_differences(room / "from", room / "to") == ""
 
 
 def test_a_dead_runner_is_noticed_beside_a_busy_one(server: RunningServer, room: Path) -> None:
