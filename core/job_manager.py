@@ -15,14 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pydantic import ValidationError
-
+from core.definition_check import check_definition
+from core.new_run import RunLimits, new_run, spec_of
 from core.partial_files import remove_partial_files
 from core.ports import Clock, EventSink, Executor, JobStore, RunDirectories, RunStore, ToolFinder
-from core.preflight import destination_fault, location_faults, source_fault
 from models.errors import (
-    FieldFault,
-    InvalidDefinition,
     JobIsActive,
     JobNotFound,
     NothingToDiscard,
@@ -33,7 +30,7 @@ from models.errors import (
     VersionConflict,
 )
 from models.events import JournalLine
-from models.job import Job, JobDefinition, faults_of
+from models.job import Job
 from models.job_state import JobRecord, JobState
 from models.job_status import JobStatus
 from models.progress import RunOutcome
@@ -44,14 +41,6 @@ from models.transitions import STATUS_OF_OUTCOME, advance
 
 KEPT_RUNS_PER_JOB = 50
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class RunLimits:
-    """How many runs at once, and how long a stopped tool may take to end, in seconds."""
-
-    max_concurrent_runs: int = 4
-    stop_grace_seconds: float = 10
 
 
 @dataclass(frozen=True)
@@ -133,7 +122,9 @@ class JobManager:
             record = self._record(job_id)
             if record.state.is_active:
                 raise JobIsActive(job_id, record.state.status, "start")
-            run, spec = self._new_run(record)
+            run = new_run(record.job, now=self._ports.clock.now())
+            tool_path = self._ports.tools.path_of(record.job.engine)
+            spec = spec_of(run, record, tool_path=tool_path, limits=self._limits)
             queued = advance(record.state, JobStatus.QUEUED, changed_at=run.queued_at)
             queued = replace(queued, run_id=run.id, progress=None)
             starts_now = len(self._under_way) < self._limits.max_concurrent_runs
@@ -259,7 +250,7 @@ class JobManager:
         try:
             return await self._ports.runs.get(run_id)
         except RunNotFound:
-            run, _ = self._new_run(record)
+            run = new_run(record.job, now=self._ports.clock.now())
             run = replace(run, id=run_id, status=record.state.status)
             await self._ports.runs.add(run)
             return run
@@ -372,42 +363,6 @@ class JobManager:
             _logger.error("run %s is left in the history: %s", run.id, error)
         raise failures[0]
 
-    def _new_run(self, record: JobRecord) -> tuple[Run, RunSpec]:
-        job = record.job
-        now = self._ports.clock.now()
-        run_id = f"{re.sub('[^0-9T]', '', now[:19])}-{secrets.token_hex(4)}"
-        run = Run(
-            id=run_id,
-            job_id=job.id,
-            job_name=job.name,
-            engine=job.engine,
-            source=job.source,
-            destination=job.destination,
-            status=JobStatus.QUEUED,
-            queued_at=now,
-        )
-        spec = RunSpec(
-            run_id=run_id,
-            job_id=job.id,
-            engine=job.engine,
-            tool_path=self._ports.tools.path_of(job.engine),
-            source=job.source,
-            destination=job.destination,
-            exclude=job.options.exclude,
-            include=job.options.include,
-            bandwidth_limit=job.options.bytes_per_second,
-            delete_extraneous=job.options.delete_extraneous,
-            max_delete=job.options.max_delete,
-            verification=job.verification,
-            resume=record.state.status
-            in {JobStatus.PAUSED, JobStatus.INTERRUPTED, JobStatus.FAILED},
-            max_attempts=job.retry.max_attempts,
-            first_delay_seconds=job.retry.first_delay_seconds,
-            max_delay_seconds=job.retry.max_delay_seconds,
-            stop_grace_seconds=self._limits.stop_grace_seconds,
-        )
-        return run, spec
-
     def _new_job_id(self, name: str) -> str:
         plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
         slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-") or "job"
@@ -425,41 +380,6 @@ class JobManager:
     def _lock(self, job_id: str) -> asyncio.Lock:
         self._record(job_id)
         return self._locks.setdefault(job_id, asyncio.Lock())
-
-
-async def check_definition(definition: Mapping[str, Any]) -> JobDefinition:
-    """Return the definition, validated here and on this machine.
-
-    Raises InvalidDefinition with every fault at once: those of the text and those of the folders.
-    """
-    valid: JobDefinition | None = None
-    faults: tuple[FieldFault, ...] = ()
-    try:
-        valid = JobDefinition.model_validate(definition)
-    except ValidationError as error:
-        faults = faults_of(error)
-    at_fault = {fault.field for fault in faults}
-    source, destination = definition.get("source"), definition.get("destination")
-    good_source = isinstance(source, str) and "source" not in at_fault
-    good_destination = isinstance(destination, str) and "destination" not in at_fault
-    faults += await asyncio.to_thread(
-        _faults_of_locations,
-        source if good_source else None,
-        destination if good_destination else None,
-    )
-    if valid is None or faults:
-        raise InvalidDefinition(faults)
-    return valid
-
-
-def _faults_of_locations(source: Any, destination: Any) -> tuple[FieldFault, ...]:
-    if source is not None and destination is not None:
-        return location_faults(source, destination)
-    single = (
-        source_fault(source) if source is not None else None,
-        destination_fault(destination) if destination is not None else None,
-    )
-    return tuple(fault for fault in single if fault is not None)
 
 
 def _time(timestamp: str) -> Any:

@@ -15,8 +15,9 @@ from starlette.types import Scope
 
 from core.engines.registry import ENGINES
 from core.executors.local import LocalExecutor
-from core.job_manager import JobManager, Ports, RunLimits
+from core.job_manager import JobManager, Ports
 from core.job_queries import JobQueries
+from core.new_run import RunLimits
 from core.recovery import recover
 from core.tools import LocalTools
 from fastapi_app import errors

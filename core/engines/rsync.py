@@ -1,44 +1,29 @@
-"""rsync: what to call it with, how to read what it prints, what its exit codes mean (rsync(1)).
+"""rsync: what to call it with, and what its exit codes mean (rsync(1)).
 
-The output is one itemised line for each file when it is done: %b in `--out-format` makes rsync
-print after the transfer of the file, and `-ii` makes it name the files that were up to date. How
-far a large file is, the system tells (`note_open_file`): `--info=progress2` would cost 5% of the
-time over many small files.
+What it prints is read in `core/engines/rsync_output.py`: one itemised line for each file when it is
+done. %b in `--out-format` makes rsync print after the transfer of the file, and `-ii` makes it name
+the files that were up to date. How far a large file is, the system tells (`note_open_file`):
+`--info=progress2` would cost 5% of the time over many small files.
 """
 
 from __future__ import annotations
 
-import os
 import re
 
 from core.engines.base import (
-    Batch,
     DifferenceReader,
     ExitMeaning,
-    Failure,
-    OpenFile,
     OutputReader,
-    Reading,
     ScannedTotals,
     Verdict,
-    shown_name,
     source_argument,
 )
+from core.engines.rsync_output import OUT_FORMAT, RsyncDifferences, RsyncOutput
 from models.run_spec import RunSpec
 
 PARTIAL_DIRECTORY = ".longshore-partial"
 """One for the whole destination, by its absolute path: a relative one, which rsync would make in
 each folder, costs 8% of the time over many small files."""
-_OUT_FORMAT = "%i %l %b %n"
-_ITEM_WIDTH = 11
-"""%i is eleven characters wide: YXcstpoguax (rsync(1), --itemize-changes)."""
-_LONGEST_SIZE = 20
-_SENT_FILE = (b">f", b"<f")
-_CHANGES = (b"<", b">", b"c", b"h", b".", b"*")
-Item = tuple[bytes, int, int, bytes]
-"""What changed, the file's length, what travelled for it (both in bytes), its escaped name."""
-_ESCAPE = rb"\\#([0-3][0-7]{2})"
-_FAILED_FILE = r'(?s)^(?:rsync: )?(?:\[\w+\] )?(?P<what>[^"]*)"(?P<path>.+)"(?P<rest>[^"]*)$'
 _TOTAL_FILES = r"(?m)^Number of files: [\d,.]+(?: \((?P<kinds>[^)]*)\))?"
 _TOTAL_BYTES = r"(?m)^Total file size: (?P<bytes>[\d,.]+)"
 _VERSION = r"(?m)^rsync\s+version\s+v?(?P<version>\d+(?:\.\d+)+)"
@@ -111,7 +96,7 @@ class RsyncEngine:
             "--no-human-readable",
             "--itemize-changes",
             "--itemize-changes",
-            f"--out-format={_OUT_FORMAT}",
+            f"--out-format={OUT_FORMAT}",
             f"--partial-dir={partial_directory(spec.destination)}",
         ]
         if lists_at_once:
@@ -166,7 +151,7 @@ class RsyncEngine:
             "--dry-run",
             "--no-human-readable",
             "--itemize-changes",
-            f"--out-format={_OUT_FORMAT}",
+            f"--out-format={OUT_FORMAT}",
             *self._filters(spec),
             *self._locations(spec, is_directory=is_directory),
         ]
@@ -209,167 +194,6 @@ class RsyncEngine:
     def _locations(self, spec: RunSpec, *, is_directory: bool) -> list[str]:
         source = source_argument(spec, is_directory=is_directory)
         return ["--", source, spec.destination.rstrip("/") + "/"]
-
-
-class RsyncOutput:
-    """Reads what `build_argv` makes rsync print."""
-
-    def __init__(self, source: str, *, compares_with_partial: bool) -> None:
-        self.reading = Reading()
-        self._source = os.fsencode(source.rstrip("/"))
-        self._whole_files = not compares_with_partial
-        self._sent_of_finished = 0
-        self._last_finished = b""
-        self._last_name = b""
-
-    def feed(self, lines: list[bytes]) -> Batch:
-        """Take lines; the files that were up to date do not belong in the log."""
-        batch = Batch()
-        for line in lines:
-            if line.startswith(_SENT_FILE) and self._take_sent_file(line):
-                batch.log.append(line)
-                continue
-            item = _split_item(line)
-            if item is None:
-                batch.log.append(line)
-                failure = _failure(line)
-                if failure is not None:
-                    batch.failures.append(failure)
-            elif self._take_item(item):
-                batch.log.append(line)
-        self._settle()
-        return batch
-
-    def note_open_file(self, file: OpenFile | None) -> None:
-        """Count what is read of the file under way.
-
-        In a transfer of whole files that much has travelled; compared with a partial file, only
-        the figure at its end tells.
-        """
-        reading = self.reading
-        if file is None or (self._last_finished and file.path.endswith(self._last_finished)):
-            # rsync names a file as done just before it closes it.
-            reading.bytes_in_flight = 0
-            return
-        reading.bytes_in_flight = file.position
-        is_source_itself = file.path == self._source
-        beneath = os.path.dirname(self._source) if is_source_itself else self._source
-        reading.current_name = file.path.removeprefix(beneath).lstrip(b"/")
-        if self._whole_files:
-            travelled = self._sent_of_finished + file.position
-            reading.bytes_sent = max(reading.bytes_sent, travelled)
-
-    def _take_sent_file(self, line: bytes) -> bool:
-        """Count a file that was sent; False when the line is not of that form.
-
-        A shorter way than `_take_item`, since it is gone once for each file while rsync works.
-        """
-        parts = line.split(b" ", 3)
-        if len(parts) != 4 or len(parts[0]) != _ITEM_WIDTH:
-            return False
-        _, size, sent, name = parts
-        if not size.isdigit() or not sent.isdigit() or len(size) + len(sent) > 2 * _LONGEST_SIZE:
-            return False
-        length = int(size)
-        reading = self.reading
-        reading.files_finished += 1
-        reading.bytes_finished += length
-        self._sent_of_finished += int(sent)
-        self._last_name = name
-        return True
-
-    def _take_item(self, item: Item) -> bool:
-        """Count one item; True when it is news for the log."""
-        change, size, sent, name = item
-        reading = self.reading
-        if change[0:1] == b"*":
-            reading.files_deleted += not name.endswith(b"/")
-            return True
-        is_news = change[0:1] != b"." or change[2:].strip(b" ") != b""
-        if change[1:2] == b"d":
-            return is_news
-        if change[0:1] == b".":
-            reading.files_skipped += 1
-            reading.bytes_skipped += size
-            return is_news
-        reading.files_finished += 1
-        reading.bytes_finished += size
-        self._sent_of_finished += sent
-        self._last_name = name
-        return True
-
-    def _settle(self) -> None:
-        """After a batch: what was under way is among what is finished."""
-        if not self._last_name:
-            return
-        name, self._last_name = _unescape(self._last_name), b""
-        reading = self.reading
-        reading.bytes_in_flight = 0
-        reading.current_name = name
-        reading.bytes_sent = max(reading.bytes_sent, self._sent_of_finished)
-        self._last_finished = b"/" + name
-
-
-class RsyncDifferences:
-    """Reads what `build_verify_argv` makes rsync print: each line is a difference."""
-
-    def feed(self, segment: bytes) -> Failure | None:
-        """Take one line; folders whose own attributes alone differ do not count."""
-        item = _split_item(segment)
-        if item is None:
-            return _failure(segment)
-        change, _, _, name = item
-        if change[0:2] == b".d":
-            return None
-        return Failure(shown_name(_unescape(name)), _difference_reason(change))
-
-
-def _split_item(line: bytes) -> Item | None:
-    if not line.startswith(_CHANGES) or line[_ITEM_WIDTH : _ITEM_WIDTH + 1] != b" ":
-        return None
-    parts = line[_ITEM_WIDTH + 1 :].split(b" ", 2)
-    if len(parts) != 3 or not (_is_size(parts[0]) and _is_size(parts[1])):
-        return None
-    return line[:_ITEM_WIDTH], int(parts[0]), int(parts[1]), parts[2]
-
-
-def _is_size(text: bytes) -> bool:
-    return text.isdigit() and len(text) < _LONGEST_SIZE
-
-
-def _difference_reason(change: bytes) -> str:
-    if b"+" in change:
-        return "It is missing at the destination."
-    attributes = {
-        3: (b"c", "its checksum"),
-        4: (b"s", "its size"),
-        5: (b"tT", "its modification time"),
-        6: (b"p", "its permissions"),
-        7: (b"o", "its owner"),
-        8: (b"g", "its group"),
-    }
-    different = [
-        text
-        for place, (letters, text) in ((key - 1, value) for key, value in attributes.items())
-        if change[place : place + 1] and change[place : place + 1] in letters
-    ]
-    return f"It differs in {', '.join(different)}." if different else "It differs."
-
-
-def _failure(segment: bytes) -> Failure | None:
-    if not segment.startswith((b"rsync: ", b"file has vanished: ", b"IO error", b"cannot ")):
-        return None
-    match = re.match(_FAILED_FILE, _unescape(segment).decode("utf-8", errors="backslashreplace"))
-    if not match:
-        return None
-    reason = f"{match['what'].rstrip()}{match['rest']}".strip(" :")
-    path = shown_name(match["path"].encode("utf-8", errors="replace"))
-    return Failure(path, shown_name(reason.encode("utf-8", errors="replace")))
-
-
-def _unescape(name: bytes) -> bytes:
-    # rsync prints bytes that are not printable as \#ooo, in octal (rsync(1), --8-bit-output).
-    return re.sub(_ESCAPE, lambda match: bytes([int(match[1], 8)]), name)
 
 
 def _number(text: str) -> int:

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from core.job_manager import JobManager, Ports, RunLimits
+from core.job_manager import JobManager, Ports
+from core.new_run import RunLimits
 from models.errors import RunnerStartFailed
 from models.events import JournalLine, JournalPart, RunProcesses
 from models.run_spec import RunSpec

@@ -1,0 +1,62 @@
+"""A new run: its record, and what it is to do, frozen from the job's definition as it is now."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+
+from models.job import Job
+from models.job_state import JobRecord
+from models.job_status import JobStatus
+from models.run import Run
+from models.run_spec import RunSpec
+
+_HALF_DONE = frozenset({JobStatus.PAUSED, JobStatus.INTERRUPTED, JobStatus.FAILED})
+"""After these, parts of files may wait at the destination."""
+
+
+@dataclass(frozen=True)
+class RunLimits:
+    """How many runs at once, and how long a stopped tool may take to end, in seconds."""
+
+    max_concurrent_runs: int = 4
+    stop_grace_seconds: float = 10
+
+
+def new_run(job: Job, *, now: str) -> Run:
+    """Return a queued run of a job; its id begins with the time, so that ids sort by age."""
+    return Run(
+        id=f"{re.sub('[^0-9T]', '', now[:19])}-{secrets.token_hex(4)}",
+        job_id=job.id,
+        job_name=job.name,
+        engine=job.engine,
+        source=job.source,
+        destination=job.destination,
+        status=JobStatus.QUEUED,
+        queued_at=now,
+    )
+
+
+def spec_of(run: Run, record: JobRecord, *, tool_path: str | None, limits: RunLimits) -> RunSpec:
+    """Return what a run is to do, out of the definition and the state before it."""
+    job = record.job
+    return RunSpec(
+        run_id=run.id,
+        job_id=job.id,
+        engine=job.engine,
+        tool_path=tool_path,
+        source=job.source,
+        destination=job.destination,
+        exclude=job.options.exclude,
+        include=job.options.include,
+        bandwidth_limit=job.options.bytes_per_second,
+        delete_extraneous=job.options.delete_extraneous,
+        max_delete=job.options.max_delete,
+        verification=job.verification,
+        resume=record.state.status in _HALF_DONE,
+        max_attempts=job.retry.max_attempts,
+        first_delay_seconds=job.retry.first_delay_seconds,
+        max_delay_seconds=job.retry.max_delay_seconds,
+        stop_grace_seconds=limits.stop_grace_seconds,
+    )
