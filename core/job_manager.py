@@ -17,7 +17,7 @@ from typing import Any
 
 from core.definition_check import check_definition
 from core.new_run import RunLimits, new_run, spec_of
-from core.partial_files import remove_partial_files
+from core.partial_files import remove_all_partial_files
 from core.ports import Clock, EventSink, Executor, JobStore, RunDirectories, RunStore, ToolFinder
 from models.errors import (
     JobIsActive,
@@ -176,7 +176,7 @@ class JobManager:
             if not record.state.is_resumable:
                 raise NothingToDiscard(job_id, record.state.status)
             try:
-                await asyncio.to_thread(remove_partial_files, record.job.destination)
+                await asyncio.to_thread(remove_all_partial_files, record.job.destination)
             except OSError as error:
                 raise StorageFailed("Removing the partial files", str(error)) from error
             now = self._ports.clock.now()

@@ -41,6 +41,8 @@ def new_run(job: Job, *, now: str) -> Run:
 def spec_of(run: Run, record: JobRecord, *, tool_path: str | None, limits: RunLimits) -> RunSpec:
     """Return what a run is to do, out of the definition and the state before it."""
     job = record.job
+    resumes = record.state.status in _HALF_DONE
+    progress = record.state.progress
     return RunSpec(
         run_id=run.id,
         job_id=job.id,
@@ -54,7 +56,8 @@ def spec_of(run: Run, record: JobRecord, *, tool_path: str | None, limits: RunLi
         delete_extraneous=job.options.delete_extraneous,
         max_delete=job.options.max_delete,
         verification=job.verification,
-        resume=record.state.status in _HALF_DONE,
+        resume=resumes,
+        cut_off_file=progress.current_file if resumes and progress else None,
         max_attempts=job.retry.max_attempts,
         first_delay_seconds=job.retry.first_delay_seconds,
         max_delay_seconds=job.retry.max_delay_seconds,

@@ -8,16 +8,16 @@ from __future__ import annotations
 import os
 import re
 
-from core.engines.rsync import partial_directory
+from core.engines.rsync import PARTIAL_DIRECTORY
 
 
 def remove_partial_files(destination: str) -> bool:
-    """Remove the partial directory of a local destination; False when there was none.
+    """Remove the partial directory at the top of a destination; False when there was none.
 
     rsync keeps plain files in it and nothing else; a symbolic link in its place is left alone.
     Raises OSError.
     """
-    path = partial_directory(destination)
+    path = os.path.join(destination, PARTIAL_DIRECTORY)
     if os.path.islink(path) or not os.path.isdir(path):
         return False
     facts = os.stat(destination)
@@ -25,30 +25,57 @@ def remove_partial_files(destination: str) -> bool:
         for entry in entries:
             os.unlink(entry.path)
     os.rmdir(path)
-    # The destination's own time is part of the copy.
+    # The folder's own time is part of the copy.
     os.utime(destination, ns=(facts.st_atime_ns, facts.st_mtime_ns))
     return True
 
 
-def keep_temporary_file(source: str, destination: str, name: bytes) -> bool:
-    """Turn what a killed rsync has written of a file into a partial file; False without any.
+def remove_all_partial_files(destination: str) -> int:
+    """Remove the partial directories of every folder of a destination; returns how many.
 
-    rsync that is told to stop does so itself; killed, it leaves `.<name>.<six characters>` beside
-    the file (rsync(1), --temp-dir), which nobody would ever remove. A file of such a name that the
-    source has too is a copy and no temporary file. Raises OSError.
+    Follows no symbolic link. Raises OSError.
+    """
+    removed = 0
+    for folder, names, _ in os.walk(destination):
+        if PARTIAL_DIRECTORY in names:
+            names.remove(PARTIAL_DIRECTORY)
+            removed += remove_partial_files(folder)
+    return removed
+
+
+def keep_partial_file(source: str, destination: str, name: bytes) -> bool:
+    """Bring what an ended rsync has written of a file to where a resuming one looks for it.
+
+    It lies in the partial directory at the top, or, when rsync was killed, as
+    `.<name>.<six characters>` beside the file (rsync(1), --temp-dir), which nobody would ever
+    remove. A file of such a name that the source has too is a copy. False when there is nothing
+    to keep. Raises OSError.
     """
     folder, base = os.path.split(name)
     if not base or os.path.isabs(name):
         return False
-    beneath = os.path.join(os.fsencode(destination), folder)
-    pattern = re.compile(rb"\." + re.escape(base) + rb"\.[A-Za-z0-9]{6}")
-    kept = os.path.join(os.fsencode(partial_directory(destination)), base)
-    try:
-        found = [entry for entry in os.listdir(beneath) if pattern.fullmatch(entry)]
-    except FileNotFoundError:
-        return False
-    for entry in found:
-        if not os.path.lexists(os.path.join(os.fsencode(source), folder, entry)):
-            os.makedirs(os.path.dirname(kept), mode=0o700, exist_ok=True)
-            os.replace(os.path.join(beneath, entry), kept)
+    top = os.fsencode(destination)
+    kept = os.path.join(top, folder, os.fsencode(PARTIAL_DIRECTORY), base)
+    original = os.path.join(os.fsencode(source), folder)
+    candidates = [
+        os.path.join(top, os.fsencode(PARTIAL_DIRECTORY), base),
+        *_temporary_files(original, os.path.join(top, folder), base),
+    ]
+    found = [path for path in candidates if path != kept and os.path.isfile(path)]
+    for path in found:
+        os.makedirs(os.path.dirname(kept), mode=0o700, exist_ok=True)
+        os.replace(path, kept)
     return bool(found)
+
+
+def _temporary_files(source: bytes, folder: bytes, base: bytes) -> list[bytes]:
+    pattern = re.compile(rb"\." + re.escape(base) + rb"\.[A-Za-z0-9]{6}")
+    try:
+        entries = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    return [
+        os.path.join(folder, entry)
+        for entry in entries
+        if pattern.fullmatch(entry) and not os.path.lexists(os.path.join(source, entry))
+    ]

@@ -150,6 +150,14 @@ has_chromium() {
         [ -x "/Applications/Chromium.app/Contents/MacOS/Chromium" ]
 }
 
+# Playwright brings a Node.js of its own, which a minimal system has not all libraries for.
+has_browser_driver() {
+    for node in "$venv"/lib/python3*/site-packages/playwright/driver/node; do
+        "$node" --version >/dev/null 2>&1 && return 0
+    done
+    return 1
+}
+
 # ---- Python --------------------------------------------------------------------------------
 
 find_python() {
@@ -242,4 +250,10 @@ if [ "$kind" = test ]; then
         *) browser_package=chromium ;;
     esac
     need chromium "$browser_package" "until then the browser tests are skipped"
+    case $(package_manager || true) in
+        dnf) library_package=libatomic ;;
+        pacman) library_package=gcc-libs ;;
+        *) library_package=libatomic1 ;;
+    esac
+    need browser_driver "$library_package" "until then the browser tests are skipped"
 fi

@@ -32,6 +32,8 @@ class RunSpec(NamedTuple):
     verification: str = "off"
     resume: bool = False
     """Whether an earlier run was cut off, so that partial files may wait at the destination."""
+    cut_off_file: str | None = None
+    """The file that was under way then, relative to the source, as far as its journal told."""
     max_attempts: int = 10
     first_delay_seconds: float = 1
     max_delay_seconds: float = 60

@@ -19,7 +19,7 @@ from core.engines.base import (
     Verdict,
     tells_of_full_disk,
 )
-from core.partial_files import keep_temporary_file, remove_partial_files
+from core.partial_files import keep_partial_file, remove_partial_files
 from core.preflight import files_at_most, location_faults, source_fault
 from core.runner.journal import CappedLog, Journal
 from core.runner.meter import Meter
@@ -136,6 +136,9 @@ class Performance:
 
     def _transfer(self) -> None:
         spec = self._spec
+        if spec.cut_off_file:
+            # Whoever cut that run off may have left its runner no time to do so.
+            self._keep_partial_file(spec, os.fsencode(spec.cut_off_file))
         while True:
             meaning = self._attempt(spec)
             if meaning.verdict is Verdict.GOOD:
@@ -147,19 +150,18 @@ class Performance:
                     raise RunFailed(f"Source: {gone.message}", self._tally.exit_code)
                 self._tally.warning = meaning.message
                 return
-            self._keep_temporary_file(spec)
+            self._keep_partial_file(spec, self._reading.current_name)
             attempt = self._tally.attempt
             if meaning.verdict is Verdict.FATAL or attempt >= spec.max_attempts:
                 raise RunFailed(meaning.message, self._tally.exit_code)
             self._wait_for_next_attempt(meaning)
             spec = spec._replace(resume=True)
 
-    def _keep_temporary_file(self, spec: RunSpec) -> None:
-        name = self._reading.current_name
+    def _keep_partial_file(self, spec: RunSpec, name: bytes) -> None:
         if not name or not self._engine.reads_source_itself:
             return
         try:
-            keep_temporary_file(spec.source, spec.destination, name)
+            keep_partial_file(spec.source, spec.destination, name)
         except OSError as error:
             self._log_lines([f"The partial file could not be kept: {error}".encode()])
 
@@ -233,7 +235,7 @@ class Performance:
             may_end = self._engine.names_skipped_files or meaning.verdict is not Verdict.GOOD
             attendant.finish(scan, kill=may_end or self._stop.requested)
         if self._stop.requested and meaning.verdict is not Verdict.GOOD:
-            self._keep_temporary_file(spec)
+            self._keep_partial_file(spec, self._reading.current_name)
             raise Stopped
         if meaning.verdict is Verdict.GOOD:
             self._meter.complete(self._reading)

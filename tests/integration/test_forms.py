@@ -240,7 +240,9 @@ def test_the_sample_job_runs_to_its_end(make_server: MakeServer) -> None:
     source, destination = Path(job["source"]), Path(job["destination"])
     assert destination.is_relative_to(server.data_dir)
     assert job["state"]["progress"]["files_done"] > 20
-    assert rsync_differences(source, destination) == ""
+    # The job leaves out what Python writes beside its modules.
+    changes = rsync_differences(source, destination).splitlines()
+    assert [line for line in changes if "__pycache__" not in line] == []
 
 
 def test_everything_works_under_a_sub_path(tmp_path: Path, room: Path) -> None:

@@ -57,7 +57,7 @@ def test_a_large_file_stopped_at_half_is_resumed_and_not_sent_again(
     shared_server: RunningServer, room: Path, verification: str
 ) -> None:
     source, destination = room / "from", room / "to"
-    large = make_large_file(source / "large.bin", megabytes=MEGABYTES)
+    large = make_large_file(source / "deep" / "large.bin", megabytes=MEGABYTES)
     job_id = shared_server.create_job(
         source, destination, options=THROTTLED, verification=verification
     )
@@ -75,7 +75,9 @@ def test_a_large_file_stopped_at_half_is_resumed_and_not_sent_again(
     assert first["phases"][-1]["outcome"] == "paused"
     assert progress["bytes_done"] <= first["bytes_done"] < SIZE
     assert state["progress"]["percent"] == first["progress"]["percent"] < 100
-    assert not (destination / "large.bin").exists(), "a cut file stands under its final name"
+    assert not (destination / "deep" / "large.bin").exists(), (
+        "a cut file stands under its final name"
+    )
 
     second = run_to_end(shared_server, job_id)
 
@@ -83,9 +85,10 @@ def test_a_large_file_stopped_at_half_is_resumed_and_not_sent_again(
     assert second["outcome"] == "completed"
     assert second["bytes_sent"] < 0.6 * SIZE
     assert second["bytes_done"] == SIZE
-    assert hash_of(destination / "large.bin") == hash_of(large)
+    assert hash_of(destination / "deep" / "large.bin") == hash_of(large)
     assert rsync_differences(source, destination) == ""
-    assert sorted(path.name for path in destination.iterdir()) == ["large.bin"]
+    left = sorted(path.name for path in destination.rglob("*"))
+    assert left == ["deep", "large.bin"]
 
 
 def test_discard_removes_the_partial_files_alone_and_makes_the_job_pending(

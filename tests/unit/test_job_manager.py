@@ -280,3 +280,15 @@ async def test_the_newest_runs_are_kept(world: World) -> None:
     assert len(world.runs.kept) == KEPT_RUNS_PER_JOB
     assert run_id in world.runs.kept
     assert {f"old-{number:02d}" for number in range(4)}.isdisjoint(world.runs.kept)
+
+
+@pytest.mark.parametrize(
+    ("before", "resumes"), [("paused", True), ("interrupted", True), ("completed", False)]
+)
+async def test_a_resuming_run_is_told_which_file_was_cut_off(before: str, resumes: bool) -> None:
+    world = World()
+    progress = Progress(current_file="a/big.iso")
+    await put(world, status=JobStatus(before), progress=progress)
+    run_id = await world.manager.start_job("photos-0001")
+    spec = world.directories.specs[run_id]
+    assert (spec.resume, spec.cut_off_file) == (resumes, "a/big.iso" if resumes else None)

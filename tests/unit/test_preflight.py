@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from core.partial_files import keep_temporary_file, remove_partial_files
+from core.partial_files import (
+    keep_partial_file,
+    remove_all_partial_files,
+    remove_partial_files,
+)
 from core.preflight import destination_fault, location_faults, source_fault
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -161,11 +165,25 @@ def test_what_a_killed_rsync_wrote_becomes_a_partial_file(tmp_path: Path) -> Non
         folder.mkdir(parents=True)
     for name in (".big.iso.x7Yz09", ".big.iso.2026", ".other.x7Yz09"):
         (destination / "a" / name).write_bytes(name.encode())
-    assert keep_temporary_file(str(source), str(destination), b"a/big.iso")
-    kept = destination / ".longshore-partial" / "big.iso"
+    assert keep_partial_file(str(source), str(destination), b"a/big.iso")
+    kept = destination / "a" / ".longshore-partial" / "big.iso"
     assert kept.read_bytes() == b".big.iso.x7Yz09"
     left = {path.name for path in (destination / "a").iterdir()}
-    assert left == {".big.iso.2026", ".other.x7Yz09"}
+    assert left == {".big.iso.2026", ".other.x7Yz09", ".longshore-partial"}
+
+
+@pytest.mark.parametrize("name", ["big.iso", "a/b/big.iso"])
+def test_a_partial_file_at_the_top_is_brought_to_its_folder(tmp_path: Path, name: str) -> None:
+    destination = tmp_path / "to"
+    (destination / name).parent.mkdir(parents=True)
+    (destination / ".longshore-partial").mkdir()
+    (destination / ".longshore-partial" / "big.iso").write_bytes(b"half")
+    keep_partial_file(str(tmp_path / "from"), str(destination), name.encode())
+    kept = (destination / name).parent / ".longshore-partial" / "big.iso"
+    assert kept.read_bytes() == b"half"
+    folders = {kept.parent, destination / ".longshore-partial"}
+    assert remove_all_partial_files(str(destination)) == len(folders)
+    assert not kept.parent.exists()
 
 
 def test_a_copy_that_only_looks_like_a_temporary_file_is_left_alone(tmp_path: Path) -> None:
@@ -173,7 +191,7 @@ def test_a_copy_that_only_looks_like_a_temporary_file_is_left_alone(tmp_path: Pa
     for folder in (source, destination):
         folder.mkdir()
         (folder / ".big.iso.backup").write_bytes(b"a copy")
-    keep_temporary_file(str(source), str(destination), b"big.iso")
+    keep_partial_file(str(source), str(destination), b"big.iso")
     assert (destination / ".big.iso.backup").read_bytes() == b"a copy"
     for name in (b"", b"/etc/passwd", b"gone/big.iso"):
-        assert not keep_temporary_file(str(source), str(destination), name)
+        assert not keep_partial_file(str(source), str(destination), name)
