@@ -187,7 +187,7 @@ def _save(path: Path, content: bytes) -> None:
 
 
 def _job_content(job: Job) -> bytes:
-    return yaml_documents.render({"format": FORMAT, **job.model_dump(mode="json")})
+    return yaml_documents.render({"format": FORMAT, "id": job.id, **job.model_dump(mode="json")})
 
 
 def _state_content(state: JobState) -> bytes:
