@@ -138,6 +138,8 @@ class JobManager:
                 await self._keep_new_run(run, spec, state, earlier=record.state)
             except StorageFailed:
                 self._under_way.discard(run.id)
+                # Should the state name the run all the same, the monitor finds it dead and ends it.
+                self._ports.sink.run_started(run.id)
                 raise
             if starts_now:
                 await self._submit(run)
@@ -157,9 +159,13 @@ class JobManager:
             elif state.status is JobStatus.RUNNING and run_id is not None:
                 now = self._ports.clock.now()
                 run = await self._ports.runs.get(run_id)
-                await self._ports.jobs.save_state(
-                    advance(state, JobStatus.STOPPING, changed_at=now, message=state.message)
-                )
+                stopping = advance(state, JobStatus.STOPPING, changed_at=now, message=state.message)
+                try:
+                    await self._ports.jobs.save_state(stopping)
+                except StorageFailed as error:
+                    # The very transfer that fills the disk must still be stoppable.
+                    _logger.error("stopping %s was not kept: %s", run_id, error)
+                    self._ports.jobs.publish_state(stopping)
                 self._ports.runs.publish(replace(run, status=JobStatus.STOPPING))
                 await self._ports.executor.stop(run_id)
             else:
@@ -175,8 +181,9 @@ class JobManager:
             record = self._record(job_id)
             if not record.state.is_resumable:
                 raise NothingToDiscard(job_id, record.state.status)
+            destination = await self._destination_of_last_run(record)
             try:
-                await asyncio.to_thread(remove_all_partial_files, record.job.destination)
+                await asyncio.to_thread(remove_all_partial_files, destination)
             except OSError as error:
                 raise StorageFailed("Removing the partial files", str(error)) from error
             now = self._ports.clock.now()
@@ -259,6 +266,13 @@ class JobManager:
         """Start queued runs, the oldest first, while there is room."""
         await self._launch_queued()
 
+    def has_waiting(self) -> bool:
+        """Whether a job is queued."""
+        return any(
+            record.state.status is JobStatus.QUEUED
+            for record in self._ports.jobs.snapshot().values()
+        )
+
     async def _launch_queued(self) -> None:
         while len(self._under_way) < self._limits.max_concurrent_runs:
             waiting = [
@@ -298,8 +312,14 @@ class JobManager:
             _logger.error("%s", error)
             now = self._ports.clock.now()
             ended = close_run(run, RunOutcome.FAILED, ended_at=now, message=str(error))
-            await self._finish(ended, self._record(run.job_id).state)
+            try:
+                await self._finish(ended, self._record(run.job_id).state)
+            except StorageFailed:
+                # The monitor finds it dead and tries again to end it.
+                self._ports.sink.run_started(run.id)
+                raise
             return
+        # Not before: the monitor would take a runner that has no lock yet for a dead one.
         self._ports.sink.run_started(run.id)
 
     async def _finish(self, run: Run, state: JobState) -> None:
@@ -336,8 +356,21 @@ class JobManager:
         await self._ports.directories.remove(run_id)
 
     async def _prune(self, job_id: str, *, keep: int) -> None:
-        for run_id in await self._ports.runs.prune(job_id, keep=keep):
+        try:
+            old = await self._ports.runs.prune(job_id, keep=keep)
+        except StorageFailed as error:
+            # Tidying: the next run's end tries again.
+            _logger.error("old runs of %s are kept: %s", job_id, error)
+            return
+        for run_id in old:
             await self._ports.directories.remove(run_id)
+
+    async def _destination_of_last_run(self, record: JobRecord) -> str:
+        # The definition may have been changed since.
+        try:
+            return (await self._ports.runs.get(record.state.run_id or "")).destination
+        except RunNotFound:
+            return record.job.destination
 
     async def _keep_new_run(
         self, run: Run, spec: RunSpec, state: JobState, *, earlier: JobState

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 
 from core.engines.rsync import PARTIAL_DIRECTORY
+
+_TEMPORARY_MODE = 0o600
+"""rsync makes its temporary files so, and gives them the mode of the source when they are whole."""
 
 
 def remove_partial_files(destination: str) -> bool:
@@ -52,7 +56,7 @@ def keep_partial_file(source: str, destination: str, name: bytes) -> bool:
     to keep. Raises OSError.
     """
     folder, base = os.path.split(name)
-    if not base or os.path.isabs(name):
+    if not base or os.path.isabs(name) or not _is_of_source(source, name):
         return False
     top = os.fsencode(destination)
     kept = os.path.join(top, folder, os.fsencode(PARTIAL_DIRECTORY), base)
@@ -68,6 +72,12 @@ def keep_partial_file(source: str, destination: str, name: bytes) -> bool:
     return bool(found)
 
 
+def _is_of_source(source: str, name: bytes) -> bool:
+    if os.path.isfile(os.path.join(os.fsencode(source), name)):
+        return True
+    return os.path.isfile(source) and os.path.basename(os.fsencode(source)) == name
+
+
 def _temporary_files(source: bytes, folder: bytes, base: bytes) -> list[bytes]:
     pattern = re.compile(rb"\." + re.escape(base) + rb"\.[A-Za-z0-9]{6}")
     try:
@@ -77,5 +87,7 @@ def _temporary_files(source: bytes, folder: bytes, base: bytes) -> list[bytes]:
     return [
         os.path.join(folder, entry)
         for entry in entries
-        if pattern.fullmatch(entry) and not os.path.lexists(os.path.join(source, entry))
+        if pattern.fullmatch(entry)
+        and not os.path.lexists(os.path.join(source, entry))
+        and stat.S_IMODE(os.lstat(os.path.join(folder, entry)).st_mode) == _TEMPORARY_MODE
     ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from asyncinotify import Inotify, Mask, Watch
@@ -18,10 +18,12 @@ from core.job_manager import JobManager
 from core.ports import Executor, RunDirectories
 from fastapi_app.websocket.hub import Hub
 from models.errors import JobNotFound, LongshoreError, RunNotFound
-from models.events import EngineStarted, JournalPart, RunProcesses, RunStarted
+from models.events import EngineStarted, HelperStarted, JournalPart, RunProcesses, RunStarted
 from utils.process_identity import ProcessIdentity
 
 LIVENESS_SECONDS = 1.0
+_KEPT_PROCESSES = 8
+"""How many of a run's newest processes are remembered: no more than three live at once."""
 _logger = logging.getLogger(__name__)
 
 
@@ -30,7 +32,7 @@ class _Followed:
     offset: int = 0
     watch: Watch | None = None
     runner: ProcessIdentity | None = None
-    engine: ProcessIdentity | None = None
+    engines: list[ProcessIdentity] = field(default_factory=list)
 
     def take(self, part: JournalPart) -> None:
         """Take note of who performs the run, and of how far its journal is applied."""
@@ -38,8 +40,8 @@ class _Followed:
         for line in part.lines:
             if isinstance(line.event, RunStarted):
                 self.runner = line.event.runner
-            elif isinstance(line.event, EngineStarted):
-                self.engine = line.event.engine
+            elif isinstance(line.event, (EngineStarted, HelperStarted)):
+                self.engines = [*self.engines[-_KEPT_PROCESSES:], line.event.engine]
 
 
 class Monitor:
@@ -92,10 +94,12 @@ class Monitor:
         next_look = clock() + LIVENESS_SECONDS
         try:
             while True:
-                written = await self._wait(next_look - clock())
+                has_work = bool(self._followed) or manager.has_waiting()
+                written = await self._wait(next_look - clock() if has_work else None)
                 looks = clock() >= next_look
                 if looks:
                     next_look = clock() + LIVENESS_SECONDS
+                    await self._launch(manager)
                 for run_id in tuple(self._followed) if looks else written:
                     await self._step(manager, run_id, looks=looks)
         finally:
@@ -104,10 +108,17 @@ class Monitor:
             await asyncio.gather(listener, return_exceptions=True)
             self._inotify.close()
 
-    async def _wait(self, seconds: float) -> tuple[str, ...]:
-        """Wait for runners that wrote: no longer than this when any run is followed."""
+    async def _launch(self, manager: JobManager) -> None:
+        """Start what waits, in case a failing disk kept it from being started in its time."""
         try:
-            async with asyncio.timeout(max(0.0, seconds) if self._followed else None):
+            await manager.launch_queued()
+        except LongshoreError as error:
+            self._note_failure("the queue", error)
+
+    async def _wait(self, seconds: float | None) -> tuple[str, ...]:
+        """Wait for runners that wrote: no longer than this, None for as long as it takes."""
+        try:
+            async with asyncio.timeout(None if seconds is None else max(0.0, seconds)):
                 await self._wake.wait()
         except TimeoutError:
             return ()
@@ -143,13 +154,13 @@ class Monitor:
             await manager.close_dead_run(run_id)
             return True
         if looks:
-            self._executor.stop_orphan(RunProcesses(followed.runner, followed.engine))
+            self._executor.stop_orphan(RunProcesses(followed.runner, tuple(followed.engines)))
         return False
 
     def _note_failure(self, run_id: str, error: Exception) -> None:
         self.failed_steps += 1
         self.last_failure = f"{type(error).__name__}: {error}"
-        _logger.error("following run %s failed", run_id, exc_info=error)
+        _logger.error("following %s failed", run_id, exc_info=error)
 
     def _mark(self, run_id: str) -> None:
         self._written.add(run_id)

@@ -44,6 +44,13 @@ class EngineStarted(NamedTuple):
     attempt: int
 
 
+class HelperStarted(NamedTuple):
+    """A process beside the transfer lives, in a group of its own: a scan, a verification."""
+
+    engine: ProcessIdentity
+    purpose: str
+
+
 class ProgressMade(NamedTuple):
     """The run is so far."""
 
@@ -84,6 +91,7 @@ Event = (
     | PhaseStarted
     | PhaseEnded
     | EngineStarted
+    | HelperStarted
     | ProgressMade
     | FileFailed
     | RetryScheduled
@@ -95,6 +103,7 @@ _KINDS: dict[str, type[Event]] = {
     "phase_started": PhaseStarted,
     "phase_ended": PhaseEnded,
     "engine_started": EngineStarted,
+    "helper_started": HelperStarted,
     "progress": ProgressMade,
     "file_failed": FileFailed,
     "retry_scheduled": RetryScheduled,
@@ -123,10 +132,11 @@ class JournalPart(NamedTuple):
 
 
 class RunProcesses(NamedTuple):
-    """Who performs a run, as far as its journal tells: the runner and the last engine process."""
+    """Who performs a run, as far as its journal tells: the runner, and the processes that it
+    started, of which the newest may live."""
 
     runner: ProcessIdentity | None
-    engine: ProcessIdentity | None
+    engines: tuple[ProcessIdentity, ...] = ()
 
 
 def to_document(event: Event, time: str) -> dict[str, Any]:

@@ -28,6 +28,9 @@ from models.location import control_character, location_fault
 JOB_ID = re.compile(r"^[a-z0-9][a-z0-9-]{0,63}$(?!\n)")
 ENGINES = ("rsync", "rclone")
 MAX_PATTERNS = 1000
+MAX_PATTERN_CHARACTERS = 50_000
+"""So that a definition stays well below what the store reads back (1 MB)."""
+MAX_LOCATION_CHARACTERS = 4096
 MAX_DELETE = 2**31 - 1
 """rsync keeps the number in a C int (rsync(1), --max-delete)."""
 _RATE = re.compile(r"^(?P<number>\d{1,12}(?:\.\d{1,3})?)(?P<unit>[KMGT]?)$", re.IGNORECASE)
@@ -73,6 +76,10 @@ class JobOptions(_Part):
     @field_validator("exclude", "include")
     @classmethod
     def _patterns(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        if sum(len(pattern) for pattern in patterns) > MAX_PATTERN_CHARACTERS:
+            raise ValueError(
+                f"All patterns together have at most {MAX_PATTERN_CHARACTERS:,} characters."
+            )
         for pattern in patterns:
             escape = control_character(pattern)
             if not pattern.strip():
@@ -180,6 +187,8 @@ class JobDefinition(_Part):
     @classmethod
     def _location(cls, value: str, info: ValidationInfo) -> str:
         fault = location_fault(value)
+        if len(value) > MAX_LOCATION_CHARACTERS:
+            fault = f"A location has at most {MAX_LOCATION_CHARACTERS:,} characters."
         if fault:
             raise PydanticCustomError("location", "{fault}", {"fault": fault})
         return value

@@ -11,6 +11,7 @@ from dataclasses import replace
 from models.events import (
     EngineStarted,
     FileFailed,
+    HelperStarted,
     JournalLine,
     PhaseEnded,
     PhaseStarted,
@@ -59,6 +60,8 @@ def _apply(run: Run, line: JournalLine) -> Run:
             # A new attempt: neither the wait before it nor the failures of the last one count.
             attempts = max(run.attempts, attempt)
             return replace(run, attempts=attempts, message=None, files_failed=0)
+        case HelperStarted():
+            return run
         case ProgressMade(progress=progress):
             return with_progress(run, progress)
         case FileFailed():

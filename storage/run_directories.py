@@ -17,6 +17,7 @@ from models.errors import InvalidDocument, StorageFailed
 from models.events import (
     EngineStarted,
     FileFailed,
+    HelperStarted,
     JournalLine,
     JournalPart,
     RunProcesses,
@@ -25,6 +26,7 @@ from models.events import (
 from models.run import FailedFile
 from models.run_spec import RunSpec
 from utils.durable_file import replace_file, sync_directory, try_lock
+from utils.process_identity import ProcessIdentity
 
 RUNS_DIRECTORY = "runs"
 MAX_LOG_WINDOW = 1024 * 1024
@@ -82,13 +84,14 @@ class RunDirectoryStorage:
 
     async def processes(self, run_id: str) -> RunProcesses:
         """Return who performs the run, as far as the journal tells yet."""
-        runner = engine = None
+        runner = None
+        engines: list[ProcessIdentity] = []
         for line in await self.read_journal(run_id):
             if isinstance(line.event, RunStarted):
                 runner = line.event.runner
-            elif isinstance(line.event, EngineStarted):
-                engine = line.event.engine
-        return RunProcesses(runner, engine)
+            elif isinstance(line.event, (EngineStarted, HelperStarted)):
+                engines.append(line.event.engine)
+        return RunProcesses(runner, tuple(engines))
 
     async def result(self, run_id: str) -> JournalLine | None:
         """Return the end of the run as result.json tells it, or None when there is none."""

@@ -95,9 +95,10 @@ class Reading:
 
 
 class OpenFile(NamedTuple):
-    """A file that the engine process has open: its absolute path, and how far it is read."""
+    """A file that the engine process has open: its name from the top of the source, and how far it
+    is read, in bytes."""
 
-    path: bytes
+    name: bytes
     position: int
 
 
@@ -186,6 +187,11 @@ class Engine(Protocol):
 
     def classify_exit(self, code: int) -> ExitMeaning:
         """What this exit code of the transfer means; negative for a signal."""
+        ...
+
+    def is_partial_for_sure(self, code: int, *, files_failed: int) -> bool:
+        """Whether an exit code that may mean a partial transfer does so, given the files that the
+        output named as failed."""
         ...
 
     def classify_verify_exit(self, code: int) -> ExitMeaning:

@@ -126,10 +126,14 @@ class RcloneEngine:
             return ExitMeaning(Verdict.TRANSIENT, f"rclone was ended by signal {-code}.")
         return _EXITS.get(code, ExitMeaning(Verdict.FATAL, f"rclone failed with code {code}."))
 
+    def is_partial_for_sure(self, code: int, *, files_failed: int) -> bool:
+        """Code 1 is also that of a mistake in a filter, after which nothing was copied."""
+        return files_failed > 0
+
     def classify_verify_exit(self, code: int) -> ExitMeaning:
         """`rclone check` ends with 1 when it found differences, which it has listed."""
         if code == 1:
-            return ExitMeaning(Verdict.GOOD, "The verification found differences.")
+            return ExitMeaning(Verdict.PARTIAL, "The verification could not look at every file.")
         return self.classify_exit(code)
 
     def _filters(self, spec: RunSpec) -> list[str]:

@@ -164,7 +164,7 @@ class RsyncEngine:
 
     def output_reader(self, spec: RunSpec) -> OutputReader:
         """A fresh reader for one attempt."""
-        return RsyncOutput(spec.source, compares_with_partial=spec.resume)
+        return RsyncOutput(compares_with_partial=spec.resume)
 
     def difference_reader(self) -> DifferenceReader:
         """A fresh reader for one verification."""
@@ -175,6 +175,10 @@ class RsyncEngine:
         if code < 0:
             return ExitMeaning(Verdict.TRANSIENT, f"rsync was ended by signal {-code}.")
         return _EXITS.get(code, ExitMeaning(Verdict.FATAL, f"rsync failed with code {code}."))
+
+    def is_partial_for_sure(self, code: int, *, files_failed: int) -> bool:
+        """rsync's codes say so by themselves."""
+        return True
 
     def classify_verify_exit(self, code: int) -> ExitMeaning:
         """A dry run uses the same codes; differences do not change them."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 from core.engines.base import Batch, Failure, OpenFile, Reading, shown_name
@@ -23,9 +22,8 @@ _FAILED_FILE = r'(?s)^(?:rsync: )?(?:\[\w+\] )?(?P<what>[^"]*)"(?P<path>.+)"(?P<
 class RsyncOutput:
     """Reads what `build_argv` makes rsync print."""
 
-    def __init__(self, source: str, *, compares_with_partial: bool) -> None:
+    def __init__(self, *, compares_with_partial: bool) -> None:
         self.reading = Reading()
-        self._source = os.fsencode(source.rstrip("/"))
         self._whole_files = not compares_with_partial
         self._sent_of_finished = 0
         self._last_finished = b""
@@ -56,14 +54,12 @@ class RsyncOutput:
         the figure at its end tells.
         """
         reading = self.reading
-        if file is None or (self._last_finished and file.path.endswith(self._last_finished)):
+        if file is None or file.name == self._last_finished:
             # rsync names a file as done just before it closes it.
             reading.bytes_in_flight = 0
             return
         reading.bytes_in_flight = file.position
-        is_source_itself = file.path == self._source
-        beneath = os.path.dirname(self._source) if is_source_itself else self._source
-        reading.current_name = file.path.removeprefix(beneath).lstrip(b"/")
+        reading.current_name = file.name
         if self._whole_files:
             travelled = self._sent_of_finished + file.position
             reading.bytes_sent = max(reading.bytes_sent, travelled)
@@ -116,7 +112,7 @@ class RsyncOutput:
         reading.bytes_in_flight = 0
         reading.current_name = name
         reading.bytes_sent = max(reading.bytes_sent, self._sent_of_finished)
-        self._last_finished = b"/" + name
+        self._last_finished = name
 
 
 class RsyncDifferences:

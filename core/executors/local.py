@@ -63,9 +63,12 @@ class LocalExecutor:
 
     def stop_orphan(self, processes: RunProcesses) -> bool:
         """When the runner is gone and its engine process lives, stop that; True if it was so."""
-        if processes.runner is None or is_alive(processes.runner) or processes.engine is None:
+        if processes.runner is None or is_alive(processes.runner):
             return False
-        return send_signal(processes.engine, signal.SIGTERM, to_group=True)
+        signalled = [
+            send_signal(engine, signal.SIGTERM, to_group=True) for engine in processes.engines
+        ]
+        return any(signalled)
 
     async def _runner(self, run_id: str) -> ProcessIdentity | None:
         # The runner writes who it is right after it was started: at most a moment away.

@@ -6,6 +6,7 @@ Each phase method raises RunFailed or Stopped, or returns; `perform` turns that 
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 
@@ -60,6 +61,7 @@ class Tally:
         self.warning: str | None = None
         self.files_failed = 0
         self.failures_named = 0
+        self.failed_paths: list[str] = []
         self.files_deleted = 0
 
 
@@ -76,6 +78,7 @@ class Performance:
         self._stop = stop
         self._meter = Meter()
         self._tally = Tally()
+        self._children: list[Child] = []
         self._reading = Reading()
         self._is_directory = True
         self._lists_at_once = False
@@ -103,6 +106,10 @@ class Performance:
 
     def failed(self, message: str) -> events.RunEnded:
         """Return the last event of a run that an error of the runner itself ended."""
+        for child in self._children:
+            # Nobody would attend it any more, and a next run must not find it at work.
+            if child.exit_code is None:
+                child.signal_group(signal.SIGKILL)
         return self._end(RunOutcome.FAILED, message)
 
     def _phase(self, name: PhaseName, work: Callable[[], None]) -> None:
@@ -115,7 +122,9 @@ class Performance:
             self._journal.append(events.PhaseEnded(name, RunOutcome.PAUSED))
             raise
         except RunFailed as failure:
-            self._journal.append(events.PhaseEnded(name, RunOutcome.FAILED, str(failure)))
+            # Not at any price: the reason of a failure matters more than its line here.
+            ended = events.PhaseEnded(name, RunOutcome.FAILED, str(failure))
+            self._journal.append_if_possible(ended)
             raise
         outcome = RunOutcome.WARNING if self._tally.warning else RunOutcome.COMPLETED
         self._journal.append(events.PhaseEnded(name, outcome, self._tally.warning))
@@ -196,6 +205,7 @@ class Performance:
         self._reading = reader.reading
         self._meter.begin_attempt()
         self._tally.files_failed = 0
+        self._tally.failed_paths = []
         disk_is_full = False
 
         def take(segments: list[bytes]) -> None:
@@ -231,6 +241,10 @@ class Performance:
         meaning = self._engine.classify_exit(code)
         if disk_is_full and meaning.verdict is Verdict.PARTIAL:
             meaning = DISK_FULL
+        if meaning.verdict is Verdict.PARTIAL and not self._engine.is_partial_for_sure(
+            code, files_failed=self._tally.files_failed
+        ):
+            meaning = ExitMeaning(Verdict.FATAL, f"{self._engine.command} failed: see its output.")
         if scan is not None:
             may_end = self._engine.names_skipped_files or meaning.verdict is not Verdict.GOOD
             attendant.finish(scan, kill=may_end or self._stop.requested)
@@ -254,7 +268,7 @@ class Performance:
                 self._meter.set_totals(totals)
 
         argv = self._engine.build_scan_argv(spec, tool, is_directory=self._is_directory)
-        return self._start(argv, take, take_errors=_ignore, niceness=_SCAN_NICENESS)
+        return self._help("scan", self._start(argv, take, _ignore, niceness=_SCAN_NICENESS))
 
     def _settle(self) -> None:
         # syncfs(2) on the destination's file system, which Python does not offer: sync(1) does.
@@ -280,11 +294,11 @@ class Performance:
         argv = self._engine.build_verify_argv(
             self._spec, self._spec.tool_path, is_directory=self._is_directory
         )
-        child = self._start(argv, take)
+        child = self._help("verification", self._start(argv, take))
         self._report_progress(at_once=True)
         code = self._attendant().attend(child, on_tick=self._report_progress)
         self._check_stop()
-        known_failures = self._tally.files_failed if self._tally.warning else 0
+        known_failures = self._tally.failed_paths if self._tally.warning else []
         meaning = self._engine.classify_verify_exit(code)
         fault = differences.fault(meaning, known_failures=known_failures)
         if fault is None:
@@ -298,12 +312,12 @@ class Performance:
         self,
         argv: list[str],
         take: Callable[[list[bytes]], None],
-        *,
         take_errors: Callable[[list[bytes]], None] | None = None,
+        *,
         niceness: int = 0,
     ) -> Child:
         try:
-            return Child(
+            child = Child(
                 argv,
                 self._environment,
                 take_output=take,
@@ -313,6 +327,15 @@ class Performance:
             )
         except OSError as error:
             raise RunFailed(f"{argv[0]} cannot be started: {error.strerror}.") from error
+        self._children = [one for one in self._children if one.exit_code is None] + [child]
+        return child
+
+    def _help(self, purpose: str, child: Child) -> Child:
+        """Put a process beside the transfer on record: it must not outlive a dead runner."""
+        who = identify(child.pid)
+        if who is not None:
+            self._journal.append_if_possible(events.HelperStarted(who, purpose))
+        return child
 
     def _attendant(self) -> Attendant:
         return Attendant(self._stop, grace_seconds=self._spec.stop_grace_seconds)
@@ -322,6 +345,8 @@ class Performance:
 
     def _note_failure(self, failure: Failure) -> None:
         self._tally.files_failed += 1
+        if len(self._tally.failed_paths) < MAX_FAILURES_NAMED:
+            self._tally.failed_paths.append(failure.path)
         if self._tally.failures_named < MAX_FAILURES_NAMED:
             self._tally.failures_named += 1
             event = events.FileFailed(failure.path, failure.reason, self._tally.attempt)

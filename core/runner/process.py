@@ -263,15 +263,19 @@ def file_under_way(pid: int, source: str) -> OpenFile | None:
     From /proc/<pid>/fd and fdinfo (proc(5)): it costs the tool nothing, where its own meter costs
     5% of the time over many small files. None when there is none or it may not be looked at.
     """
-    beneath = os.fsencode(os.path.realpath(source))
+    # The kernel tells real paths, whatever symbolic links the source was named by.
+    top = os.fsencode(os.path.realpath(source))
     try:
         for number in os.listdir(f"/proc/{pid}/fd"):
             link = os.fsencode(f"/proc/{pid}/fd/{number}")
             path = os.readlink(link)
+            if path != top and not path.startswith(top + b"/"):
+                continue
             # rsync has folders of the source open as well.
-            if path.startswith(beneath) and stat.S_ISREG(os.stat(link).st_mode):
+            if stat.S_ISREG(os.stat(link).st_mode):
+                name = path[len(top) + 1 :] or os.path.basename(top)
                 with open(f"/proc/{pid}/fdinfo/{number}", "rb") as file:
-                    return OpenFile(path, int(file.readline().split()[1]))
+                    return OpenFile(name, int(file.readline().split()[1]))
     except (OSError, ValueError, IndexError):
         return None
     return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from core.engines.base import DifferenceReader, ExitMeaning, Failure, Verdict
 
 
@@ -23,17 +25,29 @@ class Differences:
                 if len(self.named) < self._most_named:
                     self.named.append(failure)
 
-    def fault(self, meaning: ExitMeaning, *, known_failures: int) -> str | None:
+    def fault(self, meaning: ExitMeaning, *, known_failures: Sequence[str]) -> str | None:
         """Return why the run has failed, or None when the copy is as it should be.
 
-        No more differences than files that are known to have failed in the transfer are no news:
-        the run carries that warning already.
+        Differences in files that are known to have failed in the transfer, by their paths, are no
+        news: the run carries that warning already. A verification that found nothing must have
+        looked at everything.
         """
-        if known_failures and self.count <= known_failures:
-            return None
-        if self.count:
-            word = "file differs" if self.count == 1 else "files differ"
-            return f"Verification: {self.count:,} {word} from the source."
-        if meaning.verdict is not Verdict.GOOD:
+        if meaning.verdict not in {Verdict.GOOD, Verdict.PARTIAL}:
+            return f"Verification could not be done: {meaning.message}"
+        news = [
+            difference
+            for difference in self.named
+            if not any(_is_same(path, difference.path) for path in known_failures)
+        ]
+        count = len(news) + self.count - len(self.named)
+        if count:
+            word = "file differs" if count == 1 else "files differ"
+            return f"Verification: {count:,} {word} from the source."
+        if meaning.verdict is Verdict.PARTIAL and not self.count and not known_failures:
             return f"Verification could not be done: {meaning.message}"
         return None
+
+
+def _is_same(failed: str, different: str) -> bool:
+    # The transfer names a file by its absolute path, the verification from the top of the tree.
+    return failed == different or failed.endswith(f"/{different}")

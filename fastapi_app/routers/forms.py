@@ -27,6 +27,7 @@ from models.job import Job
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 _SEE_OTHER = 303
+_LONGEST_VERSION = 19
 
 
 @router.get("/jobs/new", name="job_new")
@@ -70,7 +71,7 @@ async def update_job(request: Request, services: ServicesDep, job_id: str) -> Re
     posted = await _posted(request)
     values = posted_values(posted)
     version = str(posted.get("version", ""))
-    expected = int(version) if version.isdecimal() else 0
+    expected = int(version) if version.isdecimal() and len(version) < _LONGEST_VERSION else 0
     try:
         await services.manager.update_job(
             job_id, definition_of(values, job), expected_version=expected

@@ -20,6 +20,7 @@ STUCK_SECONDS = 5.0
 MAX_CLIENTS = 1000
 MAX_SUBSCRIPTIONS = 10_000
 MAX_REMEMBERED = 20_000
+_LONGEST_PLACE = 19
 _logger = logging.getLogger(__name__)
 
 
@@ -232,4 +233,5 @@ class Hub:
 
     def _place_of(self, cursor: str | None) -> int | None:
         boot, _, place = (cursor or "").partition(":")
-        return int(place) if boot == self._boot and place.isdecimal() else None
+        is_place = boot == self._boot and place.isdecimal() and len(place) < _LONGEST_PLACE
+        return int(place) if is_place else None

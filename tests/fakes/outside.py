@@ -60,7 +60,7 @@ class InMemoryRunDirectories(Failing):
 
     async def processes(self, run_id: str) -> RunProcesses:
         """Return who performs the run."""
-        return self.known_processes.get(run_id, RunProcesses(None, None))
+        return self.known_processes.get(run_id, RunProcesses(None))
 
     async def result(self, run_id: str) -> JournalLine | None:
         """Return the end of the run."""

@@ -123,3 +123,16 @@ def test_a_copy_that_rotted_is_found_by_contents_and_not_by_size_and_time(
     assert (checksum["outcome"], checksum["files_failed"]) == ("failed", 1)
     answer = shared_server.http.get(f"/api/v1/runs/{checksum['id']}/failures").json()
     assert [item["path"] for item in answer["items"]] == [str(victim.relative_to(destination))]
+
+
+def test_a_filter_that_rclone_does_not_accept_fails_the_run(
+    server: RunningServer, room: Path
+) -> None:
+    source = make_tree(room / "from", files=5)
+    job_id = server.create_job(
+        source, room / "to", engine="rclone", verification="checksum", options={"exclude": ["{a"]}
+    )
+    run = run_to_end(server, job_id)
+    assert run["outcome"] == "failed"
+    assert server.state(job_id)["last_good_at"] is None
+    assert not any((room / "to").iterdir())

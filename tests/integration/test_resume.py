@@ -91,6 +91,22 @@ def test_a_large_file_stopped_at_half_is_resumed_and_not_sent_again(
     assert left == ["deep", "large.bin"]
 
 
+def test_a_source_named_through_a_link_is_resumed_as_well(
+    shared_server: RunningServer, room: Path
+) -> None:
+    make_large_file(room / "real" / "deep" / "large.bin", megabytes=MEGABYTES)
+    source, destination = room / "link", room / "to"
+    source.symlink_to(room / "real")
+    job_id = shared_server.create_job(source, destination, options=THROTTLED)
+    start_and_reach_half(shared_server, job_id)
+    stop(shared_server, job_id)
+
+    second = run_to_end(shared_server, job_id)
+
+    assert second["bytes_sent"] < 0.6 * SIZE
+    assert rsync_differences(room / "real", destination) == ""
+
+
 def test_discard_removes_the_partial_files_alone_and_makes_the_job_pending(
     shared_server: RunningServer, room: Path
 ) -> None:

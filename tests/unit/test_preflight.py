@@ -163,19 +163,25 @@ def test_what_a_killed_rsync_wrote_becomes_a_partial_file(tmp_path: Path) -> Non
     source, destination = tmp_path / "from", tmp_path / "to"
     for folder in (source / "a", destination / "a"):
         folder.mkdir(parents=True)
-    for name in (".big.iso.x7Yz09", ".big.iso.2026", ".other.x7Yz09"):
+    (source / "a" / "big.iso").write_bytes(b"whole")
+    for name in (".big.iso.x7Yz09", ".big.iso.2026", ".other.x7Yz09", ".big.iso.backup"):
         (destination / "a" / name).write_bytes(name.encode())
+        (destination / "a" / name).chmod(0o600)
+    # rsync's own has mode 0600 until it is whole: this is somebody's file.
+    (destination / "a" / ".big.iso.backup").chmod(0o644)
     assert keep_partial_file(str(source), str(destination), b"a/big.iso")
     kept = destination / "a" / ".longshore-partial" / "big.iso"
     assert kept.read_bytes() == b".big.iso.x7Yz09"
     left = {path.name for path in (destination / "a").iterdir()}
-    assert left == {".big.iso.2026", ".other.x7Yz09", ".longshore-partial"}
+    assert left == {".big.iso.2026", ".other.x7Yz09", ".big.iso.backup", ".longshore-partial"}
 
 
 @pytest.mark.parametrize("name", ["big.iso", "a/b/big.iso"])
 def test_a_partial_file_at_the_top_is_brought_to_its_folder(tmp_path: Path, name: str) -> None:
     destination = tmp_path / "to"
-    (destination / name).parent.mkdir(parents=True)
+    for tree in (tmp_path / "from", destination):
+        (tree / name).parent.mkdir(parents=True)
+    (tmp_path / "from" / name).write_bytes(b"whole")
     (destination / ".longshore-partial").mkdir()
     (destination / ".longshore-partial" / "big.iso").write_bytes(b"half")
     keep_partial_file(str(tmp_path / "from"), str(destination), name.encode())
@@ -191,7 +197,10 @@ def test_a_copy_that_only_looks_like_a_temporary_file_is_left_alone(tmp_path: Pa
     for folder in (source, destination):
         folder.mkdir()
         (folder / ".big.iso.backup").write_bytes(b"a copy")
+        (folder / ".big.iso.backup").chmod(0o600)
+    (source / "big.iso").write_bytes(b"whole")
     keep_partial_file(str(source), str(destination), b"big.iso")
     assert (destination / ".big.iso.backup").read_bytes() == b"a copy"
+    # A name that the source does not have, as a wrong guess would be, makes nothing anywhere.
     for name in (b"", b"/etc/passwd", b"gone/big.iso"):
         assert not keep_partial_file(str(source), str(destination), name)

@@ -56,7 +56,7 @@ async def test_prepare_and_remove(tmp_path: Path) -> None:
 async def test_a_run_without_files(directories: RunDirectoryStorage) -> None:
     assert await directories.read_journal("run-1") == ()
     assert await directories.result("run-1") is None
-    assert await directories.processes("run-1") == RunProcesses(None, None)
+    assert await directories.processes("run-1") == RunProcesses(None)
     assert await directories.is_held("run-1") is False
     assert await directories.log_size("run-1") == 0
     assert await directories.read_log("run-1", offset=0, limit=10) == b""
@@ -130,7 +130,7 @@ async def test_processes_are_the_runner_and_the_last_engine(
         events.EngineStarted(who[2], 2),
     ]
     write(directories, "journal.jsonl", b"".join(line(event) for event in journal))
-    assert await directories.processes("run-1") == RunProcesses(who[0], who[2])
+    assert await directories.processes("run-1") == RunProcesses(who[0], tuple(who[1:]))
 
 
 async def test_failures_are_those_of_the_last_attempt(directories: RunDirectoryStorage) -> None:
