@@ -214,7 +214,7 @@ class JobManager:
                 )
         self._ports.sink.jobs_changed([run.job_id])
         if run.is_over:
-            await self._launch_queued()
+            await self.launch_queued()
         return run.is_over
 
     async def close_dead_run(self, run_id: str) -> None:
@@ -236,7 +236,7 @@ class JobManager:
                     close_run(run, RunOutcome.INTERRUPTED, ended_at=now, message=message), state
                 )
         self._ports.sink.jobs_changed([run.job_id])
-        await self._launch_queued()
+        await self.launch_queued()
 
     async def adopt(self, run_id: str) -> None:
         """Take a run that lives into account: it occupies a place and is followed.
@@ -262,10 +262,6 @@ class JobManager:
             await self._ports.runs.add(run)
             return run
 
-    async def launch_queued(self) -> None:
-        """Start queued runs, the oldest first, while there is room."""
-        await self._launch_queued()
-
     def has_waiting(self) -> bool:
         """Whether a job is queued."""
         return any(
@@ -273,7 +269,8 @@ class JobManager:
             for record in self._ports.jobs.snapshot().values()
         )
 
-    async def _launch_queued(self) -> None:
+    async def launch_queued(self) -> None:
+        """Start queued runs, the oldest first, while there is room. Raises StorageFailed."""
         while len(self._under_way) < self._limits.max_concurrent_runs:
             waiting = [
                 record.state

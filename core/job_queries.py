@@ -100,12 +100,6 @@ class JobQueries:
             damaged=self._jobs.damaged(),
         )
 
-    def active_run_count(self) -> int:
-        """Return how many runs are under way or wait."""
-        return sum(
-            1 for record in self._jobs.snapshot().values() if record.state.status in ACTIVE_STATUSES
-        )
-
     async def get_run(self, run_id: str) -> Run:
         """Return one run. Raises RunNotFound."""
         return await self._runs.get(run_id)

@@ -136,7 +136,7 @@ class Executor(Protocol):
         ...
 
     def stop_orphan(self, processes: RunProcesses) -> bool:
-        """When the runner is gone and its engine process lives, stop that; True if it was so."""
+        """When the runner is gone, stop what it started and still lives; True if anything did."""
         ...
 
 

@@ -62,7 +62,7 @@ class LocalExecutor:
         return runner is not None and send_signal(runner, signal.SIGTERM)
 
     def stop_orphan(self, processes: RunProcesses) -> bool:
-        """When the runner is gone and its engine process lives, stop that; True if it was so."""
+        """When the runner is gone, stop what it started and still lives; True if anything did."""
         if processes.runner is None or is_alive(processes.runner):
             return False
         signalled = [
