@@ -115,6 +115,7 @@ class Child:
     ) -> None:
         """Start it. Raises OSError when the executable cannot be run."""
         self.exit_code: int | None = None
+        self.has_ended = False
         self._pipes = [Pipe(take_output, line_limit), Pipe(take_errors, line_limit)]
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -155,14 +156,18 @@ class Child:
         except ProcessLookupError:
             return
 
+    def look(self) -> None:
+        """Take note of its end; its helpers may still be keeping a partial file."""
+        if not self.has_ended:
+            state = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            self.has_ended = state is not None
+
     def reap(self) -> None:
-        """Take note of its end if it has ended; what is left of its group is killed.
+        """Take its exit code once it has ended; what is left of its group is killed.
 
         Before the leader is waited for, so that its pid, which names the group, is still its own.
         """
         if self.exit_code is not None:
-            return
-        if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             return
         self.signal_group(signal.SIGKILL)
         _, status = os.waitpid(self.pid, 0)
@@ -195,7 +200,7 @@ class Attendant:
         children = [main] if beside is None else [main, beside]
         ended_at: float | None = None
         next_tick = time.monotonic() + _TICK_SECONDS
-        while main.exit_code is None or main.open_pipes:
+        while main.exit_code is None:
             busy = self._read_ready(children, next_tick)
             now = time.monotonic()
             if now >= next_tick:
@@ -203,15 +208,17 @@ class Attendant:
                 next_tick = now + _TICK_SECONDS
             self._heed_stop(main, now)
             for child in children:
-                child.reap()
-            if main.exit_code is None:
+                child.look()
+                # Helpers hold the pipes while they are at work.
+                if child.has_ended and not child.open_pipes:
+                    child.reap()
+            if not main.has_ended:
                 if not busy:
                     self._breathe(main)
                 continue
             ended_at = ended_at or now
             if now - ended_at > _LAST_WORDS_SECONDS:
-                main.signal_group(signal.SIGKILL)
-                break
+                main.reap()
         main.close()
         assert main.exit_code is not None
         return main.exit_code
@@ -239,7 +246,7 @@ class Attendant:
         for descriptor in pipes:
             poller.register(descriptor, select.POLLIN)
         for child in children:
-            if child.exit_code is None:
+            if not child.has_ended:
                 poller.register(child.pidfd, select.POLLIN)
         busy = False
         timeout = max(0.0, next_tick - time.monotonic()) * 1000
