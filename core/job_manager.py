@@ -126,7 +126,9 @@ class JobManager:
             tool_path = self._ports.tools.path_of(record.job.engine)
             spec = spec_of(run, record, tool_path=tool_path, limits=self._limits)
             queued = advance(record.state, JobStatus.QUEUED, changed_at=run.queued_at)
-            queued = replace(queued, run_id=run.id, progress=None)
+            queued = replace(
+                queued, run_id=run.id, definition_version=record.job.version, progress=None
+            )
             starts_now = len(self._under_way) < self._limits.max_concurrent_runs
             if starts_now:
                 self._under_way.add(run.id)
@@ -346,6 +348,7 @@ class JobManager:
             replace(
                 back,
                 run_id=last.id if last else None,
+                definition_version=None,
                 progress=last.progress if last else None,
             )
         )

@@ -43,6 +43,8 @@ def spec_of(run: Run, record: JobRecord, *, tool_path: str | None, limits: RunLi
     job = record.job
     resumes = record.state.status in _HALF_DONE
     progress = record.state.progress
+    # Of another source or other patterns the last totals say nothing.
+    expected = progress if record.state.definition_version == job.version else None
     return RunSpec(
         run_id=run.id,
         job_id=job.id,
@@ -58,6 +60,8 @@ def spec_of(run: Run, record: JobRecord, *, tool_path: str | None, limits: RunLi
         verification=job.verification,
         resume=resumes,
         cut_off_file=progress.current_file if resumes and progress else None,
+        expected_bytes=expected.bytes_total if expected else None,
+        expected_files=expected.files_total if expected else None,
         max_attempts=job.retry.max_attempts,
         first_delay_seconds=job.retry.first_delay_seconds,
         max_delay_seconds=job.retry.max_delay_seconds,

@@ -20,6 +20,8 @@ class JobState:
     status: JobStatus = JobStatus.PENDING
     version: int = 0
     run_id: str | None = None
+    definition_version: int | None = None
+    """Of the definition that the run named by `run_id` performs."""
     message: str | None = None
     progress: Progress | None = None
     previous_status: JobStatus | None = None

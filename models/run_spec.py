@@ -34,6 +34,9 @@ class RunSpec(NamedTuple):
     """Whether an earlier run was cut off, so that partial files may wait at the destination."""
     cut_off_file: str | None = None
     """The file that was under way then, relative to the source, as far as its journal told."""
+    expected_bytes: int | None = None
+    expected_files: int | None = None
+    """The totals of the last run of the same definition, as estimates until they are known."""
     max_attempts: int = 10
     first_delay_seconds: float = 1
     max_delay_seconds: float = 60

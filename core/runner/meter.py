@@ -22,6 +22,7 @@ class Meter:
 
     def __init__(self) -> None:
         self._totals: ScannedTotals | None = None
+        self._estimate: ScannedTotals | None = None
         self._shown = Progress()
         self._sent_before = 0
         self._is_complete = False
@@ -37,14 +38,23 @@ class Meter:
         self._sent_before = self._shown.bytes_sent
         self._samples.clear()
 
+    def expect_totals(self, totals: ScannedTotals) -> None:
+        """Until totals are known, these are shown as an estimate."""
+        self._estimate = totals
+
     def set_totals(self, totals: ScannedTotals) -> None:
         """The scan has ended: from now on totals are known."""
         self._totals = totals
 
     @property
     def has_totals(self) -> bool:
-        """Whether the totals are known."""
+        """Whether the totals are known, not only estimated."""
         return self._totals is not None
+
+    @property
+    def has_estimate(self) -> bool:
+        """Whether there is an estimate to show until then."""
+        return self._estimate is not None
 
     def complete(self, reading: Reading) -> None:
         """The transfer ended well: what is done is all there is."""
@@ -74,7 +84,7 @@ class Meter:
             files_done=files,
             files_total=files_total,
             files_skipped=max(shown.files_skipped, skipped),
-            totals=Totals.KNOWN if self._totals else Totals.UNKNOWN,
+            totals=self._kind_of_totals(),
             percent=self._percent(done, bytes_total, files, files_total),
             bytes_per_second=rate,
             eta_seconds=left,
@@ -88,11 +98,17 @@ class Meter:
         self._shown = self._shown._replace(updated_at=timestamp)
         return self._shown
 
+    def _kind_of_totals(self) -> Totals:
+        if self._totals is not None:
+            return Totals.KNOWN
+        return Totals.UNKNOWN if self._estimate is None else Totals.ESTIMATED
+
     def _counted_totals(self, done: int, files: int) -> tuple[int | None, int | None]:
-        if self._totals is None:
+        totals = self._totals or self._estimate
+        if totals is None:
             return None, None
         # A source that grew since the scan: what is done is never more than all.
-        return max(self._totals.bytes, done), max(self._totals.files, files)
+        return max(totals.bytes, done), max(totals.files, files)
 
     def _percent(
         self, done: int, total: int | None, files: int, files_total: int | None

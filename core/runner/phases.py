@@ -17,6 +17,7 @@ from core.engines.base import (
     ExitMeaning,
     Failure,
     Reading,
+    ScannedTotals,
     Verdict,
     tells_of_full_disk,
 )
@@ -36,6 +37,7 @@ MAX_FAILURES_NAMED = 1000
 """How many failed files the journal names; all of them are counted."""
 _SCAN_OUTPUT_LIMIT = 64 * 1024
 _SCAN_NICENESS = 19
+_SCAN_DELAY_SECONDS = 1.0
 _MAX_FILES_LISTED_AT_ONCE = 1_000_000
 _JOURNAL_LIMIT = 16 * 1024 * 1024
 
@@ -63,6 +65,13 @@ class Tally:
         self.failures_named = 0
         self.failed_paths: list[str] = []
         self.files_deleted = 0
+        self.disk_is_full = False
+
+    def begin_attempt(self) -> None:
+        """What failed in the attempt before is tried again."""
+        self.files_failed = 0
+        self.failed_paths = []
+        self.disk_is_full = False
 
 
 class Performance:
@@ -77,6 +86,8 @@ class Performance:
         self._log = log
         self._stop = stop
         self._meter = Meter()
+        if spec.expected_bytes is not None and spec.expected_files is not None:
+            self._meter.expect_totals(ScannedTotals(spec.expected_files, spec.expected_bytes))
         self._tally = Tally()
         self._children: list[Child] = []
         self._reading = Reading()
@@ -204,16 +215,12 @@ class Performance:
         reader = self._engine.output_reader(spec)
         self._reading = reader.reading
         self._meter.begin_attempt()
-        self._tally.files_failed = 0
-        self._tally.failed_paths = []
-        disk_is_full = False
+        self._tally.begin_attempt()
 
         def take(segments: list[bytes]) -> None:
-            nonlocal disk_is_full
             batch = reader.feed(segments)
             for failure in batch.failures:
                 self._note_failure(failure)
-                disk_is_full = disk_is_full or tells_of_full_disk(failure)
             if batch.log:
                 self._log_lines(batch.log)
 
@@ -227,25 +234,24 @@ class Performance:
         who = identify(child.pid)
         if who is not None:
             self._journal.append(events.EngineStarted(who, self._tally.attempt))
-        scan = None if self._meter.has_totals else self._start_scan(spec, spec.tool_path)
         attendant = self._attendant()
+        scan_from = self._scan_from()
+        scans: list[Child] = []
+
+        def scan_when_due() -> None:
+            if not scans and time.monotonic() >= scan_from:
+                scans.append(self._start_scan(spec))
+                attendant.attend_beside(scans[0])
 
         def tick() -> None:
+            scan_when_due()
             if self._engine.reads_source_itself:
                 reader.note_open_file(file_under_way(child.pid, spec.source))
             self._report_progress()
 
-        code = attendant.attend(child, beside=scan, on_tick=tick)
-        self._tally.exit_code = code
-        self._tally.files_deleted = self._reading.files_deleted
-        meaning = self._engine.classify_exit(code)
-        if disk_is_full and meaning.verdict is Verdict.PARTIAL:
-            meaning = DISK_FULL
-        if meaning.verdict is Verdict.PARTIAL and not self._engine.is_partial_for_sure(
-            code, files_failed=self._tally.files_failed
-        ):
-            meaning = ExitMeaning(Verdict.FATAL, f"{self._engine.command} failed: see its output.")
-        if scan is not None:
+        scan_when_due()
+        meaning = self._meaning_of(attendant.attend(child, on_tick=tick))
+        for scan in scans:
             may_end = self._engine.names_skipped_files or meaning.verdict is not Verdict.GOOD
             attendant.finish(scan, kill=may_end or self._stop.requested)
         if self._stop.requested and meaning.verdict is not Verdict.GOOD:
@@ -256,7 +262,30 @@ class Performance:
         self._report_progress(at_once=True)
         return meaning
 
-    def _start_scan(self, spec: RunSpec, tool: str) -> Child:
+    def _meaning_of(self, code: int) -> ExitMeaning:
+        """Put the end of an attempt on record, and tell what it means."""
+        self._tally.exit_code = code
+        self._tally.files_deleted = self._reading.files_deleted
+        meaning = self._engine.classify_exit(code)
+        if meaning.verdict is not Verdict.PARTIAL:
+            return meaning
+        if self._tally.disk_is_full:
+            return DISK_FULL
+        if self._engine.is_partial_for_sure(code, files_failed=self._tally.files_failed):
+            return meaning
+        return ExitMeaning(Verdict.FATAL, f"{self._engine.command} failed: see its output.")
+
+    def _scan_from(self) -> float:
+        """When the scan is due, in monotonic seconds; never when the totals are known."""
+        if self._meter.has_totals:
+            return float("inf")
+        # With an estimate to show, a transfer that ends soon is spared the scan's reading. An
+        # engine that does not name what it skipped needs the scan's totals in any case.
+        can_wait = self._meter.has_estimate and self._engine.names_skipped_files
+        return time.monotonic() + (_SCAN_DELAY_SECONDS if can_wait else 0)
+
+    def _start_scan(self, spec: RunSpec) -> Child:
+        assert spec.tool_path is not None
         output = bytearray()
 
         def take(segments: list[bytes]) -> None:
@@ -267,7 +296,7 @@ class Performance:
             if totals is not None:
                 self._meter.set_totals(totals)
 
-        argv = self._engine.build_scan_argv(spec, tool, is_directory=self._is_directory)
+        argv = self._engine.build_scan_argv(spec, spec.tool_path, is_directory=self._is_directory)
         return self._help("scan", self._start(argv, take, _ignore, niceness=_SCAN_NICENESS))
 
     def _settle(self) -> None:
@@ -345,6 +374,7 @@ class Performance:
 
     def _note_failure(self, failure: Failure) -> None:
         self._tally.files_failed += 1
+        self._tally.disk_is_full = self._tally.disk_is_full or tells_of_full_disk(failure)
         if len(self._tally.failed_paths) < MAX_FAILURES_NAMED:
             self._tally.failed_paths.append(failure.path)
         if self._tally.failures_named < MAX_FAILURES_NAMED:

@@ -188,19 +188,22 @@ class Attendant:
         self._grace_seconds = grace_seconds
         self._stopped_at: float | None = None
         self._killed = False
+        self._beside: list[Child] = []
 
-    def attend(
-        self, main: Child, *, beside: Child | None = None, on_tick: Callable[[], None]
-    ) -> int:
-        """Drain both until the main child has ended; returns its exit code.
+    def attend_beside(self, child: Child) -> None:
+        """From now on attend this child as well as the main one."""
+        self._beside.append(child)
+
+    def attend(self, main: Child, *, on_tick: Callable[[], None]) -> int:
+        """Drain it and what is beside it until it has ended; returns its exit code.
 
         `on_tick` is called about ten times a second. When a stop is requested the main child's
         group gets SIGTERM, and SIGKILL after the grace period.
         """
-        children = [main] if beside is None else [main, beside]
         ended_at: float | None = None
         next_tick = time.monotonic() + _TICK_SECONDS
         while main.exit_code is None:
+            children = [main, *(child for child in self._beside if child is not main)]
             busy = self._read_ready(children, next_tick)
             now = time.monotonic()
             if now >= next_tick:

@@ -122,6 +122,31 @@ def test_totals_are_those_of_the_files_that_the_patterns_leave(
     assert run["progress"]["totals"] == "known"
 
 
+def test_totals_are_those_of_the_last_run_until_they_are_known(
+    shared_server: RunningServer, room: Path
+) -> None:
+    source, destination = make_tree(room / "from", files=50), room / "to"
+    job_id = shared_server.create_job(source, destination, options={"bandwidth_limit": "512K"})
+    first = run_to_end(shared_server, job_id)
+    make_large_file(source / "new.bin", megabytes=1)
+
+    run = run_to_end(shared_server, job_id)
+
+    shown = [
+        (progress["totals"], progress["bytes_total"], progress["bytes_done"])
+        for line in shared_server.journal(run["id"])
+        if line["event"] == "progress"
+        for progress in [line["progress"]]
+    ]
+    whole = first["bytes_done"] + 1024 * 1024
+    estimated = [(total, done) for kind, total, done in shown if kind == "estimated"]
+    assert estimated
+    assert all(total == max(first["bytes_done"], done) for total, done in estimated)
+    assert {total for kind, total, _ in shown if kind == "known"} == {whole}
+    assert run["progress"]["totals"] == "known"
+    assert run["bytes_done"] == run["progress"]["bytes_total"] == whole
+
+
 def test_extraneous_files_stay_unless_asked_and_go_at_most_as_many_as_allowed(
     shared_server: RunningServer, room: Path
 ) -> None:

@@ -292,3 +292,21 @@ async def test_a_resuming_run_is_told_which_file_was_cut_off(before: str, resume
     run_id = await world.manager.start_job("photos-0001")
     spec = world.directories.specs[run_id]
     assert (spec.resume, spec.cut_off_file) == (resumes, "a/big.iso" if resumes else None)
+
+
+@pytest.mark.parametrize(("changed", "expected"), [(False, (1000, 4)), (True, (None, None))])
+async def test_a_run_is_told_the_totals_of_the_last_one_of_the_same_definition(
+    changed: bool, expected: tuple[int | None, int | None]
+) -> None:
+    world = World()
+    progress = Progress(bytes_total=1000, files_total=4)
+    await put(
+        world,
+        status=JobStatus.COMPLETED,
+        progress=progress,
+        definition_version=2 if changed else 1,
+    )
+    run_id = await world.manager.start_job("photos-0001")
+    spec = world.directories.specs[run_id]
+    assert (spec.expected_bytes, spec.expected_files) == expected
+    assert world.jobs.snapshot()["photos-0001"].state.definition_version == 1

@@ -24,7 +24,7 @@ READINGS = st.builds(
 TOTALS = st.builds(ScannedTotals, files=COUNTS, bytes=COUNTS)
 STEPS = st.lists(
     st.tuples(st.just("read"), READINGS)
-    | st.tuples(st.just("totals"), TOTALS)
+    | st.tuples(st.sampled_from(["totals", "estimate"]), TOTALS)
     | st.tuples(st.sampled_from(["attempt", "phase", "last"]), st.none()),
     max_size=30,
 )
@@ -56,14 +56,14 @@ def test_whatever_a_tool_says_no_figure_ever_falls(
         if isinstance(value, Reading):
             reading = value
         elif isinstance(value, ScannedTotals):
-            meter.set_totals(value)
+            (meter.set_totals if kind == "totals" else meter.expect_totals)(value)
         elif kind == "attempt":
             meter.begin_attempt()
         elif kind == "phase":
             meter.begin_phase(PhaseName.TRANSFER, 2)
         after = meter.last("t") if kind == "last" else meter.progress(reading, now, "t")
         assert_not_less(before, after)
-        assert meter.has_totals or after.percent is None
+        assert meter.has_totals or meter.has_estimate or after.percent is None
         assert after.percent is None or 0.0 <= after.percent <= 99.9
         assert after.bytes_total is None or after.bytes_done <= after.bytes_total
         assert after.files_total is None or after.files_done <= after.files_total
@@ -87,6 +87,26 @@ def test_percent_is_unknown_until_totals_are_known() -> None:
     progress = shown(meter, bytes_finished=50)
     assert (progress.percent, progress.bytes_total, progress.totals) == (25.0, 200, "known")
     assert progress.files_total == 10
+
+
+def test_an_estimate_is_shown_as_one_until_totals_are_known() -> None:
+    meter = Meter()
+    meter.expect_totals(ScannedTotals(files=4, bytes=100))
+    progress = shown(meter, 0.0, bytes_finished=50)
+    assert (progress.percent, progress.bytes_total, progress.totals) == (50.0, 100, "estimated")
+    more = shown(meter, 1.0, bytes_finished=150)
+    assert (more.percent, more.bytes_total) == (99.9, 150), "never past the end"
+    meter.set_totals(ScannedTotals(files=4, bytes=1000))
+    known = shown(meter, 2.0, bytes_finished=160)
+    assert (known.percent, known.bytes_total, known.totals) == (99.9, 1000, "known")
+
+
+def test_an_estimate_ends_with_the_transfer() -> None:
+    meter = Meter()
+    meter.expect_totals(ScannedTotals(files=4, bytes=1000))
+    meter.complete(a_reading(bytes_finished=60, files_finished=2))
+    progress = shown(meter, 0.0, bytes_finished=60, files_finished=2)
+    assert (progress.bytes_total, progress.files_total, progress.totals) == (60, 2, "known")
 
 
 @pytest.mark.parametrize(

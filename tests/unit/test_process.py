@@ -174,15 +174,23 @@ def test_a_child_beside_the_main_one_is_drained_too(stop: StopSwitch) -> None:
     main = Tool("sleep 0.2; echo main", shell=True)
     beside = Tool("import sys\nfor n in range(100_000): print(n)")
     attendant = Attendant(stop, grace_seconds=1)
-    assert attendant.attend(main.child, beside=beside.child, on_tick=lambda: None) == 0
+    attendant.attend_beside(beside.child)
+    assert attendant.attend(main.child, on_tick=lambda: None) == 0
     assert attendant.finish(beside.child, kill=False) == 0
     assert len(beside.output) == 100_000
 
 
 def test_a_child_beside_can_be_ended(stop: StopSwitch) -> None:
-    main, beside = Tool("exit 0", shell=True), Tool("sleep 60", shell=True)
+    main, beside = Tool("sleep 0.3", shell=True), Tool("sleep 60", shell=True)
     attendant = Attendant(stop, grace_seconds=1)
-    assert attendant.attend(main.child, beside=beside.child, on_tick=lambda: None) == 0
+    late = [beside.child]  # As a scan is that waits for its time.
+
+    def begin_late() -> None:
+        if late:
+            attendant.attend_beside(late.pop())
+
+    attendant.attend(main.child, on_tick=begin_late)
+    assert not late
     assert attendant.finish(beside.child, kill=True) == -signal.SIGKILL
 
 
