@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.integration.live import Frame, live, shows
+from tests.integration.live import Frame, LiveClient, live, shows
 from tests.integration.pages import Page
 from tests.integration.running import run_to_end
 from tests.support import RunningServer, make_tree, wait_until_async
@@ -197,13 +197,17 @@ async def test_what_is_not_of_the_protocol_ends_that_connection_alone(
 ) -> None:
     async with live(shared_server) as other:
         async with live(shared_server) as client:
-            # The server may close while a long message is still being sent.
             with pytest.raises(ConnectionClosed):
-                await client.connection.send(message)
-                await client.until_dropped(seconds=5)
+                await _send_and_wait_for_the_end(client, message)
         await other.send(subscribe=["none", "", 7, None], ack=-1, other={"a": []})
         assert (await asyncio.to_thread(shared_server.http.get, "/health")).status_code == 200
         assert other.connection.state.name == "OPEN"
+
+
+async def _send_and_wait_for_the_end(client: LiveClient, message: str) -> None:
+    # The server may close while a long message is still being sent.
+    await client.connection.send(message)
+    await client.until_dropped(seconds=5)
 
 
 async def _is(figure: Callable[[], object], wanted: int) -> bool:
