@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
@@ -15,11 +16,28 @@ KEPT_FILES = 4
 
 
 class _PrivateRotatingFileHandler(RotatingFileHandler):
-    """Makes its files with mode 0600."""
+    """Makes its files with mode 0600, and says once, not for each record, that it has no room."""
+
+    is_failing = False
 
     def _open(self) -> TextIOWrapper:
         descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         return TextIOWrapper(os.fdopen(descriptor, "ab"), encoding=self.encoding)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record; the first one that can be written again ends the silence."""
+        self._failed = False
+        super().emit(record)
+        self.is_failing = self._failed
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
+        """Say it on standard error. logging would print a traceback for every record, and a pipe
+        that nobody reads would be full at last and stop the server."""
+        self._failed = True
+        if not self.is_failing:
+            sys.stderr.write(
+                f"The log {self.baseFilename} cannot be written: {sys.exc_info()[1]}\n"
+            )
 
 
 @contextmanager

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 
 from core.engines.registry import ENGINES
 from core.runner.journal import CappedLog, Journal, write_result
 from core.runner.phases import Performance
 from core.runner.process import StopSwitch
 from models.errors import InvalidDocument
-from models.events import RunStarted
+from models.events import RunEnded, RunStarted
 from models.run_spec import RunSpec
 from utils.durable_file import try_lock
 from utils.process_identity import identify
@@ -24,6 +25,9 @@ from utils.process_identity import identify
 EXIT_USAGE = 2
 EXIT_LOCKED = 3
 EXIT_BAD_SPEC = 4
+RESULT_PATIENCE_SECONDS = 86_400
+"""How long a run that has ended waits for room to say so."""
+_RESULT_RETRY_SECONDS = 1.0
 
 
 def main(arguments: list[str]) -> int:
@@ -70,9 +74,23 @@ def _perform(directory: str, performance: Performance, journal: Journal, log: Ca
         sys.excepthook(type(error), error, error.__traceback__)
         ended = performance.failed(f"The runner failed: {type(error).__name__}: {error}")
     log.close()
-    write_result(directory, ended)
-    journal.append(ended)
+    _leave_result(directory, ended)
+    journal.append_if_possible(ended)
     journal.close()
+
+
+def _leave_result(directory: str, ended: RunEnded) -> None:
+    """Write result.json; while the disk has no room for it, try again and again: a transfer of days
+    must not count as interrupted because its last line could not be written. Raises OSError."""
+    give_up_at = time.monotonic() + RESULT_PATIENCE_SECONDS
+    while True:
+        try:
+            write_result(directory, ended)
+            return
+        except OSError:
+            if time.monotonic() > give_up_at or not os.path.isdir(directory):
+                raise
+            time.sleep(_RESULT_RETRY_SECONDS)
 
 
 def _detach() -> None:

@@ -126,19 +126,19 @@ class Performance:
     def _phase(self, name: PhaseName, work: Callable[[], None]) -> None:
         self._check_stop()
         self._meter.begin_phase(name, self._tally.attempt)
-        self._journal.append(events.PhaseStarted(name, self._tally.attempt))
+        # No line of a phase at any price: a full data directory must not end a transfer.
+        self._journal.append_if_possible(events.PhaseStarted(name, self._tally.attempt))
         try:
             work()
         except Stopped:
-            self._journal.append(events.PhaseEnded(name, RunOutcome.PAUSED))
+            self._journal.append_if_possible(events.PhaseEnded(name, RunOutcome.PAUSED))
             raise
         except RunFailed as failure:
-            # Not at any price: the reason of a failure matters more than its line here.
             ended = events.PhaseEnded(name, RunOutcome.FAILED, str(failure))
             self._journal.append_if_possible(ended)
             raise
         outcome = RunOutcome.WARNING if self._tally.warning else RunOutcome.COMPLETED
-        self._journal.append(events.PhaseEnded(name, outcome, self._tally.warning))
+        self._journal.append_if_possible(events.PhaseEnded(name, outcome, self._tally.warning))
 
     def _preflight(self) -> None:
         tool = self._spec.tool_path
@@ -202,7 +202,7 @@ class Performance:
         )
         delay = longest * (0.5 + os.urandom(1)[0] / 511)
         self._tally.attempt += 1
-        self._journal.append(
+        self._journal.append_if_possible(
             events.RetryScheduled(
                 self._tally.attempt, self._spec.max_attempts, round(delay, 1), meaning.message
             )
