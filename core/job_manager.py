@@ -11,7 +11,7 @@ import logging
 import re
 import secrets
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -82,20 +82,22 @@ class JobManager:
     ) -> None:
         """Replace a definition. Raises JobNotFound, VersionConflict, InvalidDefinition,
         StorageFailed."""
-        current = self._record(job_id).job
-        if current.version != expected_version:
-            raise VersionConflict(job_id, expected_version, current.version)
+        _refuse_old_version(self._record(job_id).job, expected_version)
         valid = await check_definition(definition)
-        async with self._lock(job_id):
-            current = self._record(job_id).job
+        now = self._ports.clock.now()
+
+        def change(record: JobRecord) -> JobRecord:
+            _refuse_old_version(record.job, expected_version)
             job = Job(
                 **valid.model_dump(),
                 id=job_id,
                 version=expected_version + 1,
-                created_at=current.created_at,
-                updated_at=_time(self._ports.clock.now()),
+                created_at=record.job.created_at,
+                updated_at=_time(now),
             )
-            await self._ports.jobs.replace(job, expected_version=expected_version)
+            return replace(record, job=job)
+
+        await self._ports.jobs.transform(job_id, change)
         self._ports.sink.jobs_changed([job_id])
 
     async def delete_job(self, job_id: str) -> None:
@@ -104,10 +106,7 @@ class JobManager:
         Raises JobNotFound, JobIsActive, StorageFailed.
         """
         async with self._lock(job_id):
-            state = self._record(job_id).state
-            if state.is_active:
-                raise JobIsActive(job_id, state.status, "delete")
-            await self._ports.jobs.delete(job_id)
+            await self._ports.jobs.delete(job_id, allow=_refuse_active("delete"))
             await self._prune(job_id, keep=0)
         self._locks.pop(job_id, None)
         self._ports.sink.jobs_changed([job_id])
@@ -120,24 +119,16 @@ class JobManager:
         """
         async with self._lock(job_id):
             record = self._record(job_id)
-            if record.state.is_active:
-                raise JobIsActive(job_id, record.state.status, "start")
+            _refuse_active("start")(record)
             run = new_run(record.job, now=self._ports.clock.now())
             tool_path = self._ports.tools.path_of(record.job.engine)
             spec = spec_of(run, record, tool_path=tool_path, limits=self._limits)
-            queued = advance(record.state, JobStatus.QUEUED, changed_at=run.queued_at)
-            queued = replace(
-                queued, run_id=run.id, definition_version=record.job.version, progress=None
-            )
             starts_now = len(self._under_way) < self._limits.max_concurrent_runs
             if starts_now:
                 self._under_way.add(run.id)
                 run = replace(run, status=JobStatus.RUNNING)
-                state = advance(queued, JobStatus.RUNNING, changed_at=run.queued_at)
-            else:
-                state = replace(queued, message="Waits for another run to end.")
             try:
-                await self._keep_new_run(run, spec, state, earlier=record.state)
+                await self._keep_new_run(run, spec, record)
             except StorageFailed:
                 self._under_way.discard(run.id)
                 # Should the state name the run all the same, the monitor finds it dead and ends it.
@@ -161,13 +152,18 @@ class JobManager:
             elif state.status is JobStatus.RUNNING and run_id is not None:
                 now = self._ports.clock.now()
                 run = await self._ports.runs.get(run_id)
-                stopping = advance(state, JobStatus.STOPPING, changed_at=now, message=state.message)
+
+                def stop(state: JobState) -> JobState:
+                    return advance(state, JobStatus.STOPPING, changed_at=now, message=state.message)
+
                 try:
-                    await self._ports.jobs.save_state(stopping)
+                    await self._change_state(job_id, stop)
                 except StorageFailed as error:
                     # The very transfer that fills the disk must still be stoppable.
                     _logger.error("stopping %s was not kept: %s", run_id, error)
-                    self._ports.jobs.publish_state(stopping)
+                    state = self._record(job_id).state
+                    if state.status is JobStatus.RUNNING:
+                        self._ports.jobs.publish_state(stop(state))
                 self._ports.runs.publish(replace(run, status=JobStatus.STOPPING))
                 await self._ports.executor.stop(run_id)
             else:
@@ -189,8 +185,12 @@ class JobManager:
             except OSError as error:
                 raise StorageFailed("Removing the partial files", str(error)) from error
             now = self._ports.clock.now()
-            state = advance(record.state, JobStatus.PENDING, changed_at=now)
-            await self._ports.jobs.save_state(replace(state, progress=None))
+            await self._change_state(
+                job_id,
+                lambda state: replace(
+                    advance(state, JobStatus.PENDING, changed_at=now), progress=None
+                ),
+            )
         self._ports.sink.jobs_changed([job_id])
 
     async def update_job_from_engine(self, run_id: str, lines: Sequence[JournalLine]) -> bool:
@@ -208,7 +208,7 @@ class JobManager:
             if not run.is_over:
                 run = apply_lines(replace(run, status=state.status), lines)
             if run.is_over:
-                await self._finish(run, state)
+                await self._finish(run)
             else:
                 self._ports.runs.publish(run)
                 self._ports.jobs.publish_state(
@@ -235,7 +235,7 @@ class JobManager:
                 message = "The machine or the runner went away. The job can be resumed."
                 now = self._ports.clock.now()
                 await self._finish(
-                    close_run(run, RunOutcome.INTERRUPTED, ended_at=now, message=message), state
+                    close_run(run, RunOutcome.INTERRUPTED, ended_at=now, message=message)
                 )
         self._ports.sink.jobs_changed([run.job_id])
         await self.launch_queued()
@@ -296,7 +296,9 @@ class JobManager:
             try:
                 run = await self.restore_run(job_id)
                 now = self._ports.clock.now()
-                await self._ports.jobs.save_state(advance(state, JobStatus.RUNNING, changed_at=now))
+                await self._change_state(
+                    job_id, lambda state: advance(state, JobStatus.RUNNING, changed_at=now)
+                )
             except StorageFailed:
                 self._under_way.discard(state.run_id)
                 raise
@@ -312,7 +314,7 @@ class JobManager:
             now = self._ports.clock.now()
             ended = close_run(run, RunOutcome.FAILED, ended_at=now, message=str(error))
             try:
-                await self._finish(ended, self._record(run.job_id).state)
+                await self._finish(ended)
             except StorageFailed:
                 # The monitor finds it dead and tries again to end it.
                 self._ports.sink.run_started(run.id)
@@ -321,37 +323,45 @@ class JobManager:
         # Not before: the monitor would take a runner that has no lock yet for a dead one.
         self._ports.sink.run_started(run.id)
 
-    async def _finish(self, run: Run, state: JobState) -> None:
-        # The history first: if the machine stops in between, recovery finds the journal's end
-        # and does the second step again.
+    async def _finish(self, run: Run) -> None:
+        # In two steps: the final progress and the outcome are durable in the history before the
+        # status is. If the machine stops in between, recovery finds the ended run and does the
+        # second step.
         assert run.outcome is not None
         assert run.ended_at is not None
         await self._ports.runs.save(run)
-        status = STATUS_OF_OUTCOME[run.outcome]
-        ended = advance(state, status, changed_at=run.ended_at, message=run.message)
-        if status is JobStatus.COMPLETED:
-            ended = replace(ended, last_good_at=run.ended_at)
-        await self._ports.jobs.save_state(replace(ended, progress=run.progress))
+        status, ended_at = STATUS_OF_OUTCOME[run.outcome], run.ended_at
+
+        def end(state: JobState) -> JobState:
+            ended = advance(state, status, changed_at=ended_at, message=run.message)
+            if status is JobStatus.COMPLETED:
+                ended = replace(ended, last_good_at=ended_at)
+            return replace(ended, progress=run.progress)
+
+        await self._change_state(run.job_id, end)
         self._under_way.discard(run.id)
         await self._prune(run.job_id, keep=KEPT_RUNS_PER_JOB)
 
     async def _withdraw(self, state: JobState, run_id: str) -> None:
         newest = (await self._ports.runs.list_runs(job_id=state.job_id, limit=2)).items
         last = next((run for run in newest if run.id != run_id), None)
-        back = advance(
-            state,
-            state.previous_status or JobStatus.PENDING,
-            changed_at=self._ports.clock.now(),
-            message=last.message if last else None,
-        )
-        await self._ports.jobs.save_state(
-            replace(
+        now = self._ports.clock.now()
+
+        def go_back(state: JobState) -> JobState:
+            back = advance(
+                state,
+                state.previous_status or JobStatus.PENDING,
+                changed_at=now,
+                message=last.message if last else None,
+            )
+            return replace(
                 back,
                 run_id=last.id if last else None,
                 definition_version=None,
                 progress=last.progress if last else None,
             )
-        )
+
+        await self._change_state(state.job_id, go_back)
         await self._ports.runs.remove(run_id)
         await self._ports.directories.remove(run_id)
 
@@ -372,15 +382,37 @@ class JobManager:
         except RunNotFound:
             return record.job.destination
 
-    async def _keep_new_run(
-        self, run: Run, spec: RunSpec, state: JobState, *, earlier: JobState
-    ) -> None:
+    async def _change_state(self, job_id: str, change: Callable[[JobState], JobState]) -> None:
+        await self._ports.jobs.transform(
+            job_id, lambda record: replace(record, state=change(record.state))
+        )
+
+    async def _keep_new_run(self, run: Run, spec: RunSpec, record: JobRecord) -> None:
+        def begin(state: JobState) -> JobState:
+            queued = replace(
+                advance(state, JobStatus.QUEUED, changed_at=run.queued_at),
+                run_id=run.id,
+                definition_version=record.job.version,
+                progress=None,
+            )
+            if run.status is JobStatus.QUEUED:
+                return replace(queued, message="Waits for another run to end.")
+            return advance(queued, JobStatus.RUNNING, changed_at=run.queued_at)
+
+        def undo(state: JobState) -> JobState:
+            return replace(
+                record.state,
+                version=state.version,
+                edited_version=state.edited_version,
+                edited_digest=state.edited_digest,
+            )
+
         # Beside one another, so that a start waits for one fsync after another only where it must:
         # the runner is not started before all three are durable.
         results = await asyncio.gather(
             self._ports.directories.prepare(spec),
             self._ports.runs.add(run),
-            self._ports.jobs.save_state(state),
+            self._change_state(run.job_id, begin),
             return_exceptions=True,
         )
         failures = [result for result in results if isinstance(result, BaseException)]
@@ -388,7 +420,7 @@ class JobManager:
             return
         # The state first: a job that names a run which never was would be under way for ever.
         if self._record(run.job_id).state.run_id == run.id:
-            await self._ports.jobs.save_state(earlier)
+            await self._change_state(run.job_id, undo)
         await self._ports.directories.remove(run.id)
         try:
             await self._ports.runs.remove(run.id)
@@ -413,6 +445,19 @@ class JobManager:
     def _lock(self, job_id: str) -> asyncio.Lock:
         self._record(job_id)
         return self._locks.setdefault(job_id, asyncio.Lock())
+
+
+def _refuse_old_version(job: Job, expected: int) -> None:
+    if job.version != expected:
+        raise VersionConflict(job.id, expected, job.version)
+
+
+def _refuse_active(command: str) -> Callable[[JobRecord], None]:
+    def check(record: JobRecord) -> None:
+        if record.state.is_active:
+            raise JobIsActive(record.job.id, record.state.status, command)
+
+    return check
 
 
 def _time(timestamp: str) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from core.ports import JobStore, RunStore
 from models.errors import JobNotFound
+from models.job_snapshot import order_key
 from models.job_state import DamagedJob, JobRecord, JobState
 from models.job_status import ACTIVE_STATUSES, JobStatus
 from models.run import Run, RunPage
@@ -82,21 +83,24 @@ class JobQueries:
     ) -> JobPage:
         """Return a page of jobs by name; `limit` is at most 500."""
         wanted = wanted or JobFilter()
-        matching = sorted(
-            (record for record in self._jobs.snapshot().values() if wanted.accepts(record)),
-            key=_order,
-        )
-        start = 0
+        limit = max(1, min(limit, MAX_PAGE))
+        after = None
         if cursor:
             # By its place in the order: the job itself may not match any more, or be gone.
             name, _, job_id = cursor.rpartition(_CURSOR_SEPARATOR)
-            start = bisect_right(matching, (name, job_id), key=_order)
-        page = matching[start : start + max(1, min(limit, MAX_PAGE))]
-        has_more = start + len(page) < len(matching)
+            after = (name, job_id)
+        snapshot = self._jobs.snapshot()
+        matching = filter(wanted.accepts, snapshot.in_order(after))
+        page = tuple(islice(matching, limit + 1))
+        items = page[:limit]
+        total = len(snapshot)
+        if wanted != JobFilter():
+            total = sum(map(wanted.accepts, snapshot.in_order()))
+        has_more = len(page) > limit
         return JobPage(
-            items=tuple(page),
-            total=len(matching),
-            next_cursor=_CURSOR_SEPARATOR.join(_order(page[-1])) if page and has_more else None,
+            items=items,
+            total=total,
+            next_cursor=_CURSOR_SEPARATOR.join(order_key(items[-1])) if has_more else None,
             damaged=self._jobs.damaged(),
         )
 
@@ -119,10 +123,6 @@ class JobQueries:
         return await self._runs.recent_by_job(job_ids, limit)
 
 
-def _order(record: JobRecord) -> tuple[str, str]:
-    return (record.job.name.casefold(), record.job.id)
-
-
 def urgency(record: JobRecord) -> tuple[int, str, str]:
     """A sort key that puts what runs first, then what needs a person, then the rest by name."""
     status = record.state.status
@@ -132,4 +132,4 @@ def urgency(record: JobRecord) -> tuple[int, str, str]:
         rank = 1
     else:
         rank = 2
-    return (rank, *_order(record))
+    return (rank, *order_key(record))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
+from models.error_event import Component, ErrorEvent, ErrorPage, Fault, Severity
 from models.events import JournalLine, JournalPart, RunProcesses
 from models.job import Job
+from models.job_snapshot import JobSnapshot
 from models.job_state import DamagedJob, JobRecord, JobState
 from models.run import Run, RunPage
 from models.run_spec import RunSpec
@@ -23,7 +25,7 @@ class Clock(Protocol):
 class JobStore(Protocol):
     """Definitions and states. A command is acknowledged when it is durable."""
 
-    def snapshot(self) -> Mapping[str, JobRecord]:
+    def snapshot(self) -> JobSnapshot:
         """Return every job, by id, as an immutable picture of one moment."""
         ...
 
@@ -32,19 +34,20 @@ class JobStore(Protocol):
         ...
 
     async def create(self, job: Job, state: JobState) -> None:
-        """Keep a new job. Raises StorageFailed; then nothing is left of it."""
+        """Keep a new job. Raises JobExists, StorageFailed; then nothing is left of it."""
         ...
 
-    async def replace(self, job: Job, *, expected_version: int) -> None:
-        """Replace a definition. Raises JobNotFound, VersionConflict, StorageFailed."""
+    async def transform(self, job_id: str, change: Callable[[JobRecord], JobRecord]) -> JobRecord:
+        """Replace a job by what `change` makes of the newest record; returns it as it is now kept.
+
+        The only read-modify-write; `change` may be called more than once. Definition and state
+        get the next version of their own when they differ. Raises JobNotFound, StorageFailed,
+        SaveOutcomeUnknown (what is shown then was read back from disk), and what `change` raises.
+        """
         ...
 
-    async def delete(self, job_id: str) -> None:
-        """Remove definition and state. Raises JobNotFound, StorageFailed."""
-        ...
-
-    async def save_state(self, state: JobState) -> JobState:
-        """Keep a state under the next version and return it so. Raises StorageFailed."""
+    async def delete(self, job_id: str, *, allow: Callable[[JobRecord], None]) -> None:
+        """Remove definition and state unless `allow` raises. Raises JobNotFound, StorageFailed."""
         ...
 
     def publish_state(self, state: JobState) -> None:
@@ -89,6 +92,54 @@ class RunStore(Protocol):
         self, job_ids: Iterable[str], limit: int
     ) -> Mapping[str, tuple[Run, ...]]:
         """Return the newest runs of some jobs, oldest first within a job."""
+        ...
+
+
+class ErrorLog(Protocol):
+    """What went wrong. Call it on the event loop."""
+
+    def report(self, fault: Fault) -> None:
+        """Record a fault: at once, without waiting and without raising.
+
+        The same unresolved fault met again is counted, not repeated.
+        """
+        ...
+
+    def settle(self, *, error_type: str, job_id: str | None) -> None:
+        """Resolve every event of this type and job, because the cause is gone; as `report` does.
+
+        It takes its turn after what was reported before it.
+        """
+        ...
+
+    async def list_events(
+        self,
+        *,
+        severity: Severity | None = None,
+        component: Component | None = None,
+        job_id: str | None = None,
+        resolved: bool | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> ErrorPage:
+        """Return a page of the events that are written, newest first. Raises StorageFailed."""
+        ...
+
+    async def get(self, event_id: str) -> ErrorEvent:
+        """Return one event. Raises ErrorEventNotFound, StorageFailed."""
+        ...
+
+    async def resolve(self, event_id: str) -> None:
+        """Take an event for done; again changes nothing. Raises ErrorEventNotFound,
+        StorageFailed."""
+        ...
+
+    async def flush(self) -> None:
+        """Return when everything reported so far is written, or was given up and logged."""
+        ...
+
+    async def close(self) -> None:
+        """Write what is waiting and take no more; may be called twice."""
         ...
 
 

@@ -22,17 +22,23 @@ from core.recovery import recover
 from core.tools import LocalTools
 from fastapi_app import errors
 from fastapi_app.background import Monitor
+from fastapi_app.banners import BANNERS_KEY, Banners
 from fastapi_app.data_directory import open_data_directory
 from fastapi_app.logs import keep_log
 from fastapi_app.rendering import VERSION, Cards, Renderer
-from fastapi_app.routers import api, forms, health, pages
+from fastapi_app.routers import api, banners, error_events, forms, health, pages
 from fastapi_app.security import RequestGuard
 from fastapi_app.services import Services, services_of
 from fastapi_app.websocket.endpoint import serve_live_updates
-from fastapi_app.websocket.hub import Hub
+from fastapi_app.websocket.hub import CardUpdate, Hub
+from models.error_event import Component
 from models.settings import Settings
 from storage.database import Database
+from storage.definition_watch import DefinitionWatch
+from storage.error_repository import MAX_PAGE, ErrorRepository
+from storage.job_faults import CLEARED_BY_MENDING
 from storage.job_storage import JobStorage
+from storage.job_table import Observer
 from storage.run_directories import RunDirectoryStorage
 from storage.run_repository import RunRepository
 from utils.timestamps import utc_timestamp
@@ -70,8 +76,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RequestGuard, extra_hosts=settings.extra_hosts)
     errors.register(app)
     app.mount("/static", _Static(directory=STATIC), name="static")
-    for router in (forms.router, pages.router, api.router, health.router):
-        app.include_router(router)
+    for routes in (forms, pages, banners, api, error_events, health):
+        app.include_router(routes.router)
 
     @app.websocket("/ws", name="live")
     async def live(websocket: WebSocket) -> None:
@@ -98,15 +104,18 @@ class _Static(StaticFiles):
 
 
 class _LateSource:
-    """The hub's source of cards, which is composed after the hub itself."""
+    """The hub's source of cards and banners, which are composed after the hub itself."""
 
     cards: Cards
+    banners: Banners
 
-    def update_of(self, job_id: str) -> Any:
-        return self.cards.update_of(job_id)
+    def update_of(self, key: str) -> CardUpdate | None:
+        return self.banners.update() if key == BANNERS_KEY else self.cards.update_of(key)
 
-    async def fragment_of(self, job_id: str) -> str:
-        return await self.cards.fragment_of(job_id)
+    async def fragment_of(self, key: str) -> str:
+        if key == BANNERS_KEY:
+            return self.banners.fragment()
+        return await self.cards.fragment_of(key)
 
 
 async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> Services:
@@ -115,18 +124,26 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     stack.enter_context(keep_log(data_dir))
     database = await Database.open(data_dir)
     stack.push_async_callback(database.close)
-    jobs = await JobStorage.open(data_dir)
+    errors_changed = asyncio.Event()
+    error_log = ErrorRepository(database, on_change=errors_changed.set)
+    stack.push_async_callback(error_log.close)
+    source = _LateSource()
+    hub = Hub(source)
+    jobs = await JobStorage.open(
+        data_dir, Observer(hub.jobs_changed, report=error_log.report, settle=_settler(error_log))
+    )
     stack.push_async_callback(jobs.close)
+    await _settle_mended(error_log, jobs)
     directories = RunDirectoryStorage(data_dir)
     runs = RunRepository(database)
     tools = LocalTools(ENGINES)
     queries = JobQueries(jobs, runs)
     executor = LocalExecutor(directories, directories.path_of)
-    source = _LateSource()
-    hub = Hub(source)
     url = _url_maker(app, settings.root_path)
     renderer = Renderer(url, root_path=settings.root_path)
     source.cards = Cards(queries, directories, renderer)
+    source.banners = Banners(error_log, errors_changed, queries=queries, renderer=renderer, hub=hub)
+    await source.banners.refresh()
     monitor = Monitor(hub, directories, executor, directories.path_of)
     ports = Ports(jobs, runs, directories, executor, tools, monitor, SystemClock())
     limits = RunLimits(settings.max_concurrent_runs, settings.stop_grace_seconds)
@@ -134,10 +151,14 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     await recover(jobs, directories, manager)
     await _keep_running(stack, monitor.run(manager), "monitor")
     await _keep_running(stack, hub.run(), "hub")
+    watch = DefinitionWatch(jobs)
+    await _keep_running(stack, watch.run(), "definition-watch")
+    await _keep_running(stack, source.banners.run(), "banners")
     return Services(
         settings=settings,
         data_dir=data_dir,
         database=database,
+        error_log=error_log,
         jobs=jobs,
         directories=directories,
         manager=manager,
@@ -147,6 +168,7 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
         monitor=monitor,
         renderer=renderer,
         cards=source.cards,
+        banners=source.banners,
     )
 
 
@@ -159,6 +181,22 @@ async def _keep_running(stack: AsyncExitStack, work: Any, name: str) -> None:
             await task
 
     stack.push_async_callback(end)
+
+
+async def _settle_mended(error_log: ErrorRepository, jobs: JobStorage) -> None:
+    """Resolve what was told of files that were mended or removed while no server ran."""
+    damaged = {job.id for job in jobs.damaged()}
+    told = await error_log.list_events(component=Component.STORAGE, resolved=False, limit=MAX_PAGE)
+    for event in told.items:
+        if event.error_type in CLEARED_BY_MENDING and event.job_id not in damaged:
+            error_log.settle(error_type=event.error_type, job_id=event.job_id)
+
+
+def _settler(error_log: ErrorRepository) -> Callable[[str, str], None]:
+    def settle(error_type: str, job_id: str) -> None:
+        error_log.settle(error_type=error_type, job_id=job_id)
+
+    return settle
 
 
 def _url_maker(app: FastAPI, root_path: str) -> Callable[..., str]:

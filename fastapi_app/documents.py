@@ -1,10 +1,11 @@
-"""Jobs and runs as the JSON of contracts.md; the API and the command line both use it."""
+"""Jobs, runs and errors as the JSON of contracts.md; the API and the command line both use it."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Any
 
+from models.error_event import ErrorEvent
 from models.job_state import JobRecord, JobState
 from models.progress import Progress
 from models.run import Run
@@ -23,6 +24,11 @@ def run_document(run: Run) -> dict[str, Any]:
         for phase in document["phases"]
     ]
     return {**document, "phases": phases, "progress": _progress_document(run.progress)}
+
+
+def error_document(event: ErrorEvent) -> dict[str, Any]:
+    """Return an event of the error log."""
+    return asdict(event)
 
 
 def _state_document(state: JobState) -> dict[str, Any]:

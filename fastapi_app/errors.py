@@ -15,14 +15,17 @@ from starlette.responses import JSONResponse, Response
 from fastapi_app.security import SECURITY_HEADERS
 from fastapi_app.services import services_of
 from models.errors import (
+    ErrorEventNotFound,
     FieldFault,
     InvalidDefinition,
+    JobExists,
     JobIsActive,
     JobNotFound,
     LongshoreError,
     NothingToDiscard,
     NothingToStop,
     RunNotFound,
+    SaveOutcomeUnknown,
     StorageFailed,
     VersionConflict,
 )
@@ -30,15 +33,22 @@ from models.errors import (
 _STATUS: dict[type[LongshoreError], int] = {
     JobNotFound: 404,
     RunNotFound: 404,
+    ErrorEventNotFound: 404,
     InvalidDefinition: 422,
     JobIsActive: 409,
     NothingToStop: 409,
     NothingToDiscard: 409,
     VersionConflict: 412,
+    JobExists: 409,
     StorageFailed: 503,
+    SaveOutcomeUnknown: 503,
 }
 _TITLES = {412: "The job was changed meanwhile", 422: "Some fields need another look"}
 API_PREFIX = "/api/"
+_WHAT_TO_DO = (
+    "Nothing was changed. Make sure that the disk of the data directory has room and can be "
+    "written to, then try again."
+)
 _logger = logging.getLogger(__name__)
 
 
@@ -98,7 +108,13 @@ async def _on_longshore_error(request: Request, error: Exception) -> Response:
     if isinstance(error, VersionConflict):
         current = services_of(request).queries.get_job(error.job_id).job
         more["current"] = current.model_dump(mode="json")
-    return _answer(request, status, str(error), faults=faults, **more)
+    return _answer(request, status, _told(error), faults=faults, **more)
+
+
+def _told(error: LongshoreError) -> str:
+    if isinstance(error, StorageFailed) and not isinstance(error, SaveOutcomeUnknown):
+        return f"{error}. {_WHAT_TO_DO}"
+    return str(error)
 
 
 async def _on_bad_request(request: Request, error: Exception) -> Response:
@@ -136,7 +152,8 @@ def _answer(
     path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
     if path.startswith(API_PREFIX) or path == "/health":
         return problem(status, detail, faults=faults, **more)
-    renderer = services_of(request).renderer
+    services = services_of(request)
+    renderer = services.renderer
     title = title_of(status)
     if request.headers.get("hx-request"):
         answer = renderer.partial("_problem.html", status_code=status, title=title, detail=detail)
@@ -148,6 +165,7 @@ def _answer(
         status_code=status,
         nav="",
         notices=(),
+        banners=services.banners.view(),
         title=title,
         status=status,
         detail=detail,

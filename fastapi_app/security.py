@@ -78,6 +78,18 @@ class RequestGuard:
         return True
 
 
+def path_before(headers: Headers) -> str | None:
+    """Return path and query of the page that a request came from; None for one of another site.
+
+    Our Referrer-Policy makes browsers tell it to this site and to no other.
+    """
+    host, referer = headers.get("host", ""), headers.get("referer", "")
+    if not _same(referer, host):
+        return None
+    parts = urlsplit(referer)
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+
 def _fault_of_unsafe(headers: Headers, origin: str | None, host: str) -> str | None:
     if origin is not None:
         return None if _same(origin, host) else "The request comes from another site."

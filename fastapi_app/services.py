@@ -13,10 +13,12 @@ from core.job_manager import JobManager
 from core.job_queries import JobQueries
 from core.tools import LocalTools
 from fastapi_app.background import Monitor
+from fastapi_app.banners import Banners
 from fastapi_app.rendering import Cards, Renderer
 from fastapi_app.websocket.hub import Hub
 from models.settings import Settings
 from storage.database import Database
+from storage.error_repository import ErrorRepository
 from storage.job_storage import JobStorage
 from storage.run_directories import RunDirectoryStorage
 
@@ -28,6 +30,7 @@ class Services:
     settings: Settings
     data_dir: Path
     database: Database
+    error_log: ErrorRepository
     jobs: JobStorage
     directories: RunDirectoryStorage
     manager: JobManager
@@ -37,6 +40,7 @@ class Services:
     monitor: Monitor
     renderer: Renderer
     cards: Cards
+    banners: Banners
     cursor: str = ""
     """The hub's place when the request came: what changes from then on is told by WebSocket."""
 

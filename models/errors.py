@@ -35,12 +35,28 @@ class JobNotFound(LongshoreError):
         super().__init__(f"There is no job with the id {job_id!r}.")
 
 
+class JobExists(LongshoreError):
+    """A job of this id is there already."""
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+        super().__init__(f"There is a job with the id {job_id!r} already.")
+
+
 class RunNotFound(LongshoreError):
     """No run has this id."""
 
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
         super().__init__(f"There is no run with the id {run_id!r}.")
+
+
+class ErrorEventNotFound(LongshoreError):
+    """No event of the error log has this id."""
+
+    def __init__(self, event_id: str) -> None:
+        self.event_id = event_id
+        super().__init__(f"There is no error with the id {event_id!r}.")
 
 
 class VersionConflict(LongshoreError):
@@ -128,4 +144,20 @@ class StorageFailed(LongshoreError):
     def __init__(self, what: str, reason: str) -> None:
         self.what = what
         self.reason = reason
-        super().__init__(f"{what} failed: {reason}")
+        super().__init__(self.sentence())
+
+    def sentence(self) -> str:
+        """Say it for a person."""
+        return f"{self.what} failed: {self.reason}"
+
+
+class SaveOutcomeUnknown(StorageFailed):
+    """A new version is in its place, but the disk did not confirm it; readers were given what
+    stands on disk now."""
+
+    def sentence(self) -> str:
+        """Say it for a person."""
+        return (
+            f"{self.what}: the disk did not confirm it ({self.reason}). What is shown now was read "
+            "back from it; look whether it is what you wanted, and save again."
+        )

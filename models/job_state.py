@@ -26,6 +26,10 @@ class JobState:
     progress: Progress | None = None
     previous_status: JobStatus | None = None
     """What a queued job was before: it gets that status again when its queued run is stopped."""
+    edited_version: int | None = None
+    edited_digest: str | None = None
+    """The version that a definition got when a person had changed its file, and the SHA-256 of that
+    file: the version stands here because the person's file is not written by the program."""
     changed_at: str | None = None
     last_good_at: str | None = None
     """When a run of this job last completed, with or without warnings."""

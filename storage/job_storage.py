@@ -1,240 +1,238 @@
 """The YAML store of jobs: one file for a definition, one for its state.
 
-Readers get an immutable snapshot; every change goes through one writing thread, in order, and is
-acknowledged when it is durable.
+Readers get an immutable snapshot. Every change goes through one writing thread and is acknowledged
+when it is durable; the snapshot is replaced right after it, on the event loop that owns it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
-from pydantic import ValidationError
-
-from models.errors import InvalidDocument, JobNotFound, StorageFailed, VersionConflict
-from models.job import JOB_ID, Job, faults_of
+from models.errors import JobExists, JobNotFound, LongshoreError, StorageFailed
+from models.job import Job
+from models.job_snapshot import JobSnapshot
 from models.job_state import DamagedJob, JobRecord, JobState
-from models.job_status import JobStatus
-from models.progress import Progress
-from storage import yaml_documents
-from utils.durable_file import backup_of, remove_file, replace_file
+from storage import job_faults
+from storage.group_commit import Change, NewContent
+from storage.hand_edits import HandEdits
+from storage.job_documents import job_content
+from storage.job_files import JobFiles
+from storage.job_table import JobTable, Observer, Seen
 
-FORMAT = 1
-JOBS_DIRECTORY = "jobs"
-STATES_DIRECTORY = "state"
+Value = TypeVar("Value")
+_MAX_TURNS = 5
+"""How often one change begins anew because a person edits the file meanwhile."""
 _logger = logging.getLogger(__name__)
+
+
+class _ChangedOnDisk(LongshoreError):
+    """A definition's file is not what the store last saw: nothing was written over it."""
 
 
 class JobStorage:
     """Definitions and states in a data directory, with everything in memory for readers."""
 
-    def __init__(self, directory: Path) -> None:
-        self._jobs_directory = directory / JOBS_DIRECTORY
-        self._states_directory = directory / STATES_DIRECTORY
-        self._snapshot: Mapping[str, JobRecord] = MappingProxyType({})
-        self._damaged: tuple[DamagedJob, ...] = ()
-        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="job-writer")
+    def __init__(self, directory: Path, observer: Observer) -> None:
+        self._table = JobTable(JobFiles(directory), observer)
+        self._edits = HandEdits(self._table)
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._under_way: set[asyncio.Future[Any]] = set()
+        self._recording: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, directory: Path) -> JobStorage:
-        """Load every job of a data directory; unreadable ones are listed as damaged.
+    async def open(cls, directory: Path, observer: Observer | None = None) -> JobStorage:
+        """Load every job of a data directory, and mend what can be mended.
 
         Raises StorageFailed when the directory itself cannot be used.
         """
-        storage = cls(directory)
-        await storage._write("Loading the jobs", storage._load)
+        storage = cls(directory, observer or Observer())
+        try:
+            await storage._load()
+        except BaseException:
+            await storage.close()
+            raise
         return storage
 
-    def snapshot(self) -> Mapping[str, JobRecord]:
+    @property
+    def jobs_directory(self) -> str:
+        """Where definitions are, for who watches it."""
+        return self._table.files.jobs_directory
+
+    def snapshot(self) -> JobSnapshot:
         """Return every job, by id, as an immutable picture of one moment."""
-        return self._snapshot
+        return self._table.snapshot
 
     def damaged(self) -> tuple[DamagedJob, ...]:
-        """Return the job files that could not be read, with the reasons."""
-        return self._damaged
+        """Return the job files that cannot be used, with the reasons."""
+        return tuple(self._table.damaged[job_id] for job_id in sorted(self._table.damaged))
 
     async def create(self, job: Job, state: JobState) -> None:
-        """Keep a new job. Raises StorageFailed; then nothing is left of it."""
+        """Keep a new job. Raises JobExists, StorageFailed; then nothing is left of it."""
+        await self._whole(job.id, partial(self._create, job, state))
 
-        def work() -> None:
-            _save(self._state_path(job.id), _state_content(state))
-            try:
-                _save(self._job_path(job.id), _job_content(job))
-            except OSError:
-                remove_file(self._state_path(job.id))
-                raise
+    async def transform(self, job_id: str, change: Callable[[JobRecord], JobRecord]) -> JobRecord:
+        """Replace a job by what `change` makes of it, and return it as it is now kept.
 
-        await self._write("Saving the job", work)
-        self._put(JobRecord(job, state))
+        The only read-modify-write: `change` is given the newest record, under the job's lock, and
+        may be called again when a person edited the file meanwhile. What differs gets the next
+        version of its own. Raises JobNotFound, StorageFailed, SaveOutcomeUnknown, and what
+        `change` raises; then nothing was changed.
+        """
+        return await self._whole(job_id, partial(self._transform, job_id, change))
 
-    async def replace(self, job: Job, *, expected_version: int) -> None:
-        """Replace a definition. Raises JobNotFound, VersionConflict, StorageFailed."""
-        current = self._record(job.id).job.version
-        if current != expected_version:
-            raise VersionConflict(job.id, expected_version, current)
-        await self._write(
-            "Saving the job", lambda: _save(self._job_path(job.id), _job_content(job))
-        )
-        self._put(JobRecord(job, self._record(job.id).state))
+    async def delete(self, job_id: str, *, allow: Callable[[JobRecord], None]) -> None:
+        """Remove definition and state, unless `allow` raises.
 
-    async def delete(self, job_id: str) -> None:
-        """Remove definition and state. Raises JobNotFound, StorageFailed."""
-        self._record(job_id)
-
-        def work() -> None:
-            remove_file(self._job_path(job_id))
-            remove_file(self._state_path(job_id))
-
-        await self._write("Deleting the job", work)
-        remaining = {key: value for key, value in self._snapshot.items() if key != job_id}
-        self._snapshot = MappingProxyType(remaining)
-
-    async def save_state(self, state: JobState) -> JobState:
-        """Keep a state under the next version and return it so. Raises StorageFailed."""
-        current = self._record(state.job_id)
-        saved = replace(state, version=current.state.version + 1)
-        await self._write(
-            "Saving the job's state",
-            lambda: _save(self._state_path(state.job_id), _state_content(saved)),
-        )
-        self._put(JobRecord(self._record(state.job_id).job, saved))
-        return saved
+        Raises JobNotFound, StorageFailed, SaveOutcomeUnknown, and what `allow` raises.
+        """
+        await self._whole(job_id, partial(self._delete, job_id, allow))
 
     def publish_state(self, state: JobState) -> None:
         """Show a state to readers without keeping it: progress, which the journal keeps."""
-        self._put(JobRecord(self._record(state.job_id).job, state))
+        self._table.put(JobRecord(self._table.record(state.job_id).job, state))
+
+    async def reconcile(self, job_id: str) -> None:
+        """Take over what a person did to a definition's file. Raises StorageFailed."""
+        await self._whole(job_id, partial(self._edits.reconcile, job_id))
+
+    async def changed_on_disk(self, job_ids: Iterable[str] | None = None) -> tuple[str, ...]:
+        """Return whose definition's file is not what the store last saw; of these, or of all.
+
+        Raises StorageFailed.
+        """
+        wanted = None if job_ids is None else tuple(job_ids)
+        seen = {job_id: seen.content for job_id, seen in self._table.seen.items()}
+        find = partial(self._table.files.changed, wanted, seen, frozenset(self._table.damaged))
+        return await self._table.blocking("Reading the job files", find)
 
     async def close(self) -> None:
         """Finish what is under way; may be called twice."""
-        await asyncio.to_thread(self._writer.shutdown)
+        under_way = [task for task in (*self._under_way, self._recording) if task is not None]
+        await asyncio.gather(*under_way, return_exceptions=True)
+        await self._table.queue.close()
 
-    def _record(self, job_id: str) -> JobRecord:
-        try:
-            return self._snapshot[job_id]
-        except KeyError:
-            raise JobNotFound(job_id) from None
+    async def _load(self) -> None:
+        loaded = await self._table.blocking("Loading the jobs", self._table.files.load)
+        self._table.take(loaded)
+        if loaded.edited:
+            self._recording = asyncio.create_task(self._record_edits(tuple(loaded.edited)))
 
-    def _put(self, record: JobRecord) -> None:
-        self._snapshot = MappingProxyType({**self._snapshot, record.job.id: record})
-
-    async def _write(self, what: str, work: Callable[[], None]) -> None:
-        try:
-            await asyncio.get_running_loop().run_in_executor(self._writer, work)
-        except OSError as error:
-            raise StorageFailed(what, error.strerror or str(error)) from error
-
-    def _job_path(self, job_id: str) -> Path:
-        return self._jobs_directory / f"{job_id}.yaml"
-
-    def _state_path(self, job_id: str) -> Path:
-        return self._states_directory / f"{job_id}.yaml"
-
-    def _load(self) -> None:
-        for directory in (self._jobs_directory, self._states_directory):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        jobs, damaged = _read_jobs(self._jobs_directory)
-        for job in damaged:
-            _logger.error("job file %s.yaml cannot be used: %s", job.id, job.reason)
-        records = {job.id: JobRecord(job, self._read_state(job.id)) for job in jobs}
-        self._snapshot = MappingProxyType(records)
-        self._damaged = tuple(damaged)
-
-    def _read_state(self, job_id: str) -> JobState:
-        path = self._state_path(job_id)
-        for candidate in (path, Path(backup_of(path))):
-            if not candidate.exists():
-                continue
+    async def _record_edits(self, job_ids: Iterable[str]) -> None:
+        """Keep the versions that were given to definitions edited while no server ran."""
+        for job_id in job_ids:
             try:
-                return _state_from(yaml_documents.read(candidate), job_id)
-            except InvalidDocument as error:
-                _logger.error("state file %s cannot be used: %s", candidate.name, error.reason)
-        return JobState(job_id)
+                await self._whole(job_id, partial(self._keep_state, job_id))
+            except (StorageFailed, JobNotFound) as error:
+                _logger.warning("the version of %s is not kept: %s", job_id, error)
 
+    async def _create(self, job: Job, state: JobState) -> None:
+        if job.id in self._table.snapshot or job.id in self._table.damaged:
+            raise JobExists(job.id)
+        content = job_content(job)
 
-@dataclass(frozen=True)
-class DirectoryCheck:
-    """How many job files can be read, and which cannot."""
+        def before() -> None:
+            if self._table.files.read_job(job.id) is not None:
+                raise JobExists(job.id)
 
-    jobs: int
-    damaged: tuple[DamagedJob, ...]
-
-
-def check_directory(directory: Path) -> DirectoryCheck:
-    """Read every job file of a data directory without changing anything. Blocking."""
-    jobs, damaged = _read_jobs(directory / JOBS_DIRECTORY)
-    return DirectoryCheck(len(jobs), tuple(damaged))
-
-
-def _read_jobs(directory: Path) -> tuple[list[Job], list[DamagedJob]]:
-    jobs: list[Job] = []
-    damaged: list[DamagedJob] = []
-    for path in sorted(directory.glob("*.yaml")):
-        try:
-            jobs.append(_read_job(path))
-        except InvalidDocument as error:
-            damaged.append(DamagedJob(path.stem, error.reason))
-    return jobs, damaged
-
-
-def _save(path: Path, content: bytes) -> None:
-    replace_file(path, content, keep_backup=True)
-
-
-def _job_content(job: Job) -> bytes:
-    return yaml_documents.render({"format": FORMAT, "id": job.id, **job.model_dump(mode="json")})
-
-
-def _state_content(state: JobState) -> bytes:
-    return yaml_documents.render_quickly(_state_document(state))
-
-
-def _read_job(path: Path) -> Job:
-    document = yaml_documents.read(path)
-    if not JOB_ID.match(path.stem):
-        raise InvalidDocument(path.name, "its name is not a job id")
-    if document.get("id") != path.stem:
-        raise InvalidDocument(path.name, f"holds the job {document.get('id')!r}")
-    try:
-        return Job.model_validate(document)
-    except ValidationError as error:
-        reasons = "; ".join(f"{fault.field}: {fault.message}" for fault in faults_of(error))
-        raise InvalidDocument(path.name, reasons) from error
-
-
-def _state_document(state: JobState) -> dict[str, Any]:
-    return {"format": FORMAT, **asdict(state)} | {
-        "status": str(state.status),
-        "previous_status": str(state.previous_status) if state.previous_status else None,
-        "progress": _plain(state.progress._asdict()) if state.progress else None,
-    }
-
-
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    # Members of StrEnum are strings that the dumper would not take for strings.
-    return {key: str(value) if isinstance(value, str) else value for key, value in values.items()}
-
-
-def _state_from(document: dict[str, Any], job_id: str) -> JobState:
-    known = {key: value for key, value in document.items() if key in JobState.__dataclass_fields__}
-    progress, previous = known.get("progress"), known.get("previous_status")
-    try:
-        state = JobState(
-            **known
-            | {
-                "job_id": job_id,
-                "status": JobStatus(known.get("status", "")),
-                "previous_status": JobStatus(previous) if previous else None,
-                "progress": Progress(**progress) if progress else None,
-            }
+        files = (
+            self._table.state_file(state),
+            self._table.job_file(job, content, keep_backup=False),
         )
-    except (TypeError, ValueError) as error:
-        raise InvalidDocument(f"{job_id}.yaml", str(error)) from error
-    if state.is_active and not state.run_id:
-        raise InvalidDocument(f"{job_id}.yaml", f"is {state.status} without a run")
-    return state
+        change = Change("Saving the job", files, before=before, is_new=True)
+        await self._table.write(change, job.id)
+        self._table.seen[job.id] = Seen(content, content)
+        self._table.put(JobRecord(job, state))
+
+    async def _transform(self, job_id: str, change: Callable[[JobRecord], JobRecord]) -> JobRecord:
+        for _ in range(_MAX_TURNS):
+            current = self._table.record(job_id)
+            wanted = _next_versions(current, change(current))
+            try:
+                await self._save(current, wanted)
+            except _ChangedOnDisk:
+                await self._edits.reconcile(job_id)
+                continue
+            return self._table.record(job_id)
+        raise StorageFailed("Saving the job", "its file is being changed again and again")
+
+    async def _save(self, current: JobRecord, wanted: JobRecord) -> None:
+        job, state, job_id = wanted.job, wanted.state, current.job.id
+        files: list[NewContent] = []
+        seen = self._table.seen[job_id]
+        content = seen.content
+        before: Callable[[], None] | None = None
+        if state is not current.state:
+            files.append(self._table.state_file(state))
+        if job is not current.job:
+            content = job_content(job)
+            files.append(self._table.job_file(job, content, keep_backup=seen.is_good))
+            before = partial(self._make_sure, job_id, seen)
+        if not files:
+            return
+        what = "Saving the job" if before else "Saving the job's state"
+        await self._table.write(Change(what, tuple(files), before=before), job_id)
+        if before:
+            self._table.seen[job_id] = Seen(content, content)
+            if not seen.is_good:
+                self._table.observer.settle(job_faults.EDIT_INVALID, job_id)
+        newest = self._table.record(job_id)
+        self._table.put(
+            JobRecord(
+                job if job is not current.job else newest.job,
+                # Progress may have been published meanwhile.
+                state if state is not current.state else newest.state,
+            )
+        )
+
+    def _make_sure(self, job_id: str, seen: Seen) -> None:
+        """In the writer thread: a definition is only replaced as it was last seen."""
+        found = self._table.files.read_job(job_id)
+        if found is None or found.content != seen.content:
+            raise _ChangedOnDisk(job_id)
+        if not seen.is_good:
+            # An edit that was not valid is a person's work all the same.
+            self._table.files.keep_aside(self._table.files.job_path(job_id))
+
+    async def _delete(self, job_id: str, allow: Callable[[JobRecord], None]) -> None:
+        allow(self._table.record(job_id))
+        paths = (self._table.files.job_path(job_id), self._table.files.state_path(job_id))
+        await self._table.write(Change("Deleting the job", removals=paths), job_id)
+        self._table.forget(job_id)
+        self._table.observer.settle(job_faults.EDIT_INVALID, job_id)
+
+    async def _keep_state(self, job_id: str) -> None:
+        state = self._table.record(job_id).state
+        state = replace(state, version=state.version + 1)
+        await self._table.write(
+            Change("Saving the job's state", (self._table.state_file(state),)), job_id
+        )
+        self._table.put(JobRecord(self._table.record(job_id).job, state))
+
+    async def _whole(self, job_id: str, work: Callable[[], Awaitable[Value]]) -> Value:
+        """Do one change of a job alone, and to its end even when the caller goes away."""
+
+        async def locked() -> Value:
+            async with self._locks.setdefault(job_id, asyncio.Lock()):
+                return await work()
+
+        task = asyncio.ensure_future(locked())
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
+
+
+def _next_versions(current: JobRecord, wanted: JobRecord) -> JobRecord:
+    """Give what differs the version after the present one; what does not differ stays the same."""
+    job, state = current.job, current.state
+    if wanted.job is not current.job and wanted.job != current.job:
+        job = wanted.job.model_copy(update={"version": current.job.version + 1})
+    if wanted.state is not current.state and wanted.state != current.state:
+        state = replace(wanted.state, version=current.state.version + 1)
+    return JobRecord(job, state)

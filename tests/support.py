@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import random
@@ -216,6 +217,17 @@ def make_large_file(path: Path, *, megabytes: int, seed: int = 1) -> Path:
         for _ in range(megabytes):
             file.write(generator.randbytes(1024 * 1024))
     return path
+
+
+def tree_of(directory: Path) -> dict[str, tuple[int, int, str]]:
+    """Return every entry of a directory, and itself: mode, time in ns, hash of the content."""
+    found = {}
+    for path in sorted([directory, *directory.rglob("*")]):
+        facts = path.lstat()
+        content = path.read_bytes() if path.is_file() else b""
+        digest = hashlib.sha256(content).hexdigest()
+        found[str(path.relative_to(directory))] = (facts.st_mode, facts.st_mtime_ns, digest)
+    return found
 
 
 def rsync_differences(source: Path, destination: Path) -> str:

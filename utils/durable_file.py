@@ -17,21 +17,117 @@ _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 AnyPath = str | os.PathLike[str]
 
 
+class NotSynced(OSError):
+    """The new file is in its place, but the disk did not confirm it: after a power cut the old or
+    the new version may be there."""
+
+
+class Replacement:
+    """One file on its way to its place: written, then synced, then published, or dropped.
+
+    Apart, so that many files can be written before the first sync: the disk then commits them
+    together. Whoever publishes syncs the directory afterwards.
+    """
+
+    def __init__(self, path: AnyPath, content: bytes, *, modified_at_ns: int | None = None) -> None:
+        """Write `content` beside `path` (mode 0600). Raises OSError, and then nothing is left.
+
+        `modified_at_ns` becomes the time of the file, in nanoseconds since the epoch.
+        """
+        self.path = os.fspath(path)
+        self._temporary = _temporary_name(path)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._descriptor = os.open(self._temporary, flags, 0o600)
+        try:
+            view = memoryview(content)
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+            if modified_at_ns is not None:
+                os.utime(self._descriptor, ns=(modified_at_ns, modified_at_ns))
+        except OSError:
+            self.drop()
+            raise
+
+    def start_writing(self) -> None:
+        """Have the disk begin, and wait for nothing (posix_fadvise(2))."""
+        try:
+            os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        except OSError:
+            return  # An advice only; what cannot be written fails at the sync.
+
+    def sync(self) -> None:
+        """Make the content durable. Raises OSError; a second try needs a new file, for after a
+        failed fsync the kernel may take the lost pages for written."""
+        os.fsync(self._descriptor)
+        self._close()
+
+    def publish(self, *, keep_backup: bool = False) -> None:
+        """Put the file in its place. Raises OSError; the old file is then untouched.
+
+        With `keep_backup` the present file becomes `<name>.bak` by a hard link and a rename,
+        without a copy unless the file system has no hard links.
+        """
+        if keep_backup:
+            _link_backup(self.path)
+        os.replace(self._temporary, self.path)
+
+    def publish_new(self) -> None:
+        """Put the file in its place, where nothing is yet; never replaces anything.
+
+        Raises FileExistsError when something is there, else OSError; nothing was then changed.
+        """
+        try:
+            os.link(self._temporary, self.path)
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            _rename_to_new(self._temporary, self.path)
+        self.drop()
+
+    def drop(self) -> None:
+        """Leave the old file where it is, and nothing beside it; may be called at any time."""
+        try:
+            self._close()
+            os.unlink(self._temporary)
+        except OSError:
+            return  # It was published; or the disk fails, and the next start removes it.
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+
+
 def replace_file(path: AnyPath, content: bytes, *, keep_backup: bool = False) -> None:
     """Put `content` at `path` (mode 0600), durable when this returns.
 
-    With `keep_backup` the present file becomes `<name>.bak` by a hard link and a rename, without a
-    copy unless the file system has no hard links. Raises OSError; before the rename the old file is
-    then untouched.
+    Raises OSError, and then the old file is untouched; or NotSynced, and then the new one is there
+    but may not last.
     """
-    temporary = _temporary_name(path)
+    replacement = Replacement(path, content)
     try:
-        _write_synced(temporary, content)
-        if keep_backup:
-            _link_backup(path)
-        os.replace(temporary, path)
+        replacement.sync()
+        replacement.publish(keep_backup=keep_backup)
     except OSError:
-        _remove_if_there(temporary)
+        replacement.drop()
+        raise
+    try:
+        sync_directory(os.path.dirname(path) or ".")
+    except OSError as error:
+        raise NotSynced(error.errno, error.strerror, os.fspath(path)) from error
+
+
+def create_file(path: AnyPath, content: bytes) -> None:
+    """Put `content` at `path` (mode 0600) where nothing is yet, durable when this returns.
+
+    Raises FileExistsError, OSError; nothing is then left, unless the disk did not confirm it.
+    """
+    new = Replacement(path, content)
+    try:
+        new.sync()
+        new.publish_new()
+    except OSError:
+        new.drop()
         raise
     sync_directory(os.path.dirname(path) or ".")
 
@@ -41,6 +137,21 @@ def remove_file(path: AnyPath) -> None:
     for name in (os.fspath(path), backup_of(path)):
         _remove_if_there(name)
     sync_directory(os.path.dirname(path) or ".")
+
+
+def remove_leftovers(directory: AnyPath) -> int:
+    """Remove what writers that were cut off left in a directory; returns how many files.
+
+    Only for who holds the directory: another writer's file under way would be among them.
+    Raises OSError.
+    """
+    count = 0
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.startswith(TEMPORARY_PREFIX):
+                _remove_if_there(entry.path)
+                count += 1
+    return count
 
 
 def backup_of(path: AnyPath) -> str:
@@ -74,19 +185,8 @@ def try_lock(path: AnyPath) -> int | None:
 
 def _temporary_name(path: AnyPath) -> str:
     # os.urandom and not `secrets`: that loads OpenSSL, 4 MiB that the runner cannot spare.
-    directory, name = os.path.split(path)
-    return os.path.join(directory, f"{TEMPORARY_PREFIX}{name}.{os.urandom(4).hex()}")
-
-
-def _write_synced(path: str, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        view = memoryview(content)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    directory, slash, name = os.fspath(path).rpartition("/")
+    return f"{directory}{slash}{TEMPORARY_PREFIX}{name}.{os.urandom(4).hex()}"
 
 
 def _link_backup(path: AnyPath) -> None:
@@ -98,12 +198,33 @@ def _link_backup(path: AnyPath) -> None:
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
             raise
-        with open(path, "rb") as file:
-            _write_synced(link, file.read())
+        _copy(path, link)
     try:
         os.replace(link, backup_of(path))
     except OSError:
         _remove_if_there(link)
+        raise
+
+
+def _rename_to_new(temporary: str, path: str) -> None:
+    # Without hard links the one way that fails when the name is taken: who could make the empty
+    # file may replace it.
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    try:
+        os.replace(temporary, path)
+    except OSError:
+        _remove_if_there(path)
+        raise
+
+
+def _copy(path: AnyPath, target: str) -> None:
+    with open(path, "rb") as file:
+        copy = Replacement(target, file.read())
+    try:
+        copy.sync()
+        copy.publish()
+    except OSError:
+        copy.drop()
         raise
 
 

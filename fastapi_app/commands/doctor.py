@@ -13,7 +13,7 @@ from core.engines.registry import ENGINES
 from core.tools import LocalTools, Tool
 from fastapi_app.commands.console import EXIT_FAILED, out, print_json, settings
 from fastapi_app.data_directory import holder_of, url_of_running_server
-from storage.job_storage import check_directory
+from storage.job_files import JobFiles
 
 
 def doctor(
@@ -23,7 +23,7 @@ def doctor(
     data_dir = settings().data_dir.absolute()
     tools = asyncio.run(LocalTools(ENGINES).all())
     usable = os.access(data_dir if data_dir.exists() else data_dir.parent, os.W_OK)
-    found = check_directory(data_dir)
+    found = JobFiles(data_dir).look()
     running = url_of_running_server(data_dir)
     if as_json:
         print_json(
@@ -32,16 +32,18 @@ def doctor(
                 "tools": {tool.engine: tool.version for tool in tools},
                 "data_dir": str(data_dir),
                 "data_dir_usable": usable,
-                "jobs": found.jobs,
-                "damaged": [{"id": job.id, "reason": job.reason} for job in found.damaged],
+                "jobs": len(found.records),
+                "damaged": [{"id": job.id, "reason": job.reason} for job in found.damaged.values()],
                 "server": running,
             }
         )
     else:
         lines = [("ok", f"Python {sys.version.split()[0]}"), *map(_tool_line, tools)]
         lines.append(("ok" if usable else "fault", f"data directory {data_dir}"))
-        lines.append(("ok", f"{found.jobs} jobs can be read"))
-        lines += [("fault", f"job {job.id} is damaged: {job.reason}") for job in found.damaged]
+        lines.append(("ok", f"{len(found.records)} jobs can be read"))
+        lines += [
+            ("fault", f"job {job.id} is damaged: {job.reason}") for job in found.damaged.values()
+        ]
         where = f"{running} ({holder_of(data_dir)})" if running else "none runs here"
         lines.append(("ok", f"server: {where}"))
         for mark, text in lines:

@@ -159,23 +159,24 @@ async def _form_page(services: Services, form: JobForm, status_code: int = 200) 
 async def _form_again(
     request: Request, services: Services, form: JobForm, status_code: int
 ) -> Response:
-    if _is_htmx(request):
+    if is_htmx(request):
         return services.renderer.partial("_job_form.html", status_code=status_code, form=form)
     return await _form_page(services, form, status_code)
 
 
 async def _card_or_page(request: Request, services: Services, job_id: str) -> Response:
-    if _is_htmx(request):
+    if is_htmx(request):
         card = await services.cards.card_of(job_id)
         return services.renderer.partial("_job_card.html", card=card)
     return _go_to(request, services.renderer.url("job_page", job_id=job_id))
 
 
 def _go_to(request: Request, path: str) -> Response:
-    if _is_htmx(request):
+    if is_htmx(request):
         return Response(status_code=200, headers={"HX-Redirect": path})
     return RedirectResponse(path, _SEE_OTHER)
 
 
-def _is_htmx(request: Request) -> bool:
+def is_htmx(request: Request) -> bool:
+    """Whether a fragment is wanted, and not a whole page."""
     return request.headers.get("hx-request") == "true"

@@ -28,6 +28,7 @@ async def health(services: ServicesDep) -> JSONResponse:
         "database": await _database(services),
         "monitor": _monitor(services),
         "engines": await _engines(services),
+        "error_tracking": await _error_tracking(services),
     }
     worst = max((part["status"] for part in components.values()), key=_RANK.__getitem__)
     document = {
@@ -60,6 +61,20 @@ async def _database(services: Services) -> dict[str, Any]:
     except StorageFailed:
         return {"status": "unhealthy"}
     return {"status": "healthy"}
+
+
+async def _error_tracking(services: Services) -> dict[str, Any]:
+    error_log = services.error_log
+    try:
+        unresolved: int | None = (await error_log.list_events(resolved=False, limit=1)).total
+    except StorageFailed:
+        unresolved = None
+    is_well = unresolved is not None and not error_log.is_failing
+    return {
+        "status": "healthy" if is_well else "degraded",
+        "unresolved": unresolved,
+        "dropped": error_log.dropped_count,
+    }
 
 
 def _monitor(services: Services) -> dict[str, Any]:

@@ -142,12 +142,17 @@ async def folders(
 async def page(
     services: Services, name: str, status_code: int = 200, **context: Any
 ) -> HTMLResponse:
-    """Render a page with the notices that belong on every page."""
+    """Render a page with the notices and banners that belong on every page."""
     notices = tuple(
         f"{tool.engine} is not installed on this machine. {tool.install_hint}"
         for tool in await services.tools.all()
         if tool.path is None
     )
     return services.renderer.page(
-        name, status_code=status_code, notices=notices, cursor=services.cursor, **context
+        name,
+        status_code=status_code,
+        notices=notices,
+        banners=services.banners.view(),
+        cursor=services.cursor,
+        **context,
     )

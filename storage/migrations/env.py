@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from alembic import context
 
-from storage.run_repository import METADATA
+from storage import error_table, run_repository
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=METADATA,
+    target_metadata=[run_repository.METADATA, error_table.METADATA],
     render_as_batch=True,
 )
 with context.begin_transaction():

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.resources
-import itertools
 import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.looks import faults_of
 from tests.browser.visitor import DESK, PHONE, Visitor, card, expect_live, expect_status
 from tests.conftest import need
 from tests.integration.running import ended_server
@@ -21,14 +19,7 @@ from tests.support import RunningServer, make_large_file, wait_until
 
 _HTML_NAME = "<img src=x onerror=window.ran=1><script>window.ran=1</script> “Jörg” & 🏖️"
 _LONG_NAME = "Averylongnamewithoutanyspace" * 4
-_SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 _PARTS = 2
-_AXE = importlib.resources.files("axe_playwright_python") / "axe.min.js"
-_CHECK = """async () => {
-  const result = await axe.run({resultTypes: ["violations"]});
-  const places = (nodes) => nodes.map((node) => node.html.slice(0, 200)).join(" | ");
-  return result.violations.map(({id, help, nodes}) => `${id}: ${help}: ${places(nodes)}`);
-}"""
 
 
 @dataclass(frozen=True)
@@ -102,23 +93,6 @@ def _furnish(server: RunningServer, room: Path) -> Site:
     )
 
 
-def _faults(page: Page) -> list[str]:
-    """Return what is wrong with a page as it is shown now, in each size and scheme."""
-    faults = []
-    page.evaluate(_AXE.read_text(encoding="utf-8"))
-    for width, scheme in itertools.product((PHONE, DESK), _SCHEMES):
-        page.set_viewport_size({"width": width, "height": 900})
-        page.emulate_media(color_scheme=scheme)
-        found = page.evaluate(_CHECK)
-        wide = page.evaluate("() => document.documentElement.scrollWidth")
-        if wide > page.evaluate("() => document.documentElement.clientWidth"):
-            found.append(f"it is {wide} px wide")
-        faults += [f"{width} px, {scheme}: {fault}" for fault in found]
-    if page.evaluate("() => window.ran"):
-        faults.append("a script in a name ran")
-    return faults
-
-
 @pytest.mark.parametrize("part", range(_PARTS))
 def test_every_page_fits_and_is_accessible(site: Site, visitor: Visitor, part: int) -> None:
     visitor.allow("status of 404")
@@ -128,7 +102,7 @@ def test_every_page_fits_and_is_accessible(site: Site, visitor: Visitor, part: i
         page.goto(site.server.url + site.pages[name])
         if name != "not found":
             expect_live(page)
-        faults[name] = _faults(page)
+        faults[name] = faults_of(page)
     assert {name: found for name, found in faults.items() if found} == {}
 
 
@@ -137,15 +111,15 @@ def test_what_opens_on_a_page_fits_and_is_accessible(site: Site, visitor: Visito
     faults = {}
     page = visitor.open(f"{site.server.url}/jobs")
     page.locator(f"#job-{site.html_job}-more").click()
-    faults["open menu"] = _faults(page)
+    faults["open menu"] = faults_of(page)
     page.goto(f"{site.server.url}/jobs/new")
     page.locator("#browse-source").click()
     expect(page.locator("#browser-source .browser-entry").first).to_be_visible()
-    faults["folder browser"] = _faults(page)
+    faults["folder browser"] = faults_of(page)
     page.locator("#field-bandwidth_limit").fill("fast")
     page.locator("#job-form-submit").click()
     expect(page.locator("#error-summary")).to_be_visible()
-    faults["refused form"] = _faults(page)
+    faults["refused form"] = faults_of(page)
     assert {name: found for name, found in faults.items() if found} == {}
 
 
@@ -155,7 +129,7 @@ def test_the_empty_pages_fit_and_are_accessible(server: RunningServer, visitor: 
     for path in ("/", "/jobs", "/runs"):
         page.goto(server.url + path)
         expect_live(page)
-        faults[path] = _faults(page)
+        faults[path] = faults_of(page)
     assert {path: found for path, found in faults.items() if found} == {}
 
 
@@ -168,7 +142,7 @@ def test_a_fault_of_a_page_would_be_found(server: RunningServer, visitor: Visito
           document.querySelector("main").append(wide);
         }"""
     )
-    faults = _faults(page)
+    faults = faults_of(page)
     assert len([fault for fault in faults if "px wide" in fault]) == 4, faults
     assert len([fault for fault in faults if "label:" in fault]) == 4, faults
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from core.engines.base import Reading
+from models.error_event import Component, Fault, Severity
 from models.job import Job
 from models.job_status import JobStatus
 from models.run import Run
@@ -67,3 +68,14 @@ def a_reading(**figures: int) -> Reading:
         assert hasattr(reading, name), name
         setattr(reading, name, value)
     return reading
+
+
+def a_fault(**fields: Any) -> Fault:
+    """Return a fault that is shown on every page."""
+    values: dict[str, Any] = {
+        "severity": Severity.HIGH,
+        "component": Component.STORAGE,
+        "error_type": "DiskFull",
+        "message": "There is no space left on the disk.",
+    }
+    return Fault(**(values | fields))

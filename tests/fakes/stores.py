@@ -4,12 +4,12 @@ and can be told to fail."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from types import MappingProxyType
 
-from models.errors import JobNotFound, RunNotFound, StorageFailed, VersionConflict
+from models.errors import JobExists, JobNotFound, RunNotFound, StorageFailed
 from models.job import Job
+from models.job_snapshot import JobSnapshot
 from models.job_state import DamagedJob, JobRecord, JobState
 from models.run import Run, RunPage
 
@@ -34,11 +34,12 @@ class InMemoryJobStore(Failing):
 
     def __init__(self) -> None:
         super().__init__()
-        self._snapshot: Mapping[str, JobRecord] = MappingProxyType({})
+        self._snapshot = JobSnapshot()
         self.kept: dict[str, JobState] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
         self.broken: tuple[DamagedJob, ...] = ()
 
-    def snapshot(self) -> Mapping[str, JobRecord]:
+    def snapshot(self) -> JobSnapshot:
         """Return every job, by id."""
         return self._snapshot
 
@@ -48,34 +49,35 @@ class InMemoryJobStore(Failing):
 
     async def create(self, job: Job, state: JobState) -> None:
         """Keep a new job."""
+        if job.id in self._snapshot:
+            raise JobExists(job.id)
         await self._touch_disk("create")
         self._keep(state)
         self._put(JobRecord(job, state))
 
-    async def replace(self, job: Job, *, expected_version: int) -> None:
-        """Replace a definition."""
-        current = self._record(job.id).job.version
-        if current != expected_version:
-            raise VersionConflict(job.id, expected_version, current)
-        await self._touch_disk("replace")
-        self._put(JobRecord(job, self._record(job.id).state))
-
-    async def delete(self, job_id: str) -> None:
-        """Remove definition and state."""
+    async def transform(self, job_id: str, change: Callable[[JobRecord], JobRecord]) -> JobRecord:
+        """Replace a job by what `change` makes of it."""
         self._record(job_id)
+        async with self._locks.setdefault(job_id, asyncio.Lock()):
+            current = self._record(job_id)
+            wanted = change(current)
+            job, state = current.job, current.state
+            if wanted.job != job:
+                job = wanted.job.model_copy(update={"version": job.version + 1})
+                await self._touch_disk("save_job")
+            if wanted.state != state:
+                state = replace(wanted.state, version=state.version + 1)
+                await self._touch_disk("save_state")
+                self._keep(state)
+            self._put(JobRecord(job, state))
+            return self._record(job_id)
+
+    async def delete(self, job_id: str, *, allow: Callable[[JobRecord], None]) -> None:
+        """Remove definition and state."""
+        allow(self._record(job_id))
         await self._touch_disk("delete")
         self.kept.pop(job_id)
-        remaining = {key: value for key, value in self._snapshot.items() if key != job_id}
-        self._snapshot = MappingProxyType(remaining)
-
-    async def save_state(self, state: JobState) -> JobState:
-        """Keep a state under the next version."""
-        version = self._record(state.job_id).state.version + 1
-        await self._touch_disk("save_state")
-        saved = replace(state, version=version)
-        self._keep(saved)
-        self._put(JobRecord(self._record(state.job_id).job, saved))
-        return saved
+        self._snapshot = self._snapshot.without(job_id)
 
     def publish_state(self, state: JobState) -> None:
         """Show a state to readers."""
@@ -91,7 +93,7 @@ class InMemoryJobStore(Failing):
             raise JobNotFound(job_id) from None
 
     def _put(self, record: JobRecord) -> None:
-        self._snapshot = MappingProxyType({**self._snapshot, record.job.id: record})
+        self._snapshot = self._snapshot.with_record(record)
 
 
 class InMemoryRunStore(Failing):

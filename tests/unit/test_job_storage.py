@@ -14,8 +14,11 @@ import pytest_asyncio
 from models.errors import StorageFailed
 from models.job_state import JobState
 from models.job_status import JobStatus
-from storage.job_storage import JobStorage, check_directory
+from storage.job_documents import state_content
+from storage.job_files import JobFiles
+from storage.job_storage import JobStorage
 from tests.fakes.builders import a_job
+from tests.fakes.changes import save_state
 
 GOOD = b"""format: 1
 id: hand-0001
@@ -48,7 +51,7 @@ async def reopened(directory: Path) -> JobStorage:
 
 
 async def test_files_and_folders_are_private(storage: JobStorage, tmp_path: Path) -> None:
-    await storage.save_state(JobState("photos-0001", status=JobStatus.FAILED))
+    await save_state(storage, JobState("photos-0001", status=JobStatus.FAILED))
     for name in ("jobs", "state"):
         assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o700
         for path in (tmp_path / name).iterdir():
@@ -67,7 +70,7 @@ async def test_a_file_written_by_hand_keeps_what_was_written(tmp_path: Path) -> 
     record = (await reopened(tmp_path)).snapshot()["hand-0001"]
     assert record.job.name == "22:30"
     assert record.job.tags == ("no", "010", "2026-11-23")
-    assert record.state == JobState("hand-0001")
+    assert record.state.status is JobStatus.PENDING
     assert (tmp_path / "jobs" / "hand-0001.yaml").read_bytes() == GOOD
 
 
@@ -76,7 +79,7 @@ async def test_a_state_change_does_not_touch_the_definition(
 ) -> None:
     path = tmp_path / "jobs" / "photos-0001.yaml"
     before = (path.stat().st_ino, path.read_bytes())
-    await storage.save_state(JobState("photos-0001", status=JobStatus.FAILED))
+    await save_state(storage, JobState("photos-0001", status=JobStatus.FAILED))
     assert (path.stat().st_ino, path.read_bytes()) == before
 
 
@@ -84,12 +87,16 @@ async def test_a_state_change_does_not_touch_the_definition(
     ("name", "content", "reason"),
     [
         ("bad-0001", b"name: [", "is not valid YAML"),
-        ("bad-0001", b"", "is empty or not a mapping"),
-        ("bad-0001", b"a: &x 1\nb: *x\n", "uses an alias"),
+        ("bad-0001", b"", "is empty"),
+        ("bad-0001", b"a: &x 1\nb: *x\n", "uses an anchor at line 1"),
         ("bad-0001", GOOD, "holds the job 'hand-0001'"),
         ("Bad Name", GOOD.replace(b"hand-0001", b"Bad Name"), "its name is not a job id"),
-        ("hand-0001", GOOD.replace(b"rsync", b"tar"), "engine: There is no engine “tar”."),
-        ("hand-0001", GOOD.replace(b"/srv/photos", b"host:x"), "source: This looks like a remote"),
+        ("hand-0001", GOOD.replace(b"rsync", b"tar"), "line 5: engine: There is no engine “tar”."),
+        (
+            "hand-0001",
+            GOOD.replace(b"/srv/photos", b"host:x"),
+            "line 6: source: This looks like a remote",
+        ),
         ("hand-0001", GOOD.replace(b"version: 1", b"version: one"), "version: "),
         ("hand-0001", GOOD.replace(b"name: 22:30\n", b""), "name: This field is required."),
         ("hand-0001", GOOD + b"surprise: 1\n", "surprise: There is no such field."),
@@ -105,8 +112,8 @@ async def test_a_damaged_file_is_listed_and_the_others_are_loaded(
     assert damaged.id == name
     assert reason in damaged.reason
     assert (tmp_path / "jobs" / f"{name}.yaml").read_bytes() == content, "left as it is"
-    check = check_directory(tmp_path)
-    assert (check.jobs, check.damaged) == (1, (damaged,))
+    found = JobFiles(tmp_path).look()
+    assert (set(found.records), found.damaged) == ({"photos-0001"}, {name: damaged})
 
 
 async def test_what_an_interrupted_save_left_is_no_job(storage: JobStorage, tmp_path: Path) -> None:
@@ -126,20 +133,23 @@ async def test_what_an_interrupted_save_left_is_no_job(storage: JobStorage, tmp_
         b"format: 1\nstatus: dancing\n",
         b"format: 1\nstatus: running\nrun_id: null\n",
         b"format: 1\nstatus: failed\nprogress: 5\n",
-        b"format: 1\nstatus: failed\nprogress: {colour: red}\n",
+        b"format: 1\nstatus: failed\nprogress: [1]\n",
     ],
 )
 async def test_a_damaged_state_falls_back_to_the_one_before(
     storage: JobStorage, tmp_path: Path, content: bytes
 ) -> None:
-    before = await storage.save_state(JobState("photos-0001", status=JobStatus.PAUSED))
-    await storage.save_state(JobState("photos-0001", status=JobStatus.COMPLETED))
+    before = await save_state(storage, JobState("photos-0001", status=JobStatus.PAUSED))
+    await save_state(storage, JobState("photos-0001", status=JobStatus.COMPLETED))
     path = tmp_path / "state" / "photos-0001.yaml"
     path.write_bytes(content)
     assert (await reopened(tmp_path)).snapshot()["photos-0001"].state == before
+    assert path.read_bytes() == state_content(before)
+    path.write_bytes(content)
     (tmp_path / "state" / "photos-0001.yaml.bak").write_bytes(content)
     assert (await reopened(tmp_path)).snapshot()["photos-0001"].state == JobState("photos-0001")
-    path.unlink()
+    assert [one.read_bytes() for one in path.parent.glob("*.damaged-*")] == [content, content]
+    path.unlink(missing_ok=True)
     assert (await reopened(tmp_path)).snapshot()["photos-0001"].state == JobState("photos-0001")
 
 
@@ -172,7 +182,7 @@ async def test_a_state_that_cannot_be_saved_is_not_shown(
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(StorageFailed):
-        await storage.save_state(JobState("photos-0001", status=JobStatus.FAILED))
+        await save_state(storage, JobState("photos-0001", status=JobStatus.FAILED))
     monkeypatch.undo()
     assert storage.snapshot()["photos-0001"].state == JobState("photos-0001")
     assert (await reopened(tmp_path)).snapshot()["photos-0001"].state == JobState("photos-0001")

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
-from fastapi_app.security import CONTENT_SECURITY_POLICY, RequestGuard
+from fastapi_app.security import CONTENT_SECURITY_POLICY, RequestGuard, path_before
 
 OWN = "localhost:5001"
 
@@ -193,3 +194,26 @@ async def test_any_header_is_a_yes_or_a_no(host: str, origin: str, method: str) 
     await is_let_in("http", method, host=host)
     await is_let_in("http", method, host=OWN, origin=origin)
     await is_let_in("websocket", host=OWN, origin=origin)
+
+
+@pytest.mark.parametrize(
+    ("referer", "path"),
+    [
+        ("http://localhost:5001/jobs?q=a&status=", "/jobs?q=a&status="),
+        ("https://LOCALHOST:5001/", "/"),
+        ("http://localhost:5001/a%20b#part", "/a%20b"),
+        ("http://localhost:5001", ""),
+        (None, None),
+        ("", None),
+        ("/jobs", None),
+        ("//localhost:5001/jobs", None),
+        ("http://localhost:5002/jobs", None),
+        ("http://localhost:5001.example.org/jobs", None),
+        ("http://localhost:5001@example.org/jobs", None),
+        ("javascript://localhost:5001/jobs", None),
+        ("http://[/jobs", None),
+    ],
+)
+def test_the_page_before_is_told_of_this_site_alone(referer: str | None, path: str | None) -> None:
+    headers = {"host": OWN} | ({} if referer is None else {"referer": referer})
+    assert path_before(Headers(headers)) == path

@@ -10,6 +10,7 @@ const MAX_ATTEMPTS = 10;
 const SILENCE_MS = 25_000;
 const POLL_MS = 5_000;
 const UNKNOWN = "–";
+const BANNERS = "#banners"; // Every page shows them. Among the ids of jobs: see fastapi_app/banners.py.
 
 const indicator = document.getElementById("live-indicator");
 const status = document.getElementById("live-status");
@@ -119,7 +120,7 @@ function shown() {
 
 function subscribe() {
   containers = null;
-  const ids = [...shown().keys()];
+  const ids = [BANNERS, ...shown().keys()];
   if (ids.join() === subscribed) return;
   subscribed = ids.join();
   send({ subscribe: ids });

@@ -75,12 +75,14 @@ document.addEventListener("click", (event) => {
   const now = performance.now();
   // The second click of a double click must not land on what the first one put there (Start, Stop).
   const posts = button.type === "submit" && button.form?.method === "post" && button.id;
-  const early = posts && now - (clickedAt.get(button.id) ?? -Infinity) < DOUBLE_CLICK_MS;
+  // data-clicked-with: where another button takes the place of the one that was clicked.
+  const name = button.dataset.clickedWith ?? button.id;
+  const early = posts && now - (clickedAt.get(name) ?? -Infinity) < DOUBLE_CLICK_MS;
   if (early || button.getAttribute("aria-disabled") === "true") {
     event.preventDefault();
     event.stopImmediatePropagation();
   } else if (posts) {
-    clickedAt.set(button.id, now);
+    clickedAt.set(name, now);
   }
 }, true);
 document.addEventListener("submit", (event) => {
@@ -176,7 +178,16 @@ function settle(root) {
   }
 }
 
+let wasInBanners = false;
+
+document.addEventListener("htmx:before:swap", () => {
+  wasInBanners = document.activeElement?.closest("#banners") !== null;
+});
 document.addEventListener("htmx:after:swap", (event) => {
+  // A banner that goes takes the focus with it: what is left of them keeps the place.
+  if (wasInBanners && document.activeElement === document.body) {
+    document.getElementById("banners").focus({ preventScroll: true });
+  }
   const { ctx } = event.detail;
   const target = typeof ctx.target === "string" ? document.querySelector(ctx.target) : ctx.target;
   if (target) settle(target);

@@ -1,0 +1,243 @@
+"""The error log in SQLite, behind a bounded queue that one task writes in batches."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TypeAlias
+
+from sqlalchemy import Connection
+
+from models.error_event import Component, ErrorEvent, ErrorPage, Fault, Severity, kept_name
+from models.errors import StorageFailed
+from storage.database import Database
+from storage.error_table import (
+    MAX_ROWS,
+    RESOLVED_DAYS,
+    Report,
+    Selection,
+    Settlement,
+    prune,
+    read_event,
+    read_page,
+    resolve_event,
+    write_batch,
+)
+from utils.timestamps import utc_timestamp
+
+MAX_PAGE = 500
+MAX_WAITING = 1_000
+"""How many entries wait at most to be written; then the oldest makes room. A batch that the
+database refuses is kept beside them, so that twice as many are in memory at most."""
+PAUSE_SECONDS = 0.2
+"""Between two batches: a storm of faults must not keep the disk busy with their record."""
+RETRY_SECONDS = (0.5, 2.0, 8.0, 30.0)
+"""How long to wait before each further attempt at a batch; after the last one it is given up."""
+_DAY_SECONDS = 24 * 60 * 60
+_Entry: TypeAlias = Report | Settlement
+_Key: TypeAlias = tuple[str | None, ...]
+_logger = logging.getLogger(__name__)
+
+
+def _no_listener() -> None:
+    """Nobody wants to know."""
+
+
+class ErrorRepository:
+    """The error log of a database. Make it on the event loop that reports to it.
+
+    `on_change` is called on that loop after events were added, counted or resolved.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        on_change: Callable[[], None] = _no_listener,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._on_change = on_change
+        self._clock = clock
+        self._waiting: deque[tuple[_Key, _Entry]] = deque()
+        self._mergeable: dict[_Key, _Entry] = {}
+        self._accepted = 0
+        self._finished = 0
+        self._flushing = 0
+        self._is_closing = False
+        self._wake = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._step_done = asyncio.Condition()
+        self.is_failing = False
+        """Whether the database refused the last batch."""
+        self.dropped_count = 0
+        """How many entries never reached the database since the start; the log has them."""
+        self._writer = asyncio.create_task(self._write_all(), name="error-log")
+
+    def report(self, fault: Fault) -> None:
+        """Record a fault: at once, without waiting and without raising."""
+        same = self._mergeable.get(fault.identity)
+        if isinstance(same, Report):
+            same.add(fault, self._now())
+            return
+        # A settlement that is asked for after this must not be taken for the one before it.
+        self._mergeable.pop((fault.error_type, fault.job_id), None)
+        self._accept(fault.identity, Report(fault, self._now()))
+
+    def settle(self, *, error_type: str, job_id: str | None) -> None:
+        """Resolve every event of this type and job; as `report` does."""
+        key = (kept_name(error_type), job_id and kept_name(job_id))
+        if key in self._mergeable:
+            return
+        # What is reported after this must not be counted to what it resolves.
+        self._mergeable.clear()
+        self._accept(key, Settlement(*key, self._now()))
+
+    async def list_events(
+        self,
+        *,
+        severity: Severity | None = None,
+        component: Component | None = None,
+        job_id: str | None = None,
+        resolved: bool | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> ErrorPage:
+        """Return a page of the events, newest first; `limit` is at most 500.
+
+        Raises StorageFailed.
+        """
+        limit = max(1, min(limit, MAX_PAGE))
+        wanted = Selection(severity, component, job_id and kept_name(job_id), resolved)
+        events, total = await self._database.read(
+            lambda connection: read_page(connection, wanted, limit=limit + 1, cursor=cursor)
+        )
+        items = events[:limit]
+        return ErrorPage(items, total, items[-1].id if len(events) > limit else None)
+
+    async def get(self, event_id: str) -> ErrorEvent:
+        """Return one event. Raises ErrorEventNotFound, StorageFailed."""
+        return await self._database.read(lambda connection: read_event(connection, event_id))
+
+    async def resolve(self, event_id: str) -> None:
+        """Take an event for done; again changes nothing.
+
+        Raises ErrorEventNotFound, StorageFailed.
+        """
+        now = self._now()
+        if await self._database.write(lambda connection: resolve_event(connection, event_id, now)):
+            self._on_change()
+
+    async def flush(self) -> None:
+        """Return when everything reported so far is written, or was given up and logged."""
+        last = self._accepted
+        self._flushing += 1
+        self._hurry.set()
+        try:
+            async with self._step_done:
+                await self._step_done.wait_for(lambda: self._finished >= last)
+        finally:
+            self._flushing -= 1
+            if not self._flushing and not self._is_closing:
+                self._hurry.clear()
+
+    async def close(self) -> None:
+        """Write what is waiting and take no more; may be called twice."""
+        self._is_closing = True
+        self._hurry.set()
+        self._wake.set()
+        await self._writer
+
+    def _now(self) -> str:
+        return utc_timestamp(self._clock())
+
+    def _accept(self, key: _Key, entry: _Entry) -> None:
+        if self._is_closing:
+            self._drop((entry,), "it is closed")
+            return
+        self._accepted += 1
+        if len(self._waiting) >= MAX_WAITING:
+            self._make_room()
+        self._waiting.append((key, entry))
+        self._mergeable[key] = entry
+        self._wake.set()
+
+    def _make_room(self) -> None:
+        key, oldest = self._waiting.popleft()
+        if self._mergeable.get(key) is oldest:
+            del self._mergeable[key]
+        self._finished += 1
+        self._drop((oldest,), "too many are waiting")
+
+    async def _write_all(self) -> None:
+        while self._waiting or not self._is_closing:
+            await self._wake.wait()
+            self._wake.clear()
+            batch = tuple(entry for _, entry in self._waiting)
+            self._waiting.clear()
+            self._mergeable.clear()
+            if batch:
+                await self._write_or_give_up(batch)
+                await self._pause(PAUSE_SECONDS)
+
+    async def _write_or_give_up(self, batch: tuple[_Entry, ...]) -> None:
+        try:
+            if await self._write(batch):
+                self._on_change()
+        except StorageFailed as error:
+            self._drop(batch, str(error))
+        except Exception as error:
+            # The loop's boundary: a defect costs this batch and not the log.
+            _logger.exception("the error log failed at a batch")
+            self._drop(batch, repr(error))
+        async with self._step_done:
+            self._finished += len(batch)
+            self._step_done.notify_all()
+
+    async def _write(self, batch: tuple[_Entry, ...]) -> bool:
+        """Write a batch; returns whether it changed anything.
+
+        Raises StorageFailed when the last attempt failed too.
+        """
+        for delay in RETRY_SECONDS:
+            try:
+                return await self._write_once(batch)
+            except StorageFailed as error:
+                _logger.warning("not yet in the error log: %d entries: %s", len(batch), error)
+                if self._is_closing:
+                    raise
+            await self._pause(delay)
+        return await self._write_once(batch)
+
+    async def _write_once(self, batch: tuple[_Entry, ...]) -> bool:
+        resolved_before = utc_timestamp(self._clock() - RESOLVED_DAYS * _DAY_SECONDS)
+
+        def work(connection: Connection) -> bool:
+            if not write_batch(connection, batch):
+                return False
+            prune(connection, resolved_before=resolved_before, max_rows=MAX_ROWS)
+            return True
+
+        try:
+            changed = await self._database.write(work)
+        except StorageFailed:
+            self.is_failing = True
+            raise
+        self.is_failing = False
+        return changed
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait so long, or less when somebody waits for the log."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._hurry.wait()
+        except TimeoutError:
+            pass
+
+    def _drop(self, entries: tuple[_Entry, ...], reason: str) -> None:
+        self.dropped_count += len(entries)
+        for entry in entries:
+            _logger.error("not in the error log, because %s: %r", reason, entry)

@@ -1,0 +1,121 @@
+"""What a person did to a definition's file: taken over, told, or undone where a run needs it.
+
+Each of these is called under the job's lock, which the store holds.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from functools import partial
+
+from models.errors import InvalidDocument, StorageFailed
+from models.job import Job
+from models.job_state import DamagedJob, JobRecord, JobState
+from storage import job_faults
+from storage.group_commit import Change, NewContent
+from storage.job_documents import job_from
+from storage.job_files import OnDisk, edited, modified_at_ns
+from storage.job_table import JobTable, Seen
+from utils.durable_file import backup_of
+
+_logger = logging.getLogger(__name__)
+
+
+class HandEdits:
+    """Brings the store in line with one definition's file at a time."""
+
+    def __init__(self, table: JobTable) -> None:
+        self._table = table
+
+    async def reconcile(self, job_id: str) -> None:
+        """Take over what stands in a file now. Raises StorageFailed."""
+        found = await self._table.blocking(
+            "Reading the job's file", partial(self._table.files.read_job, job_id)
+        )
+        seen = self._table.seen.get(job_id)
+        if found is None:
+            await self._take_removal(job_id)
+        elif seen is None or found.content != seen.content:
+            try:
+                job = job_from(found.content, job_id, modified_at_ns=found.modified_at_ns)
+            except InvalidDocument as error:
+                await self._take_invalid(job_id, found, error.reason)
+            else:
+                await self._take_edit(job, found)
+
+    async def _take_removal(self, job_id: str) -> None:
+        """A file is gone: so is its job, unless a run of it is under way."""
+        if self._table.damaged.pop(job_id, None) is not None:
+            self._table.observer.settle(job_faults.DAMAGED, job_id)
+            self._table.observer.jobs_changed([job_id])
+        record = self._table.snapshot.get(job_id)
+        if record is None:
+            return
+        if not record.state.is_active:
+            self._table.forget(job_id)
+            self._table.observer.settle(job_faults.EDIT_INVALID, job_id)
+            self._table.observer.jobs_changed([job_id])
+            return
+        content = self._table.seen[job_id].good
+        path = self._table.files.job_path(job_id)
+        file = NewContent(path, content, modified_at_ns=modified_at_ns(record.job))
+        await self._table.write(Change("Restoring the job", (file,)), job_id)
+        self._table.seen[job_id] = Seen(content, content)
+        self._table.report(job_faults.restored(record.job))
+
+    async def _take_invalid(self, job_id: str, found: OnDisk, reason: str) -> None:
+        """A file is not valid: the last good definition stays in force, and becomes the backup."""
+        record = self._table.snapshot.get(job_id)
+        if record is None:
+            if self._table.damaged.get(job_id) != DamagedJob(job_id, reason):
+                self._table.damaged[job_id] = DamagedJob(job_id, reason)
+                self._table.observer.settle(job_faults.DAMAGED, job_id)
+                self._table.report(job_faults.damaged(job_id, reason))
+                self._table.observer.jobs_changed([job_id])
+            return
+        good = self._table.seen[job_id].good
+        self._table.seen[job_id] = Seen(found.content, good)
+        self._table.observer.settle(job_faults.EDIT_INVALID, job_id)
+        self._table.report(job_faults.edit_invalid(record.job, reason))
+        await self._keep_beside(job_id, None, good)
+
+    async def _take_edit(self, job: Job, found: OnDisk) -> None:
+        """A file was written by a person: its definition is in force as the next version."""
+        record = self._table.snapshot.get(job.id)
+        if record is None:
+            state = await self._table.blocking(
+                "Reading the job's state", partial(self._table.files.read_state, job.id)
+            )
+            version = job.version
+            if state is not None:
+                last = partial(self._table.files.last_version, job.id, state)
+                version = max(version, await self._table.blocking("Reading the job", last) + 1)
+        else:
+            state, version = record.state, max(record.job.version + 1, job.version)
+        job, state = edited(job, found, state, version=version)
+        seen = self._table.seen.get(job.id)
+        self._table.seen[job.id] = Seen(found.content, found.content)
+        state = replace(state, version=state.version + 1)
+        self._table.put(JobRecord(job, state))
+        self._table.damaged.pop(job.id, None)
+        for error_type in (job_faults.EDIT_INVALID, job_faults.DAMAGED):
+            self._table.observer.settle(error_type, job.id)
+        self._table.observer.jobs_changed([job.id])
+        await self._keep_beside(job.id, state, seen.good if seen else None)
+
+    async def _keep_beside(self, job_id: str, state: JobState | None, good: bytes | None) -> None:
+        """Keep the version of an edit, and the definition before it as the backup.
+
+        An edit is in force whether or not there is room for these: they are made up for by the
+        next save and the next start.
+        """
+        files: list[NewContent] = []
+        if state is not None:
+            files.append(self._table.state_file(state))
+        if good is not None:
+            files.append(NewContent(backup_of(self._table.files.job_path(job_id)), good))
+        try:
+            await self._table.queue.submit(Change("Keeping what belongs to an edit", tuple(files)))
+        except StorageFailed as error:
+            _logger.warning("%s: %s", job_id, error)

@@ -1,0 +1,360 @@
+"""Job and state files of a data directory: where they are, how they are read, how they are mended.
+
+Everything here blocks and belongs into a thread. Who calls it holds the directory (longshore.lock),
+except for `look`, which changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from models.error_event import Fault
+from models.errors import InvalidDocument
+from models.job import Job
+from models.job_state import DamagedJob, JobRecord, JobState
+from storage import job_faults
+from storage.job_documents import job_from, state_content, state_from
+from storage.yaml_documents import MAX_BYTES
+from utils.durable_file import (
+    backup_of,
+    remove_leftovers,
+    replace_file,
+    sync_directory,
+)
+
+JOBS_DIRECTORY = "jobs"
+STATES_DIRECTORY = "state"
+KEPT_DAMAGED_FILES = 5
+"""How many damaged files of one job are kept beside it, the newest."""
+RETENTION_SECONDS = 30 * 86_400
+"""How long the state and the backup of a job whose file is gone are kept: it may come back."""
+_SUFFIX = ".yaml"
+DAMAGED_MARK = ".damaged-"
+
+
+@dataclass(frozen=True)
+class OnDisk:
+    """A file as it was found; `modified_at_ns` in nanoseconds since the epoch."""
+
+    content: bytes
+    modified_at_ns: int
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the content."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+@dataclass
+class Loaded:
+    """What a data directory holds, and what there is to tell about it."""
+
+    records: dict[str, JobRecord] = field(default_factory=dict)
+    contents: dict[str, bytes] = field(default_factory=dict)
+    """What stands in each definition's file."""
+    damaged: dict[str, DamagedJob] = field(default_factory=dict)
+    edited: dict[str, JobState] = field(default_factory=dict)
+    """States that are to be kept: their definition was changed by hand."""
+    faults: list[Fault] = field(default_factory=list)
+
+
+class JobFiles:
+    """The files of jobs and states beneath a data directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._jobs = str(directory / JOBS_DIRECTORY)
+        self._states = str(directory / STATES_DIRECTORY)
+
+    @property
+    def jobs_directory(self) -> str:
+        """Where definitions are."""
+        return self._jobs
+
+    def job_path(self, job_id: str) -> str:
+        """Return where a definition is."""
+        return os.path.join(self._jobs, job_id + _SUFFIX)
+
+    def state_path(self, job_id: str) -> str:
+        """Return where a state is."""
+        return os.path.join(self._states, job_id + _SUFFIX)
+
+    def load(self) -> Loaded:
+        """Read everything and mend what can be mended. Raises OSError when the directories
+        themselves cannot be used."""
+        self._prepare()
+        loaded = Loaded()
+        states = set(_ids_in(self._states))
+        for job_id in _ids_in(self._jobs):
+            self._load_one(job_id, loaded, has_state=job_id in states)
+        missing = states - loaded.records.keys() - loaded.damaged.keys()
+        for job_id in sorted(missing):
+            self._load_missing(job_id, loaded)
+        if states and not loaded.records and not loaded.damaged:
+            loaded.faults.append(job_faults.all_files_missing(len(states)))
+        return loaded
+
+    def load_one(self, job_id: str) -> Loaded:
+        """Read one job as at the start. Raises OSError."""
+        loaded = Loaded()
+        if os.path.lexists(self.job_path(job_id)):
+            self._load_one(job_id, loaded, has_state=os.path.lexists(self.state_path(job_id)))
+        return loaded
+
+    def changed(
+        self, job_ids: tuple[str, ...] | None, seen: Mapping[str, bytes], damaged: Set[str]
+    ) -> tuple[str, ...]:
+        """Return whose definition's file has other content than was seen; of these, or of all.
+
+        A damaged job, whose content nobody remembers, counts as changed. Raises OSError.
+        """
+        if job_ids is None:
+            job_ids = tuple(sorted({*_ids_in(self._jobs), *seen, *damaged}))
+        return tuple(
+            job_id for job_id in job_ids if job_id in damaged or self._differs(job_id, seen)
+        )
+
+    def _differs(self, job_id: str, seen: Mapping[str, bytes]) -> bool:
+        found = self.read_job(job_id)
+        return (found.content if found else None) != seen.get(job_id)
+
+    def look(self) -> Loaded:
+        """Read everything and change nothing; `faults` stays empty.
+
+        Raises OSError when the directory of definitions cannot be read.
+        """
+        loaded = Loaded()
+        if not os.path.isdir(self._jobs):
+            return loaded
+        for job_id in _ids_in(self._jobs):
+            try:
+                found = read_file(self.job_path(job_id))
+                job = job_from(found.content, job_id, modified_at_ns=found.modified_at_ns)
+            except (OSError, InvalidDocument) as error:
+                loaded.damaged[job_id] = DamagedJob(job_id, _reason(error))
+                continue
+            loaded.records[job_id] = JobRecord(job, JobState(job_id))
+        return loaded
+
+    def read_state(self, job_id: str) -> JobState | None:
+        """Return a stored state, or None when there is no usable one."""
+        path = self.state_path(job_id)
+        for candidate in (path, backup_of(path)):
+            try:
+                return state_from(read_file(candidate).content, job_id)
+            except (OSError, InvalidDocument):
+                continue
+        return None
+
+    def read_job(self, job_id: str) -> OnDisk | None:
+        """Return what stands in a definition's file, or None when there is none.
+
+        Raises OSError, also when the directory is gone: a disk that is not mounted any more must
+        not look like jobs that a person deleted.
+        """
+        try:
+            return read_file(self.job_path(job_id))
+        except FileNotFoundError:
+            os.stat(self._jobs)
+            return None
+
+    def keep_aside(self, path: str) -> str:
+        """Keep a damaged file under a name with the time in it as well; returns that name.
+
+        Durable with the next sync of the directory. Raises OSError.
+        """
+        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
+        aside = f"{path}{DAMAGED_MARK}{moment}"
+        try:
+            os.link(path, aside)
+        except OSError:
+            shutil.copyfile(path, aside)  # A file system without hard links.
+        for old in sorted(_aside_of(path))[:-KEPT_DAMAGED_FILES]:
+            os.unlink(old)
+        return os.path.basename(aside)
+
+    def _prepare(self) -> None:
+        for directory in (self._jobs, self._states):
+            if not os.path.isdir(directory):
+                os.makedirs(directory, mode=0o700)
+                sync_directory(os.path.dirname(directory))
+            remove_leftovers(directory)
+        self._remove_old_orphans()
+
+    def _load_one(self, job_id: str, loaded: Loaded, *, has_state: bool) -> None:
+        state = self._load_state(job_id, loaded) if has_state else None
+        try:
+            found = read_file(self.job_path(job_id))
+            job = job_from(found.content, job_id, modified_at_ns=found.modified_at_ns)
+        except (OSError, InvalidDocument) as error:
+            self._recover(job_id, state, _reason(error), loaded)
+            return
+        job, state = self._taken_over(job, found, state, loaded)
+        loaded.records[job_id] = JobRecord(job, state)
+        loaded.contents[job_id] = found.content
+
+    def _load_state(self, job_id: str, loaded: Loaded) -> JobState | None:
+        path = self.state_path(job_id)
+        try:
+            return state_from(read_file(path).content, job_id)
+        except (OSError, InvalidDocument) as error:
+            reason = _reason(error)
+        state = self.read_state(job_id)
+        try:
+            aside = self.keep_aside(path)
+            # A damaged file must not become the backup of the next save.
+            if state is None:
+                os.unlink(path)
+            else:
+                replace_file(path, state_content(state))
+        except OSError as error:
+            aside = f"nowhere ({error.strerror})"
+        loaded.faults.append(
+            job_faults.state_recovered(job_id, reason, aside, has_backup=state is not None)
+        )
+        return state
+
+    def _recover(self, job_id: str, state: JobState | None, reason: str, loaded: Loaded) -> None:
+        path = self.job_path(job_id)
+        try:
+            backup, job = self._backup_of(job_id)
+            aside = self.keep_aside(path)
+            replace_file(path, backup.content)
+        except (OSError, InvalidDocument) as error:
+            loaded.damaged[job_id] = DamagedJob(job_id, reason)
+            loaded.faults.append(job_faults.damaged(job_id, reason, _backup_reason(error)))
+            return
+        self._take_backup(job, backup, state, loaded)
+        loaded.faults.append(job_faults.recovered(job, reason, aside))
+
+    def _load_missing(self, job_id: str, loaded: Loaded) -> None:
+        """Bring back the definition of a job whose run may be under way; others are gone."""
+        state = self.read_state(job_id)
+        if state is None or not state.is_active:
+            return
+        try:
+            backup, job = self._backup_of(job_id)
+            replace_file(self.job_path(job_id), backup.content)
+        except (OSError, InvalidDocument) as error:
+            reason = "its file is gone though a run was under way"
+            loaded.damaged[job_id] = DamagedJob(job_id, reason)
+            loaded.faults.append(job_faults.damaged(job_id, reason, _reason(error)))
+            return
+        self._take_backup(job, backup, state, loaded)
+        loaded.faults.append(job_faults.restored(job))
+
+    def _take_backup(
+        self, job: Job, backup: OnDisk, state: JobState | None, loaded: Loaded
+    ) -> None:
+        state = state or JobState(job.id)
+        version = self.last_version(job.id, state) + 1
+        job, state = edited(job, backup, state, version=version)
+        loaded.edited[job.id] = state
+        loaded.records[job.id] = JobRecord(job, state)
+        loaded.contents[job.id] = backup.content
+
+    def _taken_over(
+        self, job: Job, found: OnDisk, state: JobState | None, loaded: Loaded
+    ) -> tuple[Job, JobState]:
+        """Give a definition that was read at the start its version, and tell if that is to be kept.
+
+        The program sets the time of the files that it writes to the `updated_at` in them: a file
+        with another time was written by a person, who need not know of versions.
+        """
+        if found.modified_at_ns == modified_at_ns(job):
+            return job, state or JobState(job.id)
+        version = job.version
+        if state is not None:
+            if state.edited_digest == found.digest and state.edited_version is not None:
+                return job.model_copy(update={"version": state.edited_version}), state
+            version = max(version, self.last_version(job.id, state)) + 1
+        job, state = edited(job, found, state, version=version)
+        loaded.edited[job.id] = state
+        return job, state
+
+    def last_version(self, job_id: str, state: JobState) -> int:
+        """Return the highest version that may have been given out for a definition."""
+        versions = [state.edited_version or 0, state.definition_version or 0]
+        try:
+            backup, job = self._backup_of(job_id)
+        except (OSError, InvalidDocument):
+            return max(versions)
+        if backup.digest == state.edited_digest:
+            # A person's file, whose version stands in the state.
+            return max(versions) + 1
+        return max(*versions, job.version + 1)
+
+    def _backup_of(self, job_id: str) -> tuple[OnDisk, Job]:
+        backup = read_file(backup_of(self.job_path(job_id)))
+        return backup, job_from(backup.content, job_id, modified_at_ns=backup.modified_at_ns)
+
+    def _remove_old_orphans(self) -> None:
+        present = set(_ids_in(self._jobs))
+        oldest = time.time() - RETENTION_SECONDS
+        for directory in (self._jobs, self._states):
+            with os.scandir(directory) as entries:
+                for entry in entries:
+                    job_id, dot, _ = entry.name.partition(".")
+                    is_ours = bool(dot) and entry.is_file(follow_symlinks=False)
+                    if is_ours and job_id not in present and entry.stat().st_mtime < oldest:
+                        os.unlink(entry.path)
+
+
+def edited(
+    job: Job, found: OnDisk, state: JobState | None, *, version: int
+) -> tuple[Job, JobState]:
+    """Return a definition that a person wrote under its new version, and the state that says so."""
+    moment = datetime.fromtimestamp(found.modified_at_ns // 10**9, UTC)
+    job = job.model_copy(update={"version": version, "updated_at": moment})
+    state = state or JobState(job.id)
+    return job, replace(state, edited_version=version, edited_digest=found.digest)
+
+
+def modified_at_ns(job: Job) -> int:
+    """Return the time that the program gives to a definition's file."""
+    return int(job.updated_at.timestamp()) * 10**9
+
+
+def read_file(path: str) -> OnDisk:
+    """Read a file, at most one byte more than is allowed. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        facts = os.fstat(descriptor)
+        size = min(facts.st_size, MAX_BYTES) + 1
+        return OnDisk(os.read(descriptor, size), facts.st_mtime_ns)
+    finally:
+        os.close(descriptor)
+
+
+def _ids_in(directory: str) -> Iterator[str]:
+    names = sorted(os.listdir(directory))
+    return (
+        name.removesuffix(_SUFFIX)
+        for name in names
+        if name.endswith(_SUFFIX) and not name.startswith(".")
+    )
+
+
+def _aside_of(path: str) -> Iterator[str]:
+    directory, name = os.path.split(path)
+    for other in os.listdir(directory):
+        if other.startswith(name + DAMAGED_MARK):
+            yield os.path.join(directory, other)
+
+
+def _backup_reason(error: OSError | InvalidDocument) -> str | None:
+    return None if isinstance(error, FileNotFoundError) else _reason(error)
+
+
+def _reason(error: OSError | InvalidDocument) -> str:
+    if isinstance(error, InvalidDocument):
+        return error.reason
+    if isinstance(error, FileNotFoundError):
+        return "is missing"
+    return f"cannot be read: {error.strerror or error}"

@@ -1,0 +1,36 @@
+"""Looks at a page as it is shown: does it fit, and does axe-core find anything."""
+
+from __future__ import annotations
+
+import importlib.resources
+import itertools
+from typing import Literal
+
+from playwright.sync_api import Page
+
+from tests.browser.visitor import DESK, PHONE
+
+_SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+_AXE = importlib.resources.files("axe_playwright_python") / "axe.min.js"
+_CHECK = """async () => {
+  const result = await axe.run({resultTypes: ["violations"]});
+  const places = (nodes) => nodes.map((node) => node.html.slice(0, 200)).join(" | ");
+  return result.violations.map(({id, help, nodes}) => `${id}: ${help}: ${places(nodes)}`);
+}"""
+
+
+def faults_of(page: Page) -> list[str]:
+    """Return what is wrong with a page as it is shown now, in each size and scheme."""
+    faults = []
+    page.evaluate(_AXE.read_text(encoding="utf-8"))
+    for width, scheme in itertools.product((PHONE, DESK), _SCHEMES):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme)
+        found = page.evaluate(_CHECK)
+        wide = page.evaluate("() => document.documentElement.scrollWidth")
+        if wide > page.evaluate("() => document.documentElement.clientWidth"):
+            found.append(f"it is {wide} px wide")
+        faults += [f"{width} px, {scheme}: {fault}" for fault in found]
+    if page.evaluate("() => window.ran"):
+        faults.append("a script in a name ran")
+    return faults
