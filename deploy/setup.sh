@@ -2,7 +2,7 @@
 # Sets up everything a target of the Makefile needs, and nothing when it is already there.
 #
 #   deploy/setup.sh run     what the dashboard needs: .venv, pinned packages, rsync
-#   deploy/setup.sh test    the same, with the development packages and a Chromium
+#   deploy/setup.sh test    the same, with the development packages, a Chromium and what forces faults
 #
 # It never asks: system packages are installed only as root or with a sudo that needs no password.
 # Without them it says in one line what to install and goes on, unless CI is set, where a test that
@@ -150,6 +150,12 @@ has_chromium() {
         [ -x "/Applications/Chromium.app/Contents/MacOS/Chromium" ]
 }
 
+has_strace() { command -v strace >/dev/null 2>&1; }
+
+# In sbin, which is not on everybody's PATH.
+has_mkfs_ext4() { PATH=$PATH:/usr/sbin:/sbin command -v mkfs.ext4 >/dev/null 2>&1; }
+has_mkfs_xfs() { PATH=$PATH:/usr/sbin:/sbin command -v mkfs.xfs >/dev/null 2>&1; }
+
 # Playwright brings a Node.js of its own, which a minimal system has not all libraries for.
 has_browser_driver() {
     for node in "$venv"/lib/python3*/site-packages/playwright/driver/node; do
@@ -256,4 +262,9 @@ if [ "$kind" = test ]; then
         *) library_package=libatomic1 ;;
     esac
     need browser_driver "$library_package" "until then the browser tests are skipped"
+    if [ "$(uname -s)" = Linux ]; then
+        need strace strace "until then the tests of system calls that fail are skipped"
+        need mkfs_ext4 e2fsprogs "until then the tests of power cuts and full disks are skipped"
+        need mkfs_xfs xfsprogs "until then the tests of power cuts on XFS are skipped"
+    fi
 fi
