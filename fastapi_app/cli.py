@@ -1,13 +1,16 @@
-"""The command line: `longshore serve | doctor | jobs … | runs …` (contracts.md)."""
+"""The command line: `longshore serve | doctor | check | import | export | jobs … | runs …`."""
 
 from __future__ import annotations
 
-from fastapi_app.commands import doctor, jobs, runs, serve
+from fastapi_app.commands import check, doctor, interchange, jobs, runs, serve
 from fastapi_app.commands.console import new_app
 
 app = new_app("Longshore: a self-hosted dashboard for backup jobs.")
 app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)
+app.command("check")(check.check)
+app.command("import")(interchange.import_jobs)
+app.command("export")(interchange.export_jobs)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(runs.app, name="runs")
 
