@@ -20,12 +20,15 @@ _QUIET_SECONDS = 0.2
 """Editors write in several steps (a rename, a new file): they are waited for."""
 _POLL_SECONDS = 1.0
 _RETRY_SECONDS = 2.0
+_MANY = 2
+"""When so many jobs vanish at once and none is left, a disk may be gone rather than a file."""
 _SUFFIX = ".yaml"
 _CHANGES = (
     Mask.CLOSE_WRITE
     | Mask.MOVED_TO
     | Mask.MOVED_FROM
     | Mask.DELETE
+    | Mask.ATTRIB  # A file that could not be read may have been opened up.
     | Mask.DELETE_SELF
     | Mask.MOVE_SELF
     | Mask.ONLYDIR
@@ -67,6 +70,7 @@ class DefinitionWatch:
         wanted = None if self._looks_at_all else sorted(job_ids)
         self._looks_at_all = False
         failed: set[str] = set()
+        before = len(self._store.snapshot())
         try:
             changed = await self._store.changed_on_disk(wanted)
         except LongshoreError as error:
@@ -81,6 +85,8 @@ class DefinitionWatch:
                 failed.add(job_id)
         if failed:
             self._try_later(failed)
+        if before >= _MANY and not self._store.snapshot():
+            self._store.report_all_missing(before)
 
     def _try_later(self, job_ids: Iterable[str]) -> None:
         self._waiting.update(job_ids)

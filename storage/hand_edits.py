@@ -15,10 +15,12 @@ from models.job_state import DamagedJob, JobRecord, JobState
 from storage import job_faults
 from storage.group_commit import Change, NewContent
 from storage.job_documents import job_from
-from storage.job_files import OnDisk, edited, modified_at_ns
+from storage.job_files import OnDisk, edited, modified_at_ns, reason_of
 from storage.job_table import JobTable, Seen
 from utils.durable_file import backup_of
 
+_UNREADABLE = b""
+"""What stands for the content of a file that may not be read."""
 _logger = logging.getLogger(__name__)
 
 
@@ -30,9 +32,13 @@ class HandEdits:
 
     async def reconcile(self, job_id: str) -> None:
         """Take over what stands in a file now. Raises StorageFailed."""
-        found = await self._table.blocking(
-            "Reading the job's file", partial(self._table.files.read_job, job_id)
-        )
+        try:
+            found = await self._table.blocking(
+                "Reading the job's file", partial(self._read, job_id)
+            )
+        except InvalidDocument as error:
+            await self._take_invalid(job_id, _UNREADABLE, error.reason)
+            return
         seen = self._table.seen.get(job_id)
         if found is None:
             await self._take_removal(job_id)
@@ -40,9 +46,15 @@ class HandEdits:
             try:
                 job = job_from(found.content, job_id, modified_at_ns=found.modified_at_ns)
             except InvalidDocument as error:
-                await self._take_invalid(job_id, found, error.reason)
+                await self._take_invalid(job_id, found.content, error.reason)
             else:
                 await self._take_edit(job, found)
+
+    def _read(self, job_id: str) -> OnDisk | None:
+        try:
+            return self._table.files.read_job(job_id)
+        except PermissionError as error:
+            raise InvalidDocument(f"{job_id}.yaml", reason_of(error)) from error
 
     async def _take_removal(self, job_id: str) -> None:
         """A file is gone: so is its job, unless a run of it is under way."""
@@ -64,7 +76,7 @@ class HandEdits:
         self._table.seen[job_id] = Seen(content, content)
         self._table.report(job_faults.restored(record.job))
 
-    async def _take_invalid(self, job_id: str, found: OnDisk, reason: str) -> None:
+    async def _take_invalid(self, job_id: str, content: bytes, reason: str) -> None:
         """A file is not valid: the last good definition stays in force, and becomes the backup."""
         record = self._table.snapshot.get(job_id)
         if record is None:
@@ -74,8 +86,11 @@ class HandEdits:
                 self._table.report(job_faults.damaged(job_id, reason))
                 self._table.observer.jobs_changed([job_id])
             return
-        good = self._table.seen[job_id].good
-        self._table.seen[job_id] = Seen(found.content, good)
+        seen = self._table.seen[job_id]
+        if not seen.is_good and seen.content == content:
+            return  # Told already.
+        good = seen.good
+        self._table.seen[job_id] = Seen(content, good)
         self._table.observer.settle(job_faults.EDIT_INVALID, job_id)
         self._table.report(job_faults.edit_invalid(record.job, reason))
         await self._keep_beside(job_id, None, good)

@@ -121,7 +121,10 @@ class JobFiles:
         )
 
     def _differs(self, job_id: str, seen: Mapping[str, bytes]) -> bool:
-        found = self.read_job(job_id)
+        try:
+            found = self.read_job(job_id)
+        except PermissionError:
+            return True
         return (found.content if found else None) != seen.get(job_id)
 
     def look(self) -> Loaded:
@@ -137,7 +140,7 @@ class JobFiles:
                 found = read_file(self.job_path(job_id))
                 job = job_from(found.content, job_id, modified_at_ns=found.modified_at_ns)
             except (OSError, InvalidDocument) as error:
-                loaded.damaged[job_id] = DamagedJob(job_id, _reason(error))
+                loaded.damaged[job_id] = DamagedJob(job_id, reason_of(error))
                 continue
             loaded.records[job_id] = JobRecord(job, JobState(job_id))
         return loaded
@@ -192,8 +195,13 @@ class JobFiles:
         try:
             found = read_file(self.job_path(job_id))
             job = job_from(found.content, job_id, modified_at_ns=found.modified_at_ns)
+        except PermissionError as error:
+            # Whole for all we know, and its owner's to open up: nothing is put in its place.
+            loaded.damaged[job_id] = DamagedJob(job_id, reason_of(error))
+            loaded.faults.append(job_faults.damaged(job_id, reason_of(error)))
+            return
         except (OSError, InvalidDocument) as error:
-            self._recover(job_id, state, _reason(error), loaded)
+            self._recover(job_id, state, reason_of(error), loaded)
             return
         job, state = self._taken_over(job, found, state, loaded)
         loaded.records[job_id] = JobRecord(job, state)
@@ -204,7 +212,7 @@ class JobFiles:
         try:
             return state_from(read_file(path).content, job_id)
         except (OSError, InvalidDocument) as error:
-            reason = _reason(error)
+            reason = reason_of(error)
         state = self.read_state(job_id)
         try:
             aside = self.keep_aside(path)
@@ -244,7 +252,7 @@ class JobFiles:
         except (OSError, InvalidDocument) as error:
             reason = "its file is gone though a run was under way"
             loaded.damaged[job_id] = DamagedJob(job_id, reason)
-            loaded.faults.append(job_faults.damaged(job_id, reason, _reason(error)))
+            loaded.faults.append(job_faults.damaged(job_id, reason, reason_of(error)))
             return
         self._take_backup(job, backup, state, loaded)
         loaded.faults.append(job_faults.restored(job))
@@ -349,10 +357,11 @@ def _aside_of(path: str) -> Iterator[str]:
 
 
 def _backup_reason(error: OSError | InvalidDocument) -> str | None:
-    return None if isinstance(error, FileNotFoundError) else _reason(error)
+    return None if isinstance(error, FileNotFoundError) else reason_of(error)
 
 
-def _reason(error: OSError | InvalidDocument) -> str:
+def reason_of(error: OSError | InvalidDocument) -> str:
+    """Say for a person why a file cannot be used."""
     if isinstance(error, InvalidDocument):
         return error.reason
     if isinstance(error, FileNotFoundError):

@@ -112,6 +112,10 @@ class JobStorage:
         find = partial(self._table.files.changed, wanted, seen, frozenset(self._table.damaged))
         return await self._table.blocking("Reading the job files", find)
 
+    def report_all_missing(self, count: int) -> None:
+        """Tell that not one definition is left of so many."""
+        self._table.report(job_faults.all_files_missing(count))
+
     async def close(self) -> None:
         """Finish what is under way; may be called twice."""
         under_way = [task for task in (*self._under_way, self._recording) if task is not None]

@@ -151,6 +151,17 @@ def test_new_files_are_jobs_and_deleted_ones_are_not(server: RunningServer, tmp_
     assert server.jobs() == []
 
 
+def test_when_all_files_vanish_at_once_it_is_told(server: RunningServer, tmp_path: Path) -> None:
+    source = make_tree(tmp_path / "from", files=2)
+    for number in range(3):
+        server.create_job(source, tmp_path / f"to-{number}")
+    for path in (server.data_dir / "jobs").glob("*.yaml"):
+        path.unlink()
+    (event,) = within_two_seconds(lambda: open_errors(server, "JobFilesMissing"))
+    assert event["severity"] == "critical"
+    assert "3 jobs" in event["message"]
+
+
 def test_the_deleted_file_of_a_running_job_is_restored(
     server: RunningServer, tmp_path: Path
 ) -> None:

@@ -326,3 +326,49 @@ async def test_no_version_is_given_twice_after_a_recovery(scene: Scene) -> None:
     scene.path.write_text("name: By hand\nengine: rsync\nsource: /srv\ndestination: /mnt\n")
     await scene.open()
     assert (scene.record.job.name, scene.record.job.version) == ("By hand", restored + 2)
+
+
+def forbid(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    """Have the system refuse to open a file: root, who may run this, is refused nothing."""
+    real = os.open
+
+    def refuse(name: str, *arguments: int, **more: int) -> int:
+        if str(name) == str(path):
+            raise PermissionError(13, "Permission denied")
+        return real(name, *arguments, **more)
+
+    monkeypatch.setattr(os, "open", refuse)
+
+
+async def test_a_file_that_may_not_be_read_is_told_and_hides_no_other_edit(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.path.with_name("music.yaml").write_text(
+        "name: M\nengine: rsync\nsource: /srv/music\ndestination: /mnt/music\n"
+    )
+    forbid(monkeypatch, scene.path)
+    for _ in range(2):
+        for job_id in await scene.store.changed_on_disk():
+            await scene.store.reconcile(job_id)
+    assert set(scene.store.snapshot()) == {ID, "music"}
+    (fault,) = scene.noted.faults
+    assert fault.error_type == "JobFileEditInvalid"
+    assert "cannot be read: Permission denied" in fault.message
+    with pytest.raises(StorageFailed, match="Permission denied"):
+        await rename(scene, "x", expected_version=2)
+    monkeypatch.undo()
+    await scene.store.reconcile(ID)
+    assert (scene.record.job.name, scene.record.job.version) == ("Photos", 3)
+
+
+async def test_a_file_that_may_not_be_read_at_the_start_is_listed_and_left_alone(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = scene.path.read_bytes()
+    forbid(monkeypatch, scene.path)
+    (damaged,) = (await scene.open()).damaged()
+    assert (damaged.id, damaged.reason) == (ID, "cannot be read: Permission denied")
+    monkeypatch.undo()
+    assert scene.path.read_bytes() == content
+    await scene.store.reconcile(ID)
+    assert scene.record.job.name == "Photos"
