@@ -6,14 +6,14 @@ it is asked for, for `uvicorn fastapi_app:app`.
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
-
-from fastapi_app.application import create_app
-
-__all__ = ["create_app"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "app":
-        return create_app()
-    raise AttributeError(name)
+    # Loaded when it is asked for (PEP 562): commands that only talk to a server, or look at files,
+    # would otherwise wait a second for the whole application.
+    if name not in {"app", "create_app"}:
+        raise AttributeError(name)
+    create_app = importlib.import_module("fastapi_app.application").create_app
+    return create_app() if name == "app" else create_app

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from fastapi_app.commands import check, doctor, interchange, jobs, runs, serve
+import importlib
+
+from fastapi_app.commands import check, doctor, interchange, jobs, runs
 from fastapi_app.commands.console import new_app
 
+
+def serve() -> None:
+    """Serve the dashboard at LONGSHORE_HOST and LONGSHORE_PORT, with LONGSHORE_DATA_DIR."""
+    # Loaded for this command alone: it brings the whole application along.
+    importlib.import_module("fastapi_app.commands.serve").serve()
+
+
 app = new_app("Longshore: a self-hosted dashboard for backup jobs.")
-app.command("serve")(serve.serve)
+app.command("serve")(serve)
 app.command("doctor")(doctor.doctor)
 app.command("check")(check.check)
 app.command("import")(interchange.import_jobs)

@@ -18,9 +18,9 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from models.errors import StorageFailed
+from storage.layout import DATABASE_NAME
 
 Result = TypeVar("Result")
-DATABASE_NAME = "longshore.db"
 _BUSY_MILLISECONDS = 5000
 _READERS = 2
 

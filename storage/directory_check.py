@@ -17,7 +17,6 @@ from pathlib import Path
 from models.errors import InvalidDocument, StorageFailed
 from models.run_spec import RunSpec
 from storage import yaml_documents
-from storage.database import DATABASE_NAME
 from storage.database_check import database_faults
 from storage.job_documents import job_from, state_from
 from storage.job_files import (
@@ -27,6 +26,7 @@ from storage.job_files import (
     OnDisk,
     read_file,
 )
+from storage.layout import DATABASE_NAME
 from storage.run_directories import RUNS_DIRECTORY
 from utils.durable_file import BACKUP_SUFFIX, TEMPORARY_PREFIX
 

@@ -18,7 +18,7 @@ from storage.group_commit import Change, Pending, commit
 MAX_WAITING = 1000
 """How many changes may wait; who comes then waits for room."""
 MAX_GROUP = 64
-_SYNCERS = 16
+_SYNCERS = 8
 _Waiting = tuple[Pending, asyncio.Future[None]]
 
 

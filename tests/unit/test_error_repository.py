@@ -20,8 +20,9 @@ from sqlalchemy import Connection, create_engine
 from models.errors import StorageFailed
 from storage import database as database_module
 from storage import error_repository as repository_module
-from storage.database import DATABASE_NAME, Database
+from storage.database import Database
 from storage.error_repository import ErrorRepository
+from storage.layout import DATABASE_NAME
 from storage.run_repository import RunRepository
 from tests.fakes.builders import a_fault, a_run
 from tests.support import wait_until_async

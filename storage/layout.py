@@ -1,0 +1,5 @@
+"""What stands where in a data directory (contracts.md), for who looks without opening it."""
+
+from __future__ import annotations
+
+DATABASE_NAME = "longshore.db"
