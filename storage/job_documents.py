@@ -103,7 +103,7 @@ def _told(content: bytes, faults: tuple[FieldFault, ...]) -> str:
         steps = tuple(int(step) if step.isdecimal() else step for step in fault.field.split("."))
         line = yaml_documents.line_of(content, steps)
         place = f"line {line}: " if line else ""
-        told.append(f"{place}{fault.field}: {fault.message}")
+        told.append(f"{place}{fault.field}: {fault.message.rstrip('.')}")
     if len(faults) > _MAX_FAULTS_TOLD:
         told.append(f"and {len(faults) - _MAX_FAULTS_TOLD} more")
     return "; ".join(told)

@@ -139,6 +139,8 @@ def test_two_tabs_that_edit_one_job_are_shown_both_versions(
 
     second.locator("#field-name").fill("Of the second tab")
     second.locator("#job-form-submit").click()
+    expect(second.locator("#form-conflict")).to_be_focused()
+    expect(second.locator("#form-conflict")).to_be_in_viewport()
     cells = second.locator("#form-conflict td")
     expect(cells).to_have_text(["Of the first tab", "Of the second tab"])
     expect(second.locator("#field-name")).to_have_value("Of the second tab")

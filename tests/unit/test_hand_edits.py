@@ -149,7 +149,7 @@ async def test_an_edit_beside_a_run_leaves_its_state_alone(scene: Scene) -> None
     [
         ("name: Photos", "name: [", "is not valid YAML at line 5"),
         ("engine: rsync", "engine: tar", "line 4: engine: There is no engine “tar”."),
-        ("retry:", "surprise: 1\nretry:", "surprise: There is no such field."),
+        ("retry:", "surprise: 1\nretry:", "surprise: There is no such field"),
         ("source: /srv/photos", "source: host:photos", "line 5: source: "),
     ],
 )
@@ -220,7 +220,7 @@ async def test_a_new_file_that_is_not_valid_is_listed_until_it_is_mended(scene: 
     await scene.store.reconcile("music")
     (damaged,) = scene.store.damaged()
     assert damaged.id == "music"
-    assert "source: This field is required." in damaged.reason
+    assert "source: This field is required" in damaged.reason
     assert [fault.error_type for fault in scene.noted.faults] == ["JobFileDamaged"]
     path.write_text("name: M\nengine: rsync\nsource: /srv/music\ndestination: /mnt/music\n")
     await scene.store.reconcile("music")

@@ -98,8 +98,8 @@ async def test_a_state_change_does_not_touch_the_definition(
             "line 6: source: This looks like a remote",
         ),
         ("hand-0001", GOOD.replace(b"version: 1", b"version: one"), "version: "),
-        ("hand-0001", GOOD.replace(b"name: 22:30\n", b""), "name: This field is required."),
-        ("hand-0001", GOOD + b"surprise: 1\n", "surprise: There is no such field."),
+        ("hand-0001", GOOD.replace(b"name: 22:30\n", b""), "name: This field is required"),
+        ("hand-0001", GOOD + b"surprise: 1\n", "surprise: There is no such field"),
     ],
 )
 async def test_a_damaged_file_is_listed_and_the_others_are_loaded(
