@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import secrets
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,7 +28,7 @@ from models.errors import (
     VersionConflict,
 )
 from models.events import JournalLine
-from models.job import Job
+from models.job import Job, id_stem
 from models.job_state import JobRecord, JobState
 from models.job_status import JobStatus
 from models.progress import RunOutcome
@@ -429,10 +427,8 @@ class JobManager:
         raise failures[0]
 
     def _new_job_id(self, name: str) -> str:
-        plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-        slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-") or "job"
         while True:
-            job_id = f"{slug}-{secrets.token_hex(2)}"
+            job_id = f"{id_stem(name)}-{secrets.token_hex(2)}"
             if job_id not in self._ports.jobs.snapshot():
                 return job_id
 

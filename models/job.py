@@ -7,7 +7,8 @@ is not decided here but in `core/preflight.py`.
 from __future__ import annotations
 
 import re
-from datetime import datetime
+import unicodedata
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import (
@@ -36,6 +37,7 @@ MAX_DELETE = 2**31 - 1
 _RATE = re.compile(r"^(?P<number>\d{1,12}(?:\.\d{1,3})?)(?P<unit>[KMGT]?)$", re.IGNORECASE)
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _MINIMUM_RATE = 1024
+_STEM_CHARACTERS = 40
 
 
 def parse_rate(text: str) -> int:
@@ -51,6 +53,12 @@ def parse_rate(text: str) -> int:
     if rate < _MINIMUM_RATE:
         raise ValueError("The smallest limit is 1K (1,024 bytes per second).")
     return rate
+
+
+def id_stem(name: str) -> str:
+    """Return the readable beginning of a job's id; what makes it unique comes behind it."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:_STEM_CHARACTERS].strip("-") or "job"
 
 
 def _quoted(text: str) -> str:
@@ -216,6 +224,15 @@ class Job(JobDefinition):
         if isinstance(values, dict) and "format" in values:
             values = {key: value for key, value in values.items() if key != "format"}
         return values
+
+    @field_validator("created_at", "updated_at")
+    @classmethod
+    def _in_utc(cls, value: datetime) -> datetime:
+        # A time without an offset is taken for UTC, as every time of ours is.
+        try:
+            return value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC)
+        except OverflowError as error:
+            raise ValueError("There is no such time.") from error
 
     @field_serializer("created_at", "updated_at")
     def _time(self, value: datetime) -> str:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from models.errors import FieldFault, InvalidDocument
-from models.job import JOB_ID, Job, faults_of
+from models.job import JOB_ID, Job, faults_of, id_stem
 from models.job_state import JobState
 from storage import yaml_documents
 from storage.import_report import Remark, Report, shortened, spelled
@@ -32,7 +30,6 @@ _LAST_KEY = "count"
 """Written last: an export without it was cut off, perhaps between two jobs."""
 _KNOWN = ("format", "exported_at", "jobs", _LAST_KEY)
 _EARLIEST_YEAR, _LATEST_YEAR = 1970, 9000
-_STEM_CHARACTERS = 40
 _IDENTITY = ("name", "source", "src", "dest", "destination", "target", "type", "engine")
 """What tells jobs without an id from one another."""
 
@@ -227,9 +224,7 @@ def _as_places(steps: tuple[str, ...]) -> Place:
 
 def _id_from(text: str, identity: str) -> str:
     """Return an id that is the same each time the same job is imported."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    stem = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:_STEM_CHARACTERS].strip("-") or "job"
-    return f"{stem}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
+    return f"{id_stem(text)}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
 
 
 def _in_utc(moment: datetime) -> datetime:

@@ -263,3 +263,22 @@ def test_a_job_is_frozen_and_comes_back_from_its_json() -> None:
 def test_a_job_id_that_is_no_plain_file_name_is_refused(job_id: str) -> None:
     with pytest.raises(ValidationError):
         a_job(job_id)
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("2026-11-23T12:00:00+02:00", "2026-11-23T10:00:00Z"),
+        ("2026-11-23T10:00:00", "2026-11-23T10:00:00Z"),
+        ("2026-11-23T10:00:00.75Z", "2026-11-23T10:00:00Z"),
+    ],
+)
+def test_times_are_kept_in_utc(written: str, kept: str) -> None:
+    document = a_job().model_dump(mode="json") | {"created_at": written}
+    assert Job.model_validate(document).model_dump(mode="json")["created_at"] == kept
+
+
+def test_a_time_that_does_not_exist_is_a_fault() -> None:
+    document = a_job().model_dump(mode="json") | {"created_at": "0001-01-01T00:00:00+02:00"}
+    with pytest.raises(ValidationError, match="There is no such time"):
+        Job.model_validate(document)
