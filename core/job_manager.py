@@ -127,7 +127,7 @@ class JobManager:
                 run = replace(run, status=JobStatus.RUNNING)
             try:
                 await self._keep_new_run(run, spec, record)
-            except StorageFailed:
+            except BaseException:
                 self._under_way.discard(run.id)
                 # Should the state name the run all the same, the monitor finds it dead and ends it.
                 self._ports.sink.run_started(run.id)
@@ -200,6 +200,8 @@ class JobManager:
         async with self._lock(run.job_id):
             state = self._record(run.job_id).state
             if run.is_over and not (state.run_id == run_id and state.is_active):
+                # Its end was kept after all, though the disk had not confirmed it.
+                self._under_way.discard(run_id)
                 return True
             if state.run_id != run_id:
                 raise RunNotFound(run_id)
@@ -297,8 +299,11 @@ class JobManager:
                 await self._change_state(
                     job_id, lambda state: advance(state, JobStatus.RUNNING, changed_at=now)
                 )
-            except StorageFailed:
+            except BaseException:
                 self._under_way.discard(state.run_id)
+                if self._record(job_id).state.status is JobStatus.RUNNING:
+                    # Kept after all: the monitor finds it dead and ends it.
+                    self._ports.sink.run_started(state.run_id)
                 raise
             await self._submit(replace(run, status=JobStatus.RUNNING))
         self._ports.sink.jobs_changed([job_id])
@@ -417,7 +422,8 @@ class JobManager:
         if not failures:
             return
         # The state first: a job that names a run which never was would be under way for ever.
-        if self._record(run.job_id).state.run_id == run.id:
+        kept = self._ports.jobs.snapshot().get(run.job_id)
+        if kept is not None and kept.state.run_id == run.id:
             await self._change_state(run.job_id, undo)
         await self._ports.directories.remove(run.id)
         try:

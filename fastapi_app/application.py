@@ -104,10 +104,15 @@ class _Static(StaticFiles):
 
 
 class _LateSource:
-    """The hub's source of cards and banners, which are composed after the hub itself."""
+    """What is composed after the hub and the store, which need it: the hub's source of cards and
+    banners, and who follows runs."""
 
     cards: Cards
     banners: Banners
+    monitor: Monitor
+
+    def run_found(self, run_id: str) -> None:
+        self.monitor.run_started(run_id)
 
     def update_of(self, key: str) -> CardUpdate | None:
         return self.banners.update() if key == BANNERS_KEY else self.cards.update_of(key)
@@ -130,7 +135,13 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     source = _LateSource()
     hub = Hub(source)
     jobs = await JobStorage.open(
-        data_dir, Observer(hub.jobs_changed, report=error_log.report, settle=_settler(error_log))
+        data_dir,
+        Observer(
+            hub.jobs_changed,
+            report=error_log.report,
+            settle=_settler(error_log),
+            run_found=source.run_found,
+        ),
     )
     stack.push_async_callback(jobs.close)
     await _settle_mended(error_log, jobs)
@@ -145,6 +156,7 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     source.banners = Banners(error_log, errors_changed, queries=queries, renderer=renderer, hub=hub)
     await source.banners.refresh()
     monitor = Monitor(hub, directories, executor, directories.path_of)
+    source.monitor = monitor
     ports = Ports(jobs, runs, directories, executor, tools, monitor, SystemClock())
     limits = RunLimits(settings.max_concurrent_runs, settings.stop_grace_seconds)
     manager = JobManager(ports, limits)

@@ -22,7 +22,9 @@ class _PrivateRotatingFileHandler(RotatingFileHandler):
 
     def _open(self) -> TextIOWrapper:
         descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        return TextIOWrapper(os.fdopen(descriptor, "ab"), encoding=self.encoding)
+        file = os.fdopen(descriptor, "ab")
+        # A name of a file may be any bytes.
+        return TextIOWrapper(file, encoding=self.encoding, errors="backslashreplace")
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record; the first one that can be written again ends the silence."""

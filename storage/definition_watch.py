@@ -75,6 +75,7 @@ class DefinitionWatch:
             changed = await self._store.changed_on_disk(wanted)
         except LongshoreError as error:
             self._note_failure(error)
+            self._looks_at_all = self._looks_at_all or wanted is None
             self._try_later(job_ids)
             return
         for job_id in changed:

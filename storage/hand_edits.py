@@ -6,7 +6,8 @@ Each of these is called under the job's lock, which the store holds.
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+import os
+from dataclasses import dataclass, replace
 from functools import partial
 
 from models.errors import InvalidDocument, StorageFailed
@@ -15,13 +16,22 @@ from models.job_state import DamagedJob, JobRecord, JobState
 from storage import job_faults
 from storage.group_commit import Change, NewContent
 from storage.job_documents import job_from
-from storage.job_files import OnDisk, edited, modified_at_ns, reason_of
+from storage.job_files import OnDisk, edited, modified_at_ns, reason_of, shown
 from storage.job_table import JobTable, Seen
 from utils.durable_file import backup_of
 
-_UNREADABLE = b""
-"""What stands for the content of a file that may not be read."""
+_UNREADABLE = OnDisk(b"", 0)
+"""What stands for a file that cannot be read."""
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A file, and the job in it, or the reason why there is none."""
+
+    file: OnDisk
+    job: Job | None = None
+    reason: str = ""
 
 
 class HandEdits:
@@ -32,35 +42,39 @@ class HandEdits:
 
     async def reconcile(self, job_id: str) -> None:
         """Take over what stands in a file now. Raises StorageFailed."""
-        try:
-            found = await self._table.blocking(
-                "Reading the job's file", partial(self._read, job_id)
-            )
-        except InvalidDocument as error:
-            await self._take_invalid(job_id, _UNREADABLE, error.reason)
-            return
-        seen = self._table.seen.get(job_id)
+        found = await self._table.blocking("Reading the job's file", partial(self._read, job_id))
         if found is None:
             await self._take_removal(job_id)
-        elif seen is None or found.content != seen.content:
-            try:
-                job = job_from(found.content, job_id, modified_at_ns=found.modified_at_ns)
-            except InvalidDocument as error:
-                await self._take_invalid(job_id, found.content, error.reason)
-            else:
-                await self._take_edit(job, found)
+        elif found.job is None:
+            await self._take_invalid(shown(job_id), found.file.content, found.reason)
+        elif found.file.content != self._content_of(job_id):
+            await self._take_edit(found.job, found.file)
 
-    def _read(self, job_id: str) -> OnDisk | None:
+    def _content_of(self, job_id: str) -> bytes | None:
+        seen = self._table.seen.get(job_id)
+        return seen.content if seen else None
+
+    def _read(self, job_id: str) -> _Found | None:
+        """In a thread, for a large file takes its time: what a person wrote, if it is new."""
         try:
-            return self._table.files.read_job(job_id)
-        except PermissionError as error:
-            raise InvalidDocument(f"{job_id}.yaml", reason_of(error)) from error
+            file = self._table.files.read_job(job_id)
+        except OSError as error:
+            os.stat(self._table.files.jobs_directory)
+            return _Found(_UNREADABLE, reason=reason_of(error))
+        if file is None:
+            return None
+        try:
+            job = job_from(file.content, job_id, modified_at_ns=file.modified_at_ns)
+        except InvalidDocument as error:
+            return _Found(file, reason=error.reason)
+        return _Found(file, job)
 
     async def _take_removal(self, job_id: str) -> None:
         """A file is gone: so is its job, unless a run of it is under way."""
-        if self._table.damaged.pop(job_id, None) is not None:
-            self._table.observer.settle(job_faults.DAMAGED, job_id)
-            self._table.observer.jobs_changed([job_id])
+        if shown(job_id) in self._table.damaged and not await self._has_run(job_id):
+            del self._table.damaged[shown(job_id)]
+            self._table.observer.settle(job_faults.DAMAGED, shown(job_id))
+            self._table.observer.jobs_changed([shown(job_id)])
         record = self._table.snapshot.get(job_id)
         if record is None:
             return
@@ -99,13 +113,11 @@ class HandEdits:
         """A file was written by a person: its definition is in force as the next version."""
         record = self._table.snapshot.get(job.id)
         if record is None:
-            state = await self._table.blocking(
-                "Reading the job's state", partial(self._table.files.read_state, job.id)
-            )
+            state = await self._state_of(job.id)
             version = job.version
             if state is not None:
-                last = partial(self._table.files.last_version, job.id, state)
-                version = max(version, await self._table.blocking("Reading the job", last) + 1)
+                last = partial(self._table.files.last_version, job.id, state, found.content)
+                version = max(version, await self._table.blocking("Reading the job", last)) + 1
         else:
             state, version = record.state, max(record.job.version + 1, job.version)
         job, state = edited(job, found, state, version=version)
@@ -117,7 +129,19 @@ class HandEdits:
         for error_type in (job_faults.EDIT_INVALID, job_faults.DAMAGED):
             self._table.observer.settle(error_type, job.id)
         self._table.observer.jobs_changed([job.id])
+        if record is None and state.is_active and state.run_id:
+            # Its run may have gone on while the file could not be used.
+            self._table.observer.run_found(state.run_id)
         await self._keep_beside(job.id, state, seen.good if seen else None)
+
+    async def _has_run(self, job_id: str) -> bool:
+        """Whether a run of a job without a definition may be under way: that is not over with."""
+        state = await self._state_of(job_id)
+        return state is not None and state.is_active
+
+    async def _state_of(self, job_id: str) -> JobState | None:
+        read = partial(self._table.files.read_state, job_id)
+        return await self._table.blocking("Reading the job's state", read)
 
     async def _keep_beside(self, job_id: str, state: JobState | None, good: bytes | None) -> None:
         """Keep the version of an edit, and the definition before it as the backup.

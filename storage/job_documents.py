@@ -16,6 +16,7 @@ from models.progress import Progress
 from storage import yaml_documents
 
 FORMAT = 1
+MISNAMED = "its name is not a job id (small letters, digits and hyphens, at most 64)"
 _LAST_KEY_OF_JOB = "updated_at"
 _LAST_KEY_OF_STATE = "last_good_at"
 _MAX_FAULTS_TOLD = 5
@@ -39,9 +40,7 @@ def job_from(content: bytes, job_id: str, *, modified_at_ns: int) -> Job:
     """
     name = f"{job_id}.yaml"
     if not JOB_ID.match(job_id):
-        raise InvalidDocument(
-            name, "its name is not a job id (small letters, digits and hyphens, at most 64)"
-        )
+        raise InvalidDocument(name, MISNAMED)
     document = yaml_documents.parse(content, name)
     if "format" in document:
         _check_whole(document, name)
@@ -99,9 +98,10 @@ def _check_whole(document: dict[str, Any], name: str) -> None:
 
 def _told(content: bytes, faults: tuple[FieldFault, ...]) -> str:
     told = []
+    lines = yaml_documents.lines_of(content)
     for fault in faults[:_MAX_FAULTS_TOLD]:
         steps = tuple(int(step) if step.isdecimal() else step for step in fault.field.split("."))
-        line = yaml_documents.line_of(content, steps)
+        line = yaml_documents.line_of(lines, steps)
         place = f"line {line}: " if line else ""
         told.append(f"{place}{fault.field}: {fault.message.rstrip('.')}")
     if len(faults) > _MAX_FAULTS_TOLD:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import time
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -17,10 +16,10 @@ from pathlib import Path
 
 from models.error_event import Fault
 from models.errors import InvalidDocument
-from models.job import Job
+from models.job import JOB_ID, Job
 from models.job_state import DamagedJob, JobRecord, JobState
-from storage import job_faults
-from storage.job_documents import job_from, state_content, state_from
+from storage import job_faults, orphans
+from storage.job_documents import MISNAMED, job_from, state_content, state_from
 from storage.yaml_documents import MAX_BYTES
 from utils.durable_file import (
     backup_of,
@@ -33,8 +32,6 @@ JOBS_DIRECTORY = "jobs"
 STATES_DIRECTORY = "state"
 KEPT_DAMAGED_FILES = 5
 """How many damaged files of one job are kept beside it, the newest."""
-RETENTION_SECONDS = 30 * 86_400
-"""How long the state and the backup of a job whose file is gone are kept: it may come back."""
 _SUFFIX = ".yaml"
 DAMAGED_MARK = ".damaged-"
 
@@ -92,12 +89,19 @@ class JobFiles:
         loaded = Loaded()
         states = set(_ids_in(self._states))
         for job_id in _ids_in(self._jobs):
-            self._load_one(job_id, loaded, has_state=job_id in states)
+            if JOB_ID.match(job_id):
+                self._load_one(job_id, loaded, has_state=job_id in states)
+            else:
+                name = shown(job_id)
+                loaded.damaged[name] = DamagedJob(name, MISNAMED)
+                loaded.faults.append(job_faults.damaged(name, MISNAMED))
         missing = states - loaded.records.keys() - loaded.damaged.keys()
         for job_id in sorted(missing):
             self._load_missing(job_id, loaded)
         if states and not loaded.records and not loaded.damaged:
             loaded.faults.append(job_faults.all_files_missing(len(states)))
+        else:
+            orphans.tidy(self._jobs, self._states, kept=loaded.records.keys() | loaded.damaged)
         return loaded
 
     def load_one(self, job_id: str) -> Loaded:
@@ -123,7 +127,8 @@ class JobFiles:
     def _differs(self, job_id: str, seen: Mapping[str, bytes]) -> bool:
         try:
             found = self.read_job(job_id)
-        except PermissionError:
+        except OSError:
+            os.stat(self._jobs)
             return True
         return (found.content if found else None) != seen.get(job_id)
 
@@ -136,6 +141,9 @@ class JobFiles:
         if not os.path.isdir(self._jobs):
             return loaded
         for job_id in _ids_in(self._jobs):
+            if not JOB_ID.match(job_id):
+                loaded.damaged[shown(job_id)] = DamagedJob(shown(job_id), MISNAMED)
+                continue
             try:
                 found = read_file(self.job_path(job_id))
                 job = job_from(found.content, job_id, modified_at_ns=found.modified_at_ns)
@@ -188,10 +196,16 @@ class JobFiles:
                 os.makedirs(directory, mode=0o700)
                 sync_directory(os.path.dirname(directory))
             remove_leftovers(directory)
-        self._remove_old_orphans()
 
     def _load_one(self, job_id: str, loaded: Loaded, *, has_state: bool) -> None:
-        state = self._load_state(job_id, loaded) if has_state else None
+        try:
+            state = self._load_state(job_id, loaded) if has_state else None
+        except OSError as error:
+            # Not damaged for all we know, and not to be begun anew: its run may be under way.
+            reason = f"its state {reason_of(error)}"
+            loaded.damaged[job_id] = DamagedJob(job_id, reason)
+            loaded.faults.append(job_faults.damaged(job_id, reason))
+            return
         try:
             found = read_file(self.job_path(job_id))
             job = job_from(found.content, job_id, modified_at_ns=found.modified_at_ns)
@@ -211,8 +225,8 @@ class JobFiles:
         path = self.state_path(job_id)
         try:
             return state_from(read_file(path).content, job_id)
-        except (OSError, InvalidDocument) as error:
-            reason = reason_of(error)
+        except InvalidDocument as error:
+            reason = error.reason
         state = self.read_state(job_id)
         try:
             aside = self.keep_aside(path)
@@ -261,7 +275,8 @@ class JobFiles:
         self, job: Job, backup: OnDisk, state: JobState | None, loaded: Loaded
     ) -> None:
         state = state or JobState(job.id)
-        version = self.last_version(job.id, state) + 1
+        # Above every version that may have been given out: the lost one was the next.
+        version = max(self.last_version(job.id, state, b""), job.version + 1) + 1
         job, state = edited(job, backup, state, version=version)
         loaded.edited[job.id] = state
         loaded.records[job.id] = JobRecord(job, state)
@@ -273,25 +288,50 @@ class JobFiles:
         """Give a definition that was read at the start its version, and tell if that is to be kept.
 
         The program sets the time of the files that it writes to the `updated_at` in them: a file
-        with another time was written by a person, who need not know of versions.
+        with another time was written by a person, who need not know of versions. So was an older
+        version that a person brought back.
         """
-        if found.modified_at_ns == modified_at_ns(job):
-            return job, state or JobState(job.id)
         version = job.version
         if state is not None:
-            if state.edited_digest == found.digest and state.edited_version is not None:
-                return job.model_copy(update={"version": state.edited_version}), state
-            version = max(version, self.last_version(job.id, state)) + 1
+            known = state.edited_version or 0
+            if state.edited_digest == found.digest:
+                version = known
+                if self.last_version(job.id, state, found.content) <= version:
+                    return job.model_copy(update={"version": version}), state
+            elif (
+                _is_programs(job, found)
+                and version >= known
+                and not self._is_brought_back(job, found)
+            ):
+                return job, state
+            last = self.last_version(job.id, state, found.content)
+            version = max(version + int(_is_programs(job, found)), last) + 1
+        elif _is_programs(job, found):
+            return job, JobState(job.id)
         job, state = edited(job, found, state, version=version)
         loaded.edited[job.id] = state
         return job, state
 
-    def last_version(self, job_id: str, state: JobState) -> int:
-        """Return the highest version that may have been given out for a definition."""
+    def _is_brought_back(self, job: Job, found: OnDisk) -> bool:
+        """Whether a file of the program's is an older version: each but the first has a backup,
+        which is another one."""
+        if job.version == 1:
+            return False
+        try:
+            facts = os.stat(backup_of(self.job_path(job.id)))
+        except OSError:
+            return True
+        return (facts.st_mtime_ns, facts.st_size) == (found.modified_at_ns, len(found.content))
+
+    def last_version(self, job_id: str, state: JobState, content: bytes) -> int:
+        """Return the highest version that may have been given out for a definition, as far as its
+        state and its backup tell; a backup that is the same as `content` tells nothing."""
         versions = [state.edited_version or 0, state.definition_version or 0]
         try:
             backup, job = self._backup_of(job_id)
         except (OSError, InvalidDocument):
+            return max(versions)
+        if backup.content == content:
             return max(versions)
         if backup.digest == state.edited_digest:
             # A person's file, whose version stands in the state.
@@ -302,17 +342,6 @@ class JobFiles:
         backup = read_file(backup_of(self.job_path(job_id)))
         return backup, job_from(backup.content, job_id, modified_at_ns=backup.modified_at_ns)
 
-    def _remove_old_orphans(self) -> None:
-        present = set(_ids_in(self._jobs))
-        oldest = time.time() - RETENTION_SECONDS
-        for directory in (self._jobs, self._states):
-            with os.scandir(directory) as entries:
-                for entry in entries:
-                    job_id, dot, _ = entry.name.partition(".")
-                    is_ours = bool(dot) and entry.is_file(follow_symlinks=False)
-                    if is_ours and job_id not in present and entry.stat().st_mtime < oldest:
-                        os.unlink(entry.path)
-
 
 def edited(
     job: Job, found: OnDisk, state: JobState | None, *, version: int
@@ -322,6 +351,15 @@ def edited(
     job = job.model_copy(update={"version": version, "updated_at": moment})
     state = state or JobState(job.id)
     return job, replace(state, edited_version=version, edited_digest=found.digest)
+
+
+def shown(job_id: str) -> str:
+    """Return an id for people: a file's name may be any bytes."""
+    return os.fsencode(job_id).decode("utf-8", "backslashreplace")
+
+
+def _is_programs(job: Job, found: OnDisk) -> bool:
+    return found.modified_at_ns == modified_at_ns(job) and found.content.startswith(b"format:")
 
 
 def modified_at_ns(job: Job) -> int:

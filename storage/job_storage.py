@@ -217,7 +217,9 @@ class JobStorage:
         await self._table.write(
             Change("Saving the job's state", (self._table.state_file(state),)), job_id
         )
-        self._table.put(JobRecord(self._table.record(job_id).job, state))
+        newest = self._table.record(job_id)
+        # Progress may have been published meanwhile.
+        self._table.put(replace(newest, state=replace(newest.state, version=state.version)))
 
     async def _whole(self, job_id: str, work: Callable[[], Awaitable[Value]]) -> Value:
         """Do one change of a job alone, and to its end even when the caller goes away."""

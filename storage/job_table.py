@@ -36,6 +36,8 @@ class Observer:
     report: Callable[[Fault], None] = lambda _fault: None
     settle: Callable[[str, str], None] = lambda _error_type, _job_id: None
     """The cause of the faults of this type and job is gone."""
+    run_found: Callable[[str], None] = lambda _run_id: None
+    """A job came back whose run may be under way."""
 
 
 @dataclass(frozen=True)

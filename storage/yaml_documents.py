@@ -10,7 +10,7 @@ brackets crash it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -53,13 +53,18 @@ def parse_with_lines(
     return _build(content, name, _Builder(name, lines=lines), max_bytes), lines
 
 
-def line_of(content: bytes, path: Place) -> int | None:
-    """Return the line, from 1, at which a value stands, or the nearest one around it."""
+def lines_of(content: bytes) -> dict[Place, int]:
+    """Return the line, from 1, of every key and place, as far as the document can be read."""
     lines: dict[Place, int] = {}
     try:
         _build(content, "", _Builder("", lines=lines))
     except InvalidDocument:
         pass  # What was read before the fault still has its lines.
+    return lines
+
+
+def line_of(lines: Mapping[Place, int], path: Place) -> int | None:
+    """Return the line at which a value stands, or the nearest one around it."""
     for length in range(len(path), 0, -1):
         if path[:length] in lines:
             return lines[path[:length]]

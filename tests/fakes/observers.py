@@ -15,7 +15,10 @@ class Noted:
         self.changed: list[str] = []
         self.faults: list[Fault] = []
         self.settled: list[tuple[str, str]] = []
-        self.observer = Observer(self._changed, self.faults.append, self._settled)
+        self.found: list[str] = []
+        self.observer = Observer(
+            self._changed, self.faults.append, self._settled, self.found.append
+        )
 
     def _changed(self, job_ids: Iterable[str]) -> None:
         self.changed.extend(job_ids)

@@ -7,7 +7,13 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from models.errors import JobExists, JobNotFound, RunNotFound, StorageFailed
+from models.errors import (
+    JobExists,
+    JobNotFound,
+    RunNotFound,
+    SaveOutcomeUnknown,
+    StorageFailed,
+)
 from models.job import Job
 from models.job_snapshot import JobSnapshot
 from models.job_state import DamagedJob, JobRecord, JobState
@@ -38,6 +44,10 @@ class InMemoryJobStore(Failing):
         self.kept: dict[str, JobState] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self.broken: tuple[DamagedJob, ...] = ()
+        self.vanishing = False
+        """Whether a person removes the file of whatever is to be saved."""
+        self.unconfirmed = False
+        """Whether what is saved is there, but not confirmed by the disk."""
 
     def snapshot(self) -> JobSnapshot:
         """Return every job, by id."""
@@ -59,6 +69,8 @@ class InMemoryJobStore(Failing):
         """Replace a job by what `change` makes of it."""
         self._record(job_id)
         async with self._locks.setdefault(job_id, asyncio.Lock()):
+            if self.vanishing:
+                self._snapshot = self._snapshot.without(job_id)
             current = self._record(job_id)
             wanted = change(current)
             job, state = current.job, current.state
@@ -70,6 +82,8 @@ class InMemoryJobStore(Failing):
                 await self._touch_disk("save_state")
                 self._keep(state)
             self._put(JobRecord(job, state))
+            if self.unconfirmed:
+                raise SaveOutcomeUnknown("Saving the job", "Input/output error")
             return self._record(job_id)
 
     async def delete(self, job_id: str, *, allow: Callable[[JobRecord], None]) -> None:

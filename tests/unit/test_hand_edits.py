@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -296,15 +297,35 @@ async def test_a_job_deleted_by_the_program_leaves_nothing_but_what_was_kept_asi
 
 async def test_what_a_deleted_file_leaves_is_removed_after_a_month(scene: Scene) -> None:
     await save_state(scene.store, JobState(ID, status=JobStatus.FAILED))
+    await scene.store.create(a_job("music-0002"), JobState("music-0002"))
+    own = [scene.path.with_name(name) for name in ("README.md", ".gitignore", "photos.old.yaml.x")]
+    for path in own:
+        path.write_text("a person's own")
     await scene.store.close()
     scene.path.unlink()
-    await scene.open()
-    left = {path.name for path in scene.directory.glob("*/*")}
-    assert left == {f"{ID}.yaml", f"{ID}.yaml.bak"}
     for path in scene.directory.glob("*/*"):
-        os.utime(path, (0, 0))
+        os.utime(path, (0, 0))  # How old the files are does not count.
     await scene.open()
-    assert [*scene.directory.glob("*/*")] == []
+    left = {path.name for path in scene.directory.glob("*/*photos-0001*")}
+    assert left == {f"{ID}.yaml", f"{ID}.yaml.bak", f"{ID}.yaml.gone"}
+    os.utime(scene.directory / "state" / f"{ID}.yaml.gone", (0, 0))
+    await scene.open()
+    assert [*scene.directory.glob("*/*photos-0001*")] == []
+    assert all(path.exists() for path in own)
+    assert set(scene.store.snapshot()) == {"music-0002"}
+
+
+async def test_a_file_that_comes_back_is_not_counted_as_gone_any_more(scene: Scene) -> None:
+    await scene.store.create(a_job("music-0002"), JobState("music-0002"))
+    await scene.store.close()
+    content = scene.path.read_bytes()
+    scene.path.unlink()
+    await scene.open()
+    mark = scene.directory / "state" / f"{ID}.yaml.gone"
+    assert mark.exists()
+    scene.path.write_bytes(content)
+    await scene.open()
+    assert not mark.exists()
 
 
 async def test_all_files_gone_is_told(scene: Scene) -> None:
@@ -372,3 +393,113 @@ async def test_a_file_that_may_not_be_read_at_the_start_is_listed_and_left_alone
     assert scene.path.read_bytes() == content
     await scene.store.reconcile(ID)
     assert scene.record.job.name == "Photos"
+
+
+async def test_a_name_that_is_no_text_is_listed_as_it_can_be_shown(scene: Scene) -> None:
+    path = os.fsencode(scene.path.parent) + b"/\xff.yaml"
+    with open(path, "wb") as file:
+        file.write(b"name: x\n")
+    for job_id in await scene.store.changed_on_disk():
+        await scene.store.reconcile(job_id)
+    assert [job.id for job in scene.store.damaged()] == [r"\xff"]
+    assert [job.id for job in (await scene.open()).damaged()] == [r"\xff"]
+    assert all(fault.message.encode() for fault in scene.noted.faults)
+    os.unlink(path)
+    await scene.store.reconcile("\udcff")
+    assert scene.store.damaged() == ()
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to(path.name)])
+async def test_an_entry_that_cannot_be_read_hides_no_other_edit(
+    scene: Scene, make: Callable[[Path], None]
+) -> None:
+    make(scene.path.with_name("zz.yaml"))
+    scene.edit("name: Photos", "name: Edited")
+    for job_id in await scene.store.changed_on_disk():
+        await scene.store.reconcile(job_id)
+    assert scene.record.job.name == "Edited"
+    assert [job.id for job in scene.store.damaged()] == ["zz"]
+
+
+async def test_a_job_that_comes_back_with_a_run_under_way_is_followed(scene: Scene) -> None:
+    await save_state(scene.store, JobState(ID, status=JobStatus.RUNNING, run_id="run-1"))
+    content = scene.path.read_bytes()
+    await scene.store.close()
+    scene.path.write_bytes(b"name: [")
+    scene.backup.unlink()
+    await scene.open()
+    assert ID not in scene.store.snapshot()
+    scene.path.write_bytes(content)
+    await scene.store.reconcile(ID)
+    assert scene.record.state.status is JobStatus.RUNNING
+    assert scene.noted.found == ["run-1"]
+
+
+async def test_a_lost_definition_under_a_run_stays_listed(scene: Scene) -> None:
+    await save_state(scene.store, JobState(ID, status=JobStatus.RUNNING, run_id="run-1"))
+    await scene.store.close()
+    scene.path.unlink()
+    scene.backup.unlink()
+    await scene.open()
+    await scene.store.reconcile(ID)
+    assert [job.id for job in scene.store.damaged()] == [ID]
+    assert scene.noted.settled == []
+
+
+async def test_an_older_version_that_is_brought_back_is_a_new_version(scene: Scene) -> None:
+    """By `cp -p` of the backup, live and while no server runs, and by `mv`."""
+    given: dict[int, str] = {scene.record.job.version: scene.record.job.name}
+
+    def note() -> None:
+        job = scene.record.job
+        assert given.setdefault(job.version, job.name) == job.name
+
+    for number in range(3):
+        await rename(scene, f"Saved {number}", expected_version=scene.record.job.version)
+        note()
+    shutil.copy2(scene.backup, scene.path)
+    await scene.store.reconcile(ID)
+    note()
+    await scene.open()
+    note()
+    await rename(scene, "After the copy", expected_version=scene.record.job.version)
+    note()
+    await rename(scene, "And once more", expected_version=scene.record.job.version)
+    note()
+    await scene.store.close()
+    shutil.copy2(scene.backup, scene.path)
+    await scene.open()
+    note()
+    await rename(scene, "After the start", expected_version=scene.record.job.version)
+    note()
+    await rename(scene, "The last", expected_version=scene.record.job.version)
+    note()
+    await scene.store.close()
+    scene.backup.rename(scene.path)
+    await scene.open()
+    note()
+    for _ in range(2):
+        await scene.open()
+        note()
+
+
+async def test_times_in_whole_seconds_hide_no_edit(scene: Scene) -> None:
+    for number in range(3):
+        scene.path.write_text(f"name: N{number}\nengine: rsync\nsource: /srv\ndestination: /mnt\n")
+        os.utime(scene.path, (1_700_000_000, 1_700_000_000))
+        await scene.store.reconcile(ID)
+    assert scene.record.job.version == 5
+    await scene.open()
+    assert (scene.record.job.name, scene.record.job.version) == ("N2", 5)
+
+
+async def test_a_file_that_comes_back_with_other_content_is_another_version(scene: Scene) -> None:
+    await scene.store.create(a_job("music-0002", name="Before"), JobState("music-0002"))
+    path = scene.path.with_name("music-0002.yaml")
+    content = path.read_bytes()
+    path.unlink()
+    await scene.store.reconcile("music-0002")
+    path.write_bytes(content.replace(b"Before", b"After"))
+    await scene.store.reconcile("music-0002")
+    job = scene.store.snapshot()["music-0002"].job
+    assert (job.name, job.version) == ("After", 2)

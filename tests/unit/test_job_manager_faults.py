@@ -7,9 +7,7 @@ from dataclasses import replace
 import pytest
 
 from models import events
-from models.errors import (
-    StorageFailed,
-)
+from models.errors import JobNotFound, SaveOutcomeUnknown, StorageFailed
 from models.events import JournalLine
 from models.job_status import JobStatus
 from models.progress import RunOutcome
@@ -119,3 +117,37 @@ async def test_a_dead_run_that_could_not_be_closed_is_closed_the_next_time(
     getattr(world, port).failing.clear()
     await world.manager.close_dead_run(run_id)
     assert status(world) == "interrupted"
+
+
+async def test_a_launch_that_was_not_confirmed_is_followed_and_ended() -> None:
+    world = World(limit=1)
+    await put(world, "first-0001")
+    await put(world, "second-0002")
+    first = await world.manager.start_job("first-0001")
+    second = await world.manager.start_job("second-0002")
+    await world.manager.update_job_from_engine(first, [])
+    world.jobs.unconfirmed = True
+    with pytest.raises(SaveOutcomeUnknown):
+        await world.manager.update_job_from_engine(first, [ended()])
+    world.jobs.unconfirmed = False
+    assert await world.manager.update_job_from_engine(first, []), "its end was kept after all"
+    world.jobs.unconfirmed = True
+    with pytest.raises(SaveOutcomeUnknown):
+        await world.manager.launch_queued()
+    world.jobs.unconfirmed = False
+    assert status(world, "second-0002") is JobStatus.RUNNING
+    assert second in world.sink.followed, "the monitor finds it dead and ends it"
+    await world.manager.close_dead_run(second)
+    assert status(world, "second-0002") is JobStatus.INTERRUPTED
+    assert await world.manager.start_job("first-0001")
+    assert status(world, "first-0001") is JobStatus.RUNNING, "no place is lost"
+
+
+async def test_a_start_whose_job_vanishes_leaves_nothing(world: World) -> None:
+    await put(world)
+    manager = world.manager
+    world.jobs.vanishing = True
+    with pytest.raises(JobNotFound):
+        await manager.start_job("photos-0001")
+    assert world.runs.kept == {}
+    assert world.directories.specs == {}

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from models.errors import InvalidDocument
-from storage.yaml_documents import MAX_BYTES, line_of, parse, render
+from storage.yaml_documents import MAX_BYTES, line_of, lines_of, parse, render
 
 PRINTABLE = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=120)
 LEAVES = (
@@ -158,7 +158,7 @@ options:
 retry: {first_delay_seconds: 1,
         max_attempts: 3}
 """
-    assert line_of(content, place) == line
+    assert line_of(lines_of(content), place) == line
 
 
 @given(content=st.binary(max_size=200))
