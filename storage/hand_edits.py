@@ -16,7 +16,14 @@ from models.job_state import DamagedJob, JobRecord, JobState
 from storage import job_faults
 from storage.group_commit import Change, NewContent
 from storage.job_documents import job_from
-from storage.job_files import OnDisk, edited, modified_at_ns, reason_of, shown
+from storage.job_files import (
+    OnDisk,
+    edited,
+    is_programs,
+    modified_at_ns,
+    reason_of,
+    shown,
+)
 from storage.job_table import JobTable, Seen
 from utils.durable_file import backup_of
 
@@ -116,8 +123,10 @@ class HandEdits:
             state = await self._state_of(job.id)
             version = job.version
             if state is not None:
-                last = partial(self._table.files.last_version, job.id, state, found.content)
-                version = max(version, await self._table.blocking("Reading the job", last)) + 1
+                read_last = partial(self._table.files.last_version, job.id, state, found.content)
+                last = await self._table.blocking("Reading the job", read_last)
+                if not (is_programs(job, found) and version > last):  # As an import writes it.
+                    version = max(version, last) + 1
         else:
             state, version = record.state, max(record.job.version + 1, job.version)
         job, state = edited(job, found, state, version=version)

@@ -299,14 +299,14 @@ class JobFiles:
                 if self.last_version(job.id, state, found.content) <= version:
                     return job.model_copy(update={"version": version}), state
             elif (
-                _is_programs(job, found)
+                is_programs(job, found)
                 and version >= known
                 and not self._is_brought_back(job, found)
             ):
                 return job, state
             last = self.last_version(job.id, state, found.content)
-            version = max(version + int(_is_programs(job, found)), last) + 1
-        elif _is_programs(job, found):
+            version = max(version + int(is_programs(job, found)), last) + 1
+        elif is_programs(job, found):
             return job, JobState(job.id)
         job, state = edited(job, found, state, version=version)
         loaded.edited[job.id] = state
@@ -317,11 +317,17 @@ class JobFiles:
         which is another one."""
         if job.version == 1:
             return False
+        backup = backup_of(self.job_path(job.id))
         try:
-            facts = os.stat(backup_of(self.job_path(job.id)))
+            if os.path.samefile(backup, self.job_path(job.id)):
+                return False  # A save was cut off between the link and the rename.
+            facts = os.stat(backup)
+            if (facts.st_mtime_ns, facts.st_size) != (found.modified_at_ns, len(found.content)):
+                return False
+            # Two saves within a second look alike from outside.
+            return read_file(backup).content == found.content
         except OSError:
             return True
-        return (facts.st_mtime_ns, facts.st_size) == (found.modified_at_ns, len(found.content))
 
     def last_version(self, job_id: str, state: JobState, content: bytes) -> int:
         """Return the highest version that may have been given out for a definition, as far as its
@@ -358,7 +364,8 @@ def shown(job_id: str) -> str:
     return os.fsencode(job_id).decode("utf-8", "backslashreplace")
 
 
-def _is_programs(job: Job, found: OnDisk) -> bool:
+def is_programs(job: Job, found: OnDisk) -> bool:
+    """Whether a file is as the program writes it."""
     return found.modified_at_ns == modified_at_ns(job) and found.content.startswith(b"format:")
 
 

@@ -503,3 +503,20 @@ async def test_a_file_that_comes_back_with_other_content_is_another_version(scen
     await scene.store.reconcile("music-0002")
     job = scene.store.snapshot()["music-0002"].job
     assert (job.name, job.version) == ("After", 2)
+
+
+async def test_two_saves_within_a_second_are_no_edit(scene: Scene) -> None:
+    """Both have the same time and the same size."""
+    await rename(scene, "Photo1", expected_version=2)
+    await rename(scene, "Photo2", expected_version=3)
+    for _ in range(2):
+        await scene.open()
+        assert (scene.record.job.version, scene.record.state.version) == (4, 0)
+
+
+async def test_a_save_that_was_cut_off_after_the_link_is_no_edit(scene: Scene) -> None:
+    await scene.store.close()
+    scene.backup.unlink()
+    scene.backup.hardlink_to(scene.path)
+    await scene.open()
+    assert (scene.record.job.version, scene.record.state.version) == (2, 0)
