@@ -301,7 +301,8 @@ class JobManager:
                 )
             except BaseException:
                 self._under_way.discard(state.run_id)
-                if self._record(job_id).state.status is JobStatus.RUNNING:
+                shown = self._ports.jobs.snapshot().get(job_id)
+                if shown is not None and shown.state.status is JobStatus.RUNNING:
                     # Kept after all: the monitor finds it dead and ends it.
                     self._ports.sink.run_started(state.run_id)
                 raise

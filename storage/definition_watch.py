@@ -98,12 +98,12 @@ class DefinitionWatch:
         _logger.error("a change of the job files could not be taken over", exc_info=error)
 
     async def _listen(self) -> None:
-        while True:
-            try:
-                await self._listen_to_kernel()
-            except OSError as error:
-                _logger.warning("the job files cannot be watched (%s): they are polled", error)
-            await self._poll()
+        try:
+            await self._listen_to_kernel()
+        except OSError as error:
+            _logger.warning("the job files cannot be watched (%s): they are polled", error)
+        # For good: the directory is gone, or the kernel does not tell.
+        await self._poll()
 
     async def _listen_to_kernel(self) -> None:
         with Inotify() as inotify:
