@@ -22,6 +22,7 @@ from tenacity import (
 )
 
 from models.errors import SaveOutcomeUnknown, StorageFailed
+from storage.spare_files import SpareFiles
 from utils.durable_file import Replacement, backup_of, sync_directory
 
 _TRIES = 4
@@ -81,58 +82,89 @@ class Pending:
     """The directories in which something of it stands already."""
 
 
-def commit(group: Sequence[Pending], syncers: Executor) -> None:
-    """Make these changes; each one's `error` tells how it went: None, StorageFailed (nothing of
-    it was changed), SaveOutcomeUnknown, or what its `before` raised.
+class GroupCommit:
+    """Makes groups of changes durable, one group after the other."""
 
-    Several files are synced at once by `syncers`: the disk then serves them with one flush.
-    """
-    try:
-        _commit_together(group, syncers)
+    def __init__(self, syncers: Executor, workers: int) -> None:
+        """Have files synced by `syncers`, which has so many workers."""
+        self._syncers = syncers
+        self._workers = workers
+        self.spares = SpareFiles()
+
+    def commit(self, group: Sequence[Pending]) -> None:
+        """Make these changes; each one's `error` tells how it went: None, StorageFailed (nothing
+        of it was changed), SaveOutcomeUnknown, or what its `before` raised."""
+        try:
+            self._commit_together(group)
+            for pending in group:
+                if _is_transient(pending.error):
+                    self._commit_again(pending)
+        except Exception as error:  # The writer's boundary: each caller gets it.
+            _logger.exception("the writer failed")
+            for pending in group:
+                pending.error = pending.error or error
         for pending in group:
-            if _is_transient(pending.error):
-                _commit_again(pending, syncers)
-    except Exception as error:  # The writer's boundary: each caller gets it.
-        _logger.exception("the writer failed")
+            if isinstance(pending.error, OSError):
+                reason = pending.error.strerror or str(pending.error)
+                pending.error = StorageFailed(pending.change.what, reason)
+
+    def _commit_again(self, pending: Pending) -> None:
+        """Try one change again, from memory, into new files (a failed fsync has no second try)."""
+
+        def again() -> None:
+            pending.error = None
+            self._commit_together([pending])
+            if isinstance(pending.error, OSError):
+                raise pending.error
+
+        _logger.warning("%s is tried again: %s", pending.change.what, pending.error)
+        policy = Retrying(
+            retry=retry_if_exception(_is_transient),
+            stop=stop_after_attempt(_TRIES - 1),
+            wait=wait_random_exponential(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS),
+            reraise=True,
+        )
+        try:
+            policy(again)
+        except OSError as error:
+            pending.error = error
+
+    def _commit_together(self, group: Sequence[Pending]) -> None:
+        _for_each(group, self._write)
+        if len(group) > 1:
+            _for_each(group, _start_writing)
+        self._sync(group)
+        _for_each(group, _publish)
+        _sync_directories(group)
         for pending in group:
-            pending.error = pending.error or error
-    for pending in group:
-        if isinstance(pending.error, OSError):
-            reason = pending.error.strerror or str(pending.error)
-            pending.error = StorageFailed(pending.change.what, reason)
+            self._keep_spares(pending)
 
+    def _write(self, pending: Pending) -> None:
+        pending.staged.clear()
+        pending.touches.clear()
+        for file in pending.change.replacements:
+            spare = self.spares.take(file.path) if file.keep_backup else None
+            pending.staged.append(
+                Replacement(
+                    file.path, file.content, modified_at_ns=file.modified_at_ns, spare=spare
+                )
+            )
 
-def _commit_again(pending: Pending, syncers: Executor) -> None:
-    """Try one change again, from memory and into new files (a failed fsync has no second try)."""
+    def _sync(self, group: Sequence[Pending]) -> None:
+        """Sync some files at once: the disk then serves them with one flush."""
+        share = min(len(group), self._workers)
+        if share > 1:
+            parts = [group[start::share] for start in range(share)]
+            list(self._syncers.map(lambda part: _for_each(part, _sync), parts))
+        else:
+            _for_each(group, _sync)
 
-    def again() -> None:
-        pending.error = None
-        _commit_together([pending], syncers)
-        if isinstance(pending.error, OSError):
-            raise pending.error
-
-    _logger.warning("%s is tried again: %s", pending.change.what, pending.error)
-    policy = Retrying(
-        retry=retry_if_exception(_is_transient),
-        stop=stop_after_attempt(_TRIES - 1),
-        wait=wait_random_exponential(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS),
-        reraise=True,
-    )
-    try:
-        policy(again)
-    except OSError as error:
-        pending.error = error
-
-
-def _commit_together(group: Sequence[Pending], syncers: Executor) -> None:
-    _for_each(group, _write)
-    if len(group) > 1:
-        _for_each(group, _start_writing)
-        list(syncers.map(lambda pending: _attempt(pending, _sync), group))
-    else:
-        _for_each(group, _sync)
-    _for_each(group, _publish)
-    _sync_directories(group)
+    def _keep_spares(self, pending: Pending) -> None:
+        for replacement in pending.staged:
+            if pending.error is None:
+                self.spares.keep(replacement.spare)
+            else:
+                replacement.drop()
 
 
 def _for_each(group: Sequence[Pending], step: Callable[[Pending], None]) -> None:
@@ -152,15 +184,6 @@ def _attempt(pending: Pending, step: Callable[[Pending], None]) -> None:
         pending.staged.clear()
 
 
-def _write(pending: Pending) -> None:
-    pending.staged.clear()
-    pending.touches.clear()
-    for file in pending.change.replacements:
-        pending.staged.append(
-            Replacement(file.path, file.content, modified_at_ns=file.modified_at_ns)
-        )
-
-
 def _start_writing(pending: Pending) -> None:
     for replacement in pending.staged:
         replacement.start_writing()
@@ -176,12 +199,16 @@ def _publish(pending: Pending) -> None:
     if change.before is not None:
         change.before()
     for file, replacement in zip(change.replacements, tuple(pending.staged), strict=True):
-        _step_of(pending, lambda f=file, r=replacement: r.publish(keep_backup=f.keep_backup))  # type: ignore[misc]
+        _step_of(pending, lambda f=file, r=replacement: _put(f, r))  # type: ignore[misc]
         pending.touches.add(os.path.dirname(file.path))
     for path in change.removals:
         for name in (path, backup_of(path)):
             _step_of(pending, lambda n=name: _unlink(n))  # type: ignore[misc]
             pending.touches.add(os.path.dirname(name))
+
+
+def _put(file: NewContent, replacement: Replacement) -> None:
+    replacement.publish(keep_backup=file.keep_backup, keep_spare=file.keep_backup)
 
 
 def _step_of(pending: Pending, step: Callable[[], None]) -> None:

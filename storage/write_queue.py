@@ -13,12 +13,14 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from models.errors import StorageFailed
-from storage.group_commit import Change, Pending, commit
+from storage.group_commit import Change, GroupCommit, Pending
 
 MAX_WAITING = 1000
 """How many changes may wait; who comes then waits for room."""
 MAX_GROUP = 64
 _SYNCERS = 8
+IDLE_SECONDS = 0.2
+"""After that without a change nothing is kept for the next one."""
 _Waiting = tuple[Pending, asyncio.Future[None]]
 
 
@@ -35,6 +37,7 @@ class WriteQueue:
         self.groups = 0
         self.changes = 0
         self._syncers = ThreadPoolExecutor(_SYNCERS, thread_name_prefix="job-sync")
+        self._disk = GroupCommit(self._syncers, _SYNCERS)
         self._thread = threading.Thread(target=self._run, name="job-writer", daemon=True)
         self._thread.start()
 
@@ -86,14 +89,19 @@ class WriteQueue:
                 group = gathered[start : start + MAX_GROUP]
                 self.groups += 1
                 self.changes += len(group)
-                commit([pending for pending, _ in group], self._syncers)
+                self._disk.commit([pending for pending, _ in group])
                 self._loop.call_soon_threadsafe(_tell, group)
+        self._disk.spares.clear()
 
     def _gather(self) -> tuple[list[_Waiting], bool]:
         """Wait for changes; returns all that there are, and whether there may be more."""
         gathered: list[_Waiting] = []
         while not gathered or not self._queue.empty():
-            handed_over = self._queue.get()
+            try:
+                handed_over = self._queue.get(timeout=IDLE_SECONDS if self._disk.spares else None)
+            except queue.Empty:
+                self._disk.spares.clear()
+                continue
             if handed_over is None:
                 return gathered, False
             gathered += handed_over

@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import signal
+import stat
 
 TEMPORARY_PREFIX = ".new-"
 BACKUP_SUFFIX = ".bak"
@@ -29,15 +31,25 @@ class Replacement:
     together. Whoever publishes syncs the directory afterwards.
     """
 
-    def __init__(self, path: AnyPath, content: bytes, *, modified_at_ns: int | None = None) -> None:
+    def __init__(
+        self,
+        path: AnyPath,
+        content: bytes,
+        *,
+        modified_at_ns: int | None = None,
+        spare: str | None = None,
+    ) -> None:
         """Write `content` beside `path` (mode 0600). Raises OSError, and then nothing is left.
 
-        `modified_at_ns` becomes the time of the file, in nanoseconds since the epoch.
+        `modified_at_ns` becomes the time of the file, in nanoseconds since the epoch. `spare` is
+        a file of the same directory that is written over, if nobody else has it, instead of
+        making one: what `spare` of an earlier replacement was, and only after its directory was
+        synced (until then a power cut may bring it back as the backup).
         """
         self.path = os.fspath(path)
-        self._temporary = _temporary_name(path)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self._descriptor = os.open(self._temporary, flags, 0o600)
+        self.spare: str | None = None
+        """What was the backup before, when it was asked to be kept (see `publish`)."""
+        self._temporary, self._descriptor = _opened_spare(spare, len(content)) or _created(path)
         try:
             view = memoryview(content)
             while view:
@@ -61,13 +73,16 @@ class Replacement:
         os.fsync(self._descriptor)
         self._close()
 
-    def publish(self, *, keep_backup: bool = False) -> None:
+    def publish(self, *, keep_backup: bool = False, keep_spare: bool = False) -> None:
         """Put the file in its place. Raises OSError; the old file is then untouched.
 
         With `keep_backup` the present file becomes `<name>.bak` by a hard link and a rename,
-        without a copy unless the file system has no hard links.
+        without a copy unless the file system has no hard links. With `keep_spare` what was the
+        backup until now stays as `spare`.
         """
         if keep_backup:
+            if keep_spare:
+                self.spare = _linked_spare(backup_of(self.path))
             _link_backup(self.path)
         os.replace(self._temporary, self.path)
 
@@ -88,9 +103,11 @@ class Replacement:
         """Leave the old file where it is, and nothing beside it; may be called at any time."""
         try:
             self._close()
-            os.unlink(self._temporary)
         except OSError:
-            return  # It was published; or the disk fails, and the next start removes it.
+            pass  # Its content is not wanted.
+        drop_file(self._temporary)
+        if self.spare is not None:
+            drop_file(self.spare)
 
     def _close(self) -> None:
         if self._descriptor >= 0:
@@ -137,6 +154,14 @@ def remove_file(path: AnyPath) -> None:
     for name in (os.fspath(path), backup_of(path)):
         _remove_if_there(name)
     sync_directory(os.path.dirname(path) or ".")
+
+
+def drop_file(name: str) -> None:
+    """Remove a file that nobody needs, if that can be done; the next start removes the others."""
+    try:
+        os.unlink(name)
+    except OSError:
+        return
 
 
 def remove_leftovers(directory: AnyPath) -> int:
@@ -187,6 +212,56 @@ def _temporary_name(path: AnyPath) -> str:
     # os.urandom and not `secrets`: that loads OpenSSL, 4 MiB that the runner cannot spare.
     directory, slash, name = os.fspath(path).rpartition("/")
     return f"{directory}{slash}{TEMPORARY_PREFIX}{name}.{os.urandom(4).hex()}"
+
+
+def _created(path: AnyPath) -> tuple[str, int]:
+    name = _temporary_name(path)
+    return name, os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+
+def _opened_spare(name: str | None, size: int) -> tuple[str, int] | None:
+    """Open a file to write over it, at most `size` bytes long; None (and it is gone) when it is
+    not ours alone."""
+    if name is None:
+        return None
+    flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    descriptor = -1
+    try:
+        descriptor = os.open(name, flags)
+        if _is_ours_alone(descriptor):
+            os.ftruncate(descriptor, min(size, os.fstat(descriptor).st_size))
+            return name, descriptor
+    except OSError:
+        pass  # The file that is made instead fails in the same way, if it is the disk.
+    if descriptor >= 0:
+        os.close(descriptor)
+    drop_file(name)
+    return None
+
+
+def _is_ours_alone(descriptor: int) -> bool:
+    """Whether a file has no other name (`cp -al` gives one) and nobody else has it open.
+
+    A write lease is granted only then (fcntl(2), Leases). Raises OSError when it is not, or where
+    the file system has no leases.
+    """
+    facts = os.fstat(descriptor)
+    if facts.st_nlink != 1 or stat.S_IMODE(facts.st_mode) != 0o600:
+        return False
+    # Whoever opens the file while we have the lease is announced by a signal: SIGIO would end us.
+    fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
+    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return True
+
+
+def _linked_spare(backup: str) -> str | None:
+    spare = _temporary_name(backup)
+    try:
+        os.link(backup, spare)
+    except OSError:
+        return None  # There is none yet, or no hard links: then there is no spare.
+    return spare
 
 
 def _link_backup(path: AnyPath) -> None:

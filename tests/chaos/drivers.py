@@ -25,14 +25,15 @@ from models.errors import SaveOutcomeUnknown, StorageFailed
 from models.job import Job
 from models.job_state import JobState
 from models.settings import Settings
+from storage import write_queue
 from storage.job_documents import job_content
 from storage.job_storage import JobStorage
 from tests.fakes.builders import a_job
 from tests.fakes.changes import anything
 
 BEGIN, END = "marker-begin", "marker-end"
-SAVED, CREATED, OTHER = "photos-0001", "music-0002", "other-0003"
-"""The jobs of `perform`: SAVED and OTHER are there before."""
+SAVED, CREATED, OTHER, BUSY = "photos-0001", "music-0002", "other-0003", "busy-0004"
+"""The jobs of `perform`: all but CREATED are there before."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,14 @@ async def save_or_create(store: JobStorage, job_id: str, name: str) -> None:
 Operation = Callable[[JobStorage], Awaitable[object]]
 OPERATIONS: dict[str, tuple[str, Operation]] = {
     "save": (SAVED, lambda store: rename(store, SAVED, "After")),
+    "save_in_a_row": (SAVED, lambda store: rename(store, SAVED, "After")),
     "create": (CREATED, lambda store: store.create(a_job(CREATED), JobState(CREATED))),
     "delete": (SAVED, lambda store: store.delete(SAVED, allow=anything)),
 }
 """By name: the job, and what is done to it."""
+
+
+_LONG = 60.0
 
 
 def perform(directory: Path, operation: str, connection: Connection) -> None:
@@ -80,7 +85,10 @@ def perform(directory: Path, operation: str, connection: Connection) -> None:
 
 async def _perform(directory: Path, operation: str, connection: Connection) -> None:
     job_id, work = OPERATIONS[operation]
+    write_queue.IDLE_SECONDS = _LONG  # The tracer takes a while to attach itself.
     store = await JobStorage.open(directory)
+    if operation == "save_in_a_row":
+        await rename(store, BUSY, "Busy")  # Its old backup is what the next save writes over.
     (writer,) = (thread for thread in threading.enumerate() if thread.name == "job-writer")
     connection.send(writer.native_id)
     connection.recv()

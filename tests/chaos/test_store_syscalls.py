@@ -26,6 +26,7 @@ from storage.job_table import Observer
 from tests.chaos.children import Child, child
 from tests.chaos.drivers import (
     BEGIN,
+    BUSY,
     END,
     OPERATIONS,
     OTHER,
@@ -159,10 +160,10 @@ def content_of(path: Path) -> bytes | None:
 
 
 async def make_store(directory: Path) -> None:
-    """Make what is there before: two jobs that were saved before, with their backups."""
+    """Make what is there before: jobs that were saved before, with their backups."""
     directory.mkdir()
     store = await JobStorage.open(directory)
-    for job_id in (SAVED, OTHER):
+    for job_id in (SAVED, OTHER, BUSY):
         await store.create(a_job(job_id), JobState(job_id))
         await rename(store, job_id, "Before")
     await store.close()

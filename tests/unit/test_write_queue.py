@@ -17,6 +17,7 @@ import pytest_asyncio
 from models.errors import SaveOutcomeUnknown, StorageFailed
 from storage import group_commit, write_queue
 from storage.group_commit import Change, NewContent
+from storage.spare_files import MAX_SPARES, SpareFiles
 from storage.write_queue import WriteQueue
 from utils.durable_file import sync_directory
 
@@ -114,7 +115,103 @@ async def test_changes_of_one_file_are_made_in_order(queue: WriteQueue, tmp_path
     await asyncio.gather(*(queue.submit(change(path, b"%d" % n)) for n in range(50)))
     assert path.read_bytes() == b"49"
     assert path.with_name("file.bak").read_bytes() == b"48"
+    await queue.close()
     assert names(tmp_path) == {"file", "file.bak"}
+
+
+async def save(queue: WriteQueue, path: Path, *contents: bytes) -> None:
+    """Save one version after another."""
+    for content in contents:
+        await queue.submit(change(path, content))
+
+
+def spares(directory: Path) -> list[Path]:
+    """Return the backups that were superseded and wait for the next save."""
+    return sorted(directory.glob(".new-*"))
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what is superseded for as long as a test takes."""
+    monkeypatch.setattr(write_queue, "IDLE_SECONDS", 60.0)
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_superseded_backup_is_written_over_by_the_next_save(
+    queue: WriteQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    await save(queue, path, b"one" * 100, b"two", b"three")
+    (spare,) = spares(tmp_path)
+    assert spare.read_bytes() == b"one" * 100
+    created: list[str] = []
+    real = os.open
+
+    def note(name: str, flags: int, *mode: int) -> int:
+        if flags & os.O_CREAT:
+            created.append(name)
+        return real(name, flags, *mode)
+
+    monkeypatch.setattr(os, "open", note)
+    await save(queue, tmp_path / "other", b"new")
+    assert created == []
+    assert (tmp_path / "other").read_bytes() == b"new", "nothing is left of the longer content"
+    assert (path.read_bytes(), path.with_name("file.bak").read_bytes()) == (b"three", b"two")
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_backup_that_somebody_linked_is_left_alone(
+    queue: WriteQueue, tmp_path: Path
+) -> None:
+    """As `cp -al` and rsync's --link-dest do."""
+    path, kept = tmp_path / "file", tmp_path / "kept"
+    await save(queue, path, b"one", b"two")
+    kept.hardlink_to(path.with_name("file.bak"))
+    await save(queue, path, b"three", b"four", b"five")
+    assert (kept.read_bytes(), kept.stat().st_nlink) == (b"one", 1)
+    assert (path.read_bytes(), path.with_name("file.bak").read_bytes()) == (b"five", b"four")
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_backup_that_somebody_reads_is_left_alone(
+    queue: WriteQueue, tmp_path: Path
+) -> None:
+    path = tmp_path / "file"
+    await save(queue, path, b"one", b"two")
+    with path.with_name("file.bak").open("rb", buffering=0) as reader:
+        await save(queue, path, b"three", b"four", b"five")
+        assert reader.read() == b"one"
+    assert (path.read_bytes(), path.with_name("file.bak").read_bytes()) == (b"five", b"four")
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_backup_is_not_written_over_before_the_disk_confirmed_its_successor(
+    queue: WriteQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then a power cut may bring it back as the backup."""
+    path = tmp_path / "file"
+    await save(queue, path, b"one", b"two")
+    Failing(monkeypatch, "fsync", errno.EIO).at(2)
+    with pytest.raises(SaveOutcomeUnknown):
+        await queue.submit(change(path, b"three"))
+    assert spares(tmp_path) == []
+
+
+async def test_nothing_is_kept_for_long(queue: WriteQueue, tmp_path: Path) -> None:
+    await save(queue, tmp_path / "file", b"one", b"two", b"three")
+    assert spares(tmp_path)
+    async with asyncio.timeout(10):
+        while spares(tmp_path):
+            await asyncio.sleep(0.01)
+
+
+def test_no_more_is_kept_than_a_group_needs(tmp_path: Path) -> None:
+    kept = SpareFiles()
+    for number in range(MAX_SPARES + 5):
+        spare = tmp_path / f".new-{number}"
+        spare.touch()
+        kept.keep(str(spare))
+    assert len(spares(tmp_path)) == MAX_SPARES
 
 
 async def test_nobody_is_told_before_it_is_durable(
