@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 
 from tenacity import (
     Retrying,
@@ -134,7 +135,7 @@ class GroupCommit:
         if len(group) > 1:
             _for_each(group, _start_writing)
         self._sync(group)
-        _for_each(group, _publish)
+        _for_each(group, self._publish)
         _sync_directories(group)
         for pending in group:
             self._keep_spares(pending)
@@ -158,6 +159,22 @@ class GroupCommit:
             list(self._syncers.map(lambda part: _for_each(part, _sync), parts))
         else:
             _for_each(group, _sync)
+
+    def _publish(self, pending: Pending) -> None:
+        change = pending.change
+        if change.before is not None:
+            change.before()
+        for file, replacement in zip(change.replacements, tuple(pending.staged), strict=True):
+            _step_of(pending, partial(self._put, file, replacement))
+            pending.touches.add(os.path.dirname(file.path))
+        for path in change.removals:
+            for name in (path, backup_of(path)):
+                _step_of(pending, partial(_unlink, name))
+                pending.touches.add(os.path.dirname(name))
+
+    def _put(self, file: NewContent, replacement: Replacement) -> None:
+        keep_spare = file.keep_backup and self.spares.wants(file.path)
+        replacement.publish(keep_backup=file.keep_backup, keep_spare=keep_spare)
 
     def _keep_spares(self, pending: Pending) -> None:
         for replacement in pending.staged:
@@ -192,23 +209,6 @@ def _start_writing(pending: Pending) -> None:
 def _sync(pending: Pending) -> None:
     for replacement in pending.staged:
         replacement.sync()
-
-
-def _publish(pending: Pending) -> None:
-    change = pending.change
-    if change.before is not None:
-        change.before()
-    for file, replacement in zip(change.replacements, tuple(pending.staged), strict=True):
-        _step_of(pending, lambda f=file, r=replacement: _put(f, r))  # type: ignore[misc]
-        pending.touches.add(os.path.dirname(file.path))
-    for path in change.removals:
-        for name in (path, backup_of(path)):
-            _step_of(pending, lambda n=name: _unlink(n))  # type: ignore[misc]
-            pending.touches.add(os.path.dirname(name))
-
-
-def _put(file: NewContent, replacement: Replacement) -> None:
-    replacement.publish(keep_backup=file.keep_backup, keep_spare=file.keep_backup)
 
 
 def _step_of(pending: Pending, step: Callable[[], None]) -> None:

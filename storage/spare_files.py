@@ -13,6 +13,9 @@ from utils.durable_file import drop_file
 
 MAX_SPARES = 64
 """In each directory, as many as the largest group needs."""
+KEEPS_ITS_WORD = frozenset({"ext3", "ext4", "xfs", "tmpfs"})
+"""Where a synced directory is durable. Elsewhere (a FUSE mount may answer a sync that it never
+passes on) a power cut could bring back the name of a file that was written over."""
 
 
 class SpareFiles:
@@ -20,9 +23,17 @@ class SpareFiles:
 
     def __init__(self) -> None:
         self._names: dict[str, list[str]] = {}
+        self._can_keep: dict[str, bool] = {}
 
     def __bool__(self) -> bool:
         return any(self._names.values())
+
+    def wants(self, path: str) -> bool:
+        """Whether what a new version of `path` supersedes may be kept."""
+        directory = os.path.dirname(path)
+        if directory not in self._can_keep:
+            self._can_keep[directory] = file_system_of(directory) in KEEPS_ITS_WORD
+        return self._can_keep[directory]
 
     def take(self, path: str) -> str | None:
         """Return a file that may be written over to become `path`, if there is one."""
@@ -44,3 +55,23 @@ class SpareFiles:
         for names in self._names.values():
             while names:
                 drop_file(names.pop())
+
+
+def file_system_of(path: str) -> str | None:
+    """Return the type of the file system, such as `ext4`; None when the system does not tell.
+
+    By device from /proc/self/mountinfo (proc_pid_mountinfo(5)); btrfs numbers its devices
+    otherwise and is among those not told.
+    """
+    try:
+        device = os.stat(path).st_dev
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
+            lines = mounts.readlines()
+    except OSError:
+        return None
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    for line in lines:
+        mount, _, kind = line.partition(" - ")
+        if mount.split()[2] == wanted and kind:
+            return kind.split()[0]
+    return None

@@ -15,9 +15,9 @@ import pytest
 import pytest_asyncio
 
 from models.errors import SaveOutcomeUnknown, StorageFailed
-from storage import group_commit, write_queue
+from storage import group_commit, spare_files, write_queue
 from storage.group_commit import Change, NewContent
-from storage.spare_files import MAX_SPARES, SpareFiles
+from storage.spare_files import MAX_SPARES, SpareFiles, file_system_of
 from storage.write_queue import WriteQueue
 from utils.durable_file import sync_directory
 
@@ -132,8 +132,9 @@ def spares(directory: Path) -> list[Path]:
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep what is superseded for as long as a test takes."""
+    """Keep what is superseded for as long as a test takes, wherever it runs."""
     monkeypatch.setattr(write_queue, "IDLE_SECONDS", 60.0)
+    monkeypatch.setattr(spare_files, "file_system_of", lambda _path: "ext4")
 
 
 @pytest.mark.usefixtures("patient")
@@ -197,7 +198,26 @@ async def test_a_backup_is_not_written_over_before_the_disk_confirmed_its_succes
     assert spares(tmp_path) == []
 
 
-async def test_nothing_is_kept_for_long(queue: WriteQueue, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("patient")
+async def test_nothing_is_written_over_where_a_sync_may_be_no_sync(
+    queue: WriteQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a FUSE mount that does not pass it on."""
+    monkeypatch.setattr(spare_files, "file_system_of", lambda _path: "fuse.mergerfs")
+    await save(queue, tmp_path / "file", b"one", b"two", b"three")
+    assert spares(tmp_path) == []
+
+
+def test_the_file_system_of_a_path_is_told() -> None:
+    assert file_system_of("/proc/self") == "proc"
+    assert file_system_of("/no such place") is None
+
+
+async def test_nothing_is_kept_for_long(
+    queue: WriteQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spare_files, "file_system_of", lambda _path: "ext4")
+    monkeypatch.setattr(write_queue, "IDLE_SECONDS", 0.5)
     await save(queue, tmp_path / "file", b"one", b"two", b"three")
     assert spares(tmp_path)
     async with asyncio.timeout(10):
