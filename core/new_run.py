@@ -18,10 +18,15 @@ _HALF_DONE = frozenset({JobStatus.PAUSED, JobStatus.INTERRUPTED, JobStatus.FAILE
 
 @dataclass(frozen=True)
 class RunLimits:
-    """How many runs at once, and how long a stopped tool may take to end, in seconds."""
+    """How many runs at once, how long a stopped tool may take to end (seconds), how much of its
+    output is kept (bytes), and how many ended runs of a job are, for how long (days)."""
 
     max_concurrent_runs: int = 4
     stop_grace_seconds: float = 10
+    max_log_bytes: int = 20 * 1000 * 1000
+    kept_runs_per_job: int = 50
+    kept_run_days: float = 90
+    resume_interrupted: bool = False
 
 
 def new_run(job: Job, *, now: str) -> Run:
@@ -66,4 +71,5 @@ def spec_of(run: Run, record: JobRecord, *, tool_path: str | None, limits: RunLi
         first_delay_seconds=job.retry.first_delay_seconds,
         max_delay_seconds=job.retry.max_delay_seconds,
         stop_grace_seconds=limits.stop_grace_seconds,
+        max_log_bytes=limits.max_log_bytes,
     )

@@ -158,7 +158,14 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     monitor = Monitor(hub, directories, executor, directories.path_of)
     source.monitor = monitor
     ports = Ports(jobs, runs, directories, executor, tools, monitor, SystemClock())
-    limits = RunLimits(settings.max_concurrent_runs, settings.stop_grace_seconds)
+    limits = RunLimits(
+        max_concurrent_runs=settings.max_concurrent_runs,
+        stop_grace_seconds=settings.stop_grace_seconds,
+        max_log_bytes=int(settings.max_log_megabytes * 1_000_000),
+        kept_runs_per_job=settings.kept_runs_per_job,
+        kept_run_days=settings.kept_run_days,
+        resume_interrupted=settings.resume_interrupted,
+    )
     manager = JobManager(ports, limits)
     await recover(jobs, directories, manager)
     await _keep_running(stack, monitor.run(manager), "monitor")

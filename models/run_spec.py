@@ -41,6 +41,7 @@ class RunSpec(NamedTuple):
     first_delay_seconds: float = 1
     max_delay_seconds: float = 60
     stop_grace_seconds: float = 10
+    max_log_bytes: int = 20 * 1000 * 1000
 
     def to_document(self) -> dict[str, Any]:
         """Return what stands in spec.json."""

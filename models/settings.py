@@ -24,6 +24,13 @@ class Settings(BaseSettings):
     allow_network: bool = False
     """Whether `longshore serve` may listen where other machines can reach it."""
     stop_grace_seconds: float = Field(default=10, gt=0, le=3600)
+    resume_interrupted: bool = False
+    """Whether a job that the machine cut off goes on by itself."""
+    kept_runs_per_job: int = Field(default=50, ge=1, le=10_000)
+    kept_run_days: float = Field(default=90, gt=0, le=36_500)
+    """How many ended runs of a job are kept, and for how long; the newest one always is."""
+    max_log_megabytes: float = Field(default=20, ge=0.1, le=10_000)
+    """How much of a tool's output is kept for one run: its head and its tail."""
 
     @field_validator("root_path")
     @classmethod
