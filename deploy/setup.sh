@@ -152,6 +152,15 @@ has_chromium() {
 
 has_strace() { command -v strace >/dev/null 2>&1; }
 
+has_ip() { PATH=$PATH:/usr/sbin:/sbin command -v ip >/dev/null 2>&1; }
+has_systemd_analyze() { command -v systemd-analyze >/dev/null 2>&1; }
+has_libfaketime() {
+    for library in /usr/lib*/faketime/libfaketimeMT.so.1 /usr/lib/*/faketime/libfaketimeMT.so.1; do
+        [ -e "$library" ] && return 0
+    done
+    return 1
+}
+
 # In sbin, which is not on everybody's PATH.
 has_mkfs_ext4() { PATH=$PATH:/usr/sbin:/sbin command -v mkfs.ext4 >/dev/null 2>&1; }
 has_mkfs_xfs() { PATH=$PATH:/usr/sbin:/sbin command -v mkfs.xfs >/dev/null 2>&1; }
@@ -264,7 +273,10 @@ if [ "$kind" = test ]; then
     need browser_driver "$library_package" "until then the browser tests are skipped"
     if [ "$(uname -s)" = Linux ]; then
         need strace strace "until then the tests of system calls that fail are skipped"
+        need libfaketime libfaketime "until then the tests of a clock that is set are skipped"
         need mkfs_ext4 e2fsprogs "until then the tests of power cuts and full disks are skipped"
+        need ip iproute2 "until then the tests of a cut network are skipped"
+        need systemd_analyze systemd "until then the systemd unit is not verified"
         need mkfs_xfs xfsprogs "until then the tests of power cuts on XFS are skipped"
     fi
 fi

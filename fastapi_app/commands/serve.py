@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import os
+import queue
+import select
 import socket
+import sys
+import threading
+import time
+from contextlib import suppress
+from types import FrameType
 
 import uvicorn
 
@@ -18,8 +26,12 @@ from models.settings import Settings
 _USER_TIMEOUT_MILLISECONDS = 20_000
 """How long sent bytes may stay unacknowledged: frees a browser that vanished (tcp(7))."""
 _MAX_WEBSOCKET_MESSAGE = 1024 * 1024
-_SHUTDOWN_SECONDS = 5
+_DRAIN_SECONDS = 2
+"""How long requests under way may take once the server is told to end; they are cancelled then."""
+_LAST_MOMENT_SECONDS = 4.5
+"""When it ends come what may: a service manager and a person may count on five seconds."""
 _BACKLOG = 2048
+_DATE_SECONDS = 1.0
 
 
 def serve() -> None:
@@ -41,7 +53,7 @@ def serve() -> None:
         server_header=False,
         ws_per_message_deflate=False,
         ws_max_size=_MAX_WEBSOCKET_MESSAGE,
-        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        timeout_graceful_shutdown=_DRAIN_SECONDS,
         lifespan="on",
     )
     out.print(
@@ -50,10 +62,73 @@ def serve() -> None:
         markup=False,
         soft_wrap=True,
     )
-    server = uvicorn.Server(config)
-    server.run(sockets=[listener])
+    server = _Server(config)
+    with suppress(SystemExit):  # uvicorn's word for a start that failed, having logged why.
+        server.run(sockets=[listener])
     if not server.started:
-        fail(f"The server did not start: see {configured.data_dir.absolute()}/logs/longshore.log")
+        fail("The server did not start, for the reason above.")
+
+
+class _Server(uvicorn.Server):
+    """Told to end (SIGTERM, SIGINT), it lets go of everything within five seconds and ends with 0.
+
+    Runs take no note of it: each is a process of its own. What was acknowledged is on disk already,
+    so that nothing is lost when the last moment comes.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        # A SimpleQueue, because a signal may come while this thread holds any other lock.
+        self._told: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._ends = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until told to end."""
+        threading.Thread(target=self._end_at_last, name="last-moment", daemon=True).start()
+        super().run(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End; told a second time, without waiting for requests.
+
+        Not uvicorn's own, which raises the signal anew at the end: the process would be said to
+        have been killed by it.
+        """
+        self.force_exit = self.should_exit
+        self.should_exit = True
+        self._told.put(sig)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._ends.set)
+
+    async def main_loop(self) -> None:
+        """Wait to be told to end.
+
+        Not uvicorn's own loop, which looks ten times a second: that is most of what a server at
+        rest would cost.
+        """
+        self._loop = asyncio.get_running_loop()
+        while not self.should_exit:
+            await self.on_tick(0)  # The date that answers carry.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_DATE_SECONDS):
+                    await self._ends.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let requests end, then close the store, also when there was no waiting."""
+        await super().shutdown(sockets)
+        if self.force_exit:
+            for task in self.server_state.tasks:
+                task.cancel()
+            await self.lifespan.shutdown()
+
+    def _end_at_last(self) -> None:
+        """End the process when a request, a hung disk or the start itself takes too long."""
+        self._told.get()
+        time.sleep(_LAST_MOMENT_SECONDS)
+        # Not the log, which may be on the disk that hangs; nor may a full pipe keep us.
+        if select.select([], [sys.stderr.fileno()], [], 0)[1]:
+            os.write(sys.stderr.fileno(), b"Not everything ended in time and was cut off.\n")
+        os._exit(0)
 
 
 def _check_address(configured: Settings) -> None:
