@@ -1,7 +1,7 @@
 """The commands: everything that changes a job or a run. Returns ids or nothing.
 
-One event loop owns the state; each job has one lock (architecture.md, decision 2). Reads are in
-`core/job_queries.py`.
+Those of people stand here, what concerns runs under way in `core/run_keeper.py`, the queue in
+`core/run_launcher.py`. Reads are in `core/job_queries.py`.
 """
 
 from __future__ import annotations
@@ -10,19 +10,18 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import takewhile
 from typing import Any
 
 from core.definition_check import check_definition
-from core.new_run import RunLimits, new_run, spec_of
+from core.new_run import new_run, spec_of
 from core.partial_files import remove_all_partial_files
-from core.ports import Clock, EventSink, Executor, JobStore, RunDirectories, RunStore, ToolFinder
+from core.run_keeper import RunKeeper
 from models.errors import (
     JobIsActive,
-    JobNotFound,
     NothingToDiscard,
     NothingToStop,
-    RunnerStartFailed,
     RunNotFound,
     StorageFailed,
     VersionConflict,
@@ -32,36 +31,18 @@ from models.job import Job, id_stem
 from models.job_state import JobRecord, JobState
 from models.job_status import JobStatus
 from models.progress import RunOutcome
+from models.remote import is_remote
 from models.run import Run
-from models.run_history import apply_lines, close_run
 from models.run_spec import RunSpec
-from models.transitions import STATUS_OF_OUTCOME, advance
+from models.transitions import advance
 
-KEPT_RUNS_PER_JOB = 50
+_MAX_RESUMED_IN_A_ROW = 5
+"""How often a job that is cut off again and again goes on by itself."""
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Ports:
-    """What the commands need from outside."""
-
-    jobs: JobStore
-    runs: RunStore
-    directories: RunDirectories
-    executor: Executor
-    tools: ToolFinder
-    sink: EventSink
-    clock: Clock
-
-
-class JobManager:
+class JobManager(RunKeeper):
     """Commands on jobs and runs."""
-
-    def __init__(self, ports: Ports, limits: RunLimits) -> None:
-        self._ports = ports
-        self._limits = limits
-        self._locks: dict[str, asyncio.Lock] = {}
-        self._under_way: set[str] = set()
 
     async def create_job(self, definition: Mapping[str, Any]) -> str:
         """Keep a new job; returns its id. Raises InvalidDefinition, StorageFailed."""
@@ -110,7 +91,8 @@ class JobManager:
         self._ports.sink.jobs_changed([job_id])
 
     async def start_job(self, job_id: str) -> str:
-        """Start a run, or queue it when as many as allowed are under way; returns the run's id.
+        """Start a run, or queue it when as many as allowed are under way or when another one writes
+        to the same place; returns the run's id.
 
         Raises JobNotFound, JobIsActive, StorageFailed. A runner that cannot be started is the
         run's failure, not the command's.
@@ -121,14 +103,18 @@ class JobManager:
             run = new_run(record.job, now=self._ports.clock.now())
             tool_path = self._ports.tools.path_of(record.job.engine)
             spec = spec_of(run, record, tool_path=tool_path, limits=self._limits)
-            starts_now = len(self._under_way) < self._limits.max_concurrent_runs
-            if starts_now:
-                self._under_way.add(run.id)
+            await self._arrive(run)
+            wait = self._queue.wait_of(run.id)
+            starts_now = wait is None
+            if wait is None:
+                self._queue.enter(run.id)
                 run = replace(run, status=JobStatus.RUNNING)
+            else:
+                run = replace(run, message=self._told(wait))
             try:
                 await self._keep_new_run(run, spec, record)
             except BaseException:
-                self._under_way.discard(run.id)
+                self._queue.leave(run.id)
                 # Should the state name the run all the same, the monitor finds it dead and ends it.
                 self._ports.sink.run_started(run.id)
                 raise
@@ -152,7 +138,8 @@ class JobManager:
                 run = await self._ports.runs.get(run_id)
 
                 def stop(state: JobState) -> JobState:
-                    return advance(state, JobStatus.STOPPING, changed_at=now, message=state.message)
+                    stopping = advance(state, JobStatus.STOPPING, changed_at=now)
+                    return replace(stopping, message=state.message, stop_requested=True)
 
                 try:
                     await self._change_state(job_id, stop)
@@ -164,6 +151,7 @@ class JobManager:
                         self._ports.jobs.publish_state(stop(state))
                 self._ports.runs.publish(replace(run, status=JobStatus.STOPPING))
                 await self._ports.executor.stop(run_id)
+                self._ports.sink.run_stopping(run_id)
             else:
                 raise NothingToStop(job_id, state.status)
         self._ports.sink.jobs_changed([job_id])
@@ -179,7 +167,9 @@ class JobManager:
                 raise NothingToDiscard(job_id, record.state.status)
             destination = await self._destination_of_last_run(record)
             try:
-                await asyncio.to_thread(remove_all_partial_files, destination)
+                # What a daemon keeps is its own: the next run goes on from it, or replaces it.
+                if not is_remote(destination):
+                    await asyncio.to_thread(remove_all_partial_files, destination)
             except OSError as error:
                 raise StorageFailed("Removing the partial files", str(error)) from error
             now = self._ports.clock.now()
@@ -192,159 +182,40 @@ class JobManager:
         self._ports.sink.jobs_changed([job_id])
 
     async def update_job_from_engine(self, run_id: str, lines: Sequence[JournalLine]) -> bool:
-        """Apply lines of a run's journal to run and job; True when the run is over.
-
-        Raises RunNotFound, StorageFailed.
-        """
-        run = await self._ports.runs.get(run_id)
-        async with self._lock(run.job_id):
-            state = self._record(run.job_id).state
-            if run.is_over and not (state.run_id == run_id and state.is_active):
-                # Its end was kept after all, though the disk had not confirmed it.
-                self._under_way.discard(run_id)
-                return True
-            if state.run_id != run_id:
-                raise RunNotFound(run_id)
-            if not run.is_over:
-                run = apply_lines(replace(run, status=state.status), lines)
-            if run.is_over:
-                await self._finish(run)
-            else:
-                self._ports.runs.publish(run)
-                self._ports.jobs.publish_state(
-                    replace(state, progress=run.progress, message=run.message)
-                )
-        self._ports.sink.jobs_changed([run.job_id])
-        if run.is_over:
-            await self.launch_queued()
-        return run.is_over
+        """Apply lines of a run's journal, and go on with a job that was cut off when the settings
+        say so; True when the run is over. Raises RunNotFound, StorageFailed."""
+        is_over = await super().update_job_from_engine(run_id, lines)
+        if is_over:
+            await self._go_on_after(run_id)
+        return is_over
 
     async def close_dead_run(self, run_id: str) -> None:
-        """End a run whose runner is gone: by its result if it left one, else as interrupted."""
+        """End a run whose runner is gone, and go on with its job when the settings say so."""
+        await super().close_dead_run(run_id)
+        await self._go_on_after(run_id)
+
+    async def _go_on_after(self, run_id: str) -> None:
+        if not self._limits.resume_interrupted:
+            return
         run = await self._ports.runs.get(run_id)
-        if run.is_over:
-            await self.update_job_from_engine(run_id, [])
+        if self._record(run.job_id).state.run_id == run_id:
+            await self.resume_interrupted(run.job_id)
+
+    async def resume_interrupted(self, job_id: str) -> None:
+        """Start an interrupted job again, unless it was cut off too often in a row. Raises
+        JobNotFound, StorageFailed."""
+        if self._record(job_id).state.status is not JobStatus.INTERRUPTED:
             return
-        result = await self._ports.directories.result(run_id)
-        if result is not None and await self.update_job_from_engine(run_id, [result]):
+        newest = await self._ports.runs.list_runs(job_id=job_id, limit=_MAX_RESUMED_IN_A_ROW + 1)
+        in_a_row = list(takewhile(lambda run: run.outcome is RunOutcome.INTERRUPTED, newest.items))
+        if len(in_a_row) > _MAX_RESUMED_IN_A_ROW:
+            _logger.error("%s was cut off %d times in a row: it rests", job_id, len(in_a_row))
             return
-        async with self._lock(run.job_id):
-            state = self._record(run.job_id).state
-            if state.run_id == run_id and state.is_active:
-                run = await self._ports.runs.get(run_id)
-                message = "The machine or the runner went away. The job can be resumed."
-                now = self._ports.clock.now()
-                await self._finish(
-                    close_run(run, RunOutcome.INTERRUPTED, ended_at=now, message=message)
-                )
-        self._ports.sink.jobs_changed([run.job_id])
-        await self.launch_queued()
-
-    async def adopt(self, run_id: str) -> None:
-        """Take a run that lives into account: it occupies a place and is followed.
-
-        A run that was to stop is told so again: the server may have ended before it said it.
-        """
-        self._under_way.add(run_id)
-        self._ports.sink.run_started(run_id)
-        run = await self._ports.runs.get(run_id)
-        if self._record(run.job_id).state.status is JobStatus.STOPPING:
-            await self._ports.executor.stop(run_id)
-
-    async def restore_run(self, job_id: str) -> Run:
-        """Return the run that a job's state names, made anew when the history lost it."""
-        record = self._record(job_id)
-        run_id = record.state.run_id
-        assert run_id is not None
         try:
-            return await self._ports.runs.get(run_id)
-        except RunNotFound:
-            run = new_run(record.job, now=self._ports.clock.now())
-            run = replace(run, id=run_id, status=record.state.status)
-            await self._ports.runs.add(run)
-            return run
-
-    def has_waiting(self) -> bool:
-        """Whether a job is queued."""
-        return any(
-            record.state.status is JobStatus.QUEUED
-            for record in self._ports.jobs.snapshot().values()
-        )
-
-    async def launch_queued(self) -> None:
-        """Start queued runs, the oldest first, while there is room. Raises StorageFailed."""
-        while len(self._under_way) < self._limits.max_concurrent_runs:
-            waiting = [
-                record.state
-                for record in self._ports.jobs.snapshot().values()
-                if record.state.status is JobStatus.QUEUED
-                and record.state.run_id not in self._under_way
-            ]
-            if not waiting:
-                return
-            oldest = min(waiting, key=lambda state: state.changed_at or "")
-            await self._launch(oldest.job_id)
-
-    async def _launch(self, job_id: str) -> None:
-        async with self._lock(job_id):
-            state = self._record(job_id).state
-            if state.status is not JobStatus.QUEUED or state.run_id is None:
-                return
-            if len(self._under_way) >= self._limits.max_concurrent_runs:
-                return  # Another start took the place while this one waited for the lock.
-            self._under_way.add(state.run_id)
-            try:
-                run = await self.restore_run(job_id)
-                now = self._ports.clock.now()
-                await self._change_state(
-                    job_id, lambda state: advance(state, JobStatus.RUNNING, changed_at=now)
-                )
-            except BaseException:
-                self._under_way.discard(state.run_id)
-                shown = self._ports.jobs.snapshot().get(job_id)
-                if shown is not None and shown.state.status is JobStatus.RUNNING:
-                    # Kept after all: the monitor finds it dead and ends it.
-                    self._ports.sink.run_started(state.run_id)
-                raise
-            await self._submit(replace(run, status=JobStatus.RUNNING))
-        self._ports.sink.jobs_changed([job_id])
-
-    async def _submit(self, run: Run) -> None:
-        self._ports.runs.publish(run)
-        try:
-            await self._ports.executor.submit(run.id)
-        except RunnerStartFailed as error:
-            _logger.error("%s", error)
-            now = self._ports.clock.now()
-            ended = close_run(run, RunOutcome.FAILED, ended_at=now, message=str(error))
-            try:
-                await self._finish(ended)
-            except StorageFailed:
-                # The monitor finds it dead and tries again to end it.
-                self._ports.sink.run_started(run.id)
-                raise
-            return
-        # Not before: the monitor would take a runner that has no lock yet for a dead one.
-        self._ports.sink.run_started(run.id)
-
-    async def _finish(self, run: Run) -> None:
-        # In two steps: the final progress and the outcome are durable in the history before the
-        # status is. If the machine stops in between, recovery finds the ended run and does the
-        # second step.
-        assert run.outcome is not None
-        assert run.ended_at is not None
-        await self._ports.runs.save(run)
-        status, ended_at = STATUS_OF_OUTCOME[run.outcome], run.ended_at
-
-        def end(state: JobState) -> JobState:
-            ended = advance(state, status, changed_at=ended_at, message=run.message)
-            if status is JobStatus.COMPLETED:
-                ended = replace(ended, last_good_at=ended_at)
-            return replace(ended, progress=run.progress)
-
-        await self._change_state(run.job_id, end)
-        self._under_way.discard(run.id)
-        await self._prune(run.job_id, keep=KEPT_RUNS_PER_JOB)
+            run_id = await self.start_job(job_id)
+        except JobIsActive:
+            return  # A person was quicker.
+        _logger.info("%s goes on by itself with run %s", job_id, run_id)
 
     async def _withdraw(self, state: JobState, run_id: str) -> None:
         newest = (await self._ports.runs.list_runs(job_id=state.job_id, limit=2)).items
@@ -366,18 +237,9 @@ class JobManager:
             )
 
         await self._change_state(state.job_id, go_back)
+        self._queue.leave(run_id)
         await self._ports.runs.remove(run_id)
         await self._ports.directories.remove(run_id)
-
-    async def _prune(self, job_id: str, *, keep: int) -> None:
-        try:
-            old = await self._ports.runs.prune(job_id, keep=keep)
-        except StorageFailed as error:
-            # Tidying: the next run's end tries again.
-            _logger.error("old runs of %s are kept: %s", job_id, error)
-            return
-        for run_id in old:
-            await self._ports.directories.remove(run_id)
 
     async def _destination_of_last_run(self, record: JobRecord) -> str:
         # The definition may have been changed since.
@@ -385,11 +247,6 @@ class JobManager:
             return (await self._ports.runs.get(record.state.run_id or "")).destination
         except RunNotFound:
             return record.job.destination
-
-    async def _change_state(self, job_id: str, change: Callable[[JobState], JobState]) -> None:
-        await self._ports.jobs.transform(
-            job_id, lambda record: replace(record, state=change(record.state))
-        )
 
     async def _keep_new_run(self, run: Run, spec: RunSpec, record: JobRecord) -> None:
         def begin(state: JobState) -> JobState:
@@ -400,7 +257,7 @@ class JobManager:
                 progress=None,
             )
             if run.status is JobStatus.QUEUED:
-                return replace(queued, message="Waits for another run to end.")
+                return replace(queued, message=run.message)
             return advance(queued, JobStatus.RUNNING, changed_at=run.queued_at)
 
         def undo(state: JobState) -> JobState:
@@ -438,16 +295,6 @@ class JobManager:
             job_id = f"{id_stem(name)}-{secrets.token_hex(2)}"
             if job_id not in self._ports.jobs.snapshot():
                 return job_id
-
-    def _record(self, job_id: str) -> JobRecord:
-        try:
-            return self._ports.jobs.snapshot()[job_id]
-        except KeyError:
-            raise JobNotFound(job_id) from None
-
-    def _lock(self, job_id: str) -> asyncio.Lock:
-        self._record(job_id)
-        return self._locks.setdefault(job_id, asyncio.Lock())
 
 
 def _refuse_old_version(job: Job, expected: int) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from models.error_event import Component, ErrorEvent, ErrorPage, Fault, Severity
-from models.events import JournalLine, JournalPart, RunProcesses
+from models.events import JournalLine, JournalPart, RunLook, RunProcesses
 from models.job import Job
 from models.job_snapshot import JobSnapshot
 from models.job_state import DamagedJob, JobRecord, JobState
@@ -78,8 +79,24 @@ class RunStore(Protocol):
         """Return one run. Raises RunNotFound."""
         ...
 
-    async def prune(self, job_id: str, *, keep: int) -> tuple[str, ...]:
-        """Forget all but the newest ended runs of a job; returns the ids of those forgotten."""
+    async def prune(
+        self, job_id: str | None, *, keep: int, ended_before: str | None = None
+    ) -> tuple[str, ...]:
+        """Forget ended runs of a job, or of each, and return their ids: all but so many of the
+        newest, and those that ended before a time, unless they are their job's last."""
+        ...
+
+    async def known(self, run_ids: Collection[str]) -> frozenset[str]:
+        """Return which of these runs there are."""
+        ...
+
+    async def unfinished(self) -> tuple[str, ...]:
+        """Return the runs that are kept without an end."""
+        ...
+
+    async def oldest_first(self, run_ids: Collection[str]) -> tuple[str, ...]:
+        """Return those of these runs that there are, in the order in which they were added: no
+        change of the clock upsets it."""
         ...
 
     async def list_runs(
@@ -154,12 +171,26 @@ class RunDirectories(Protocol):
         """Remove a run's directory."""
         ...
 
+    async def settled(self) -> frozenset[str]:
+        """Return whose directories there are, but for those that were made within a day or whose
+        run lives."""
+        ...
+
     async def read_journal(self, run_id: str) -> tuple[JournalLine, ...]:
         """Return the whole journal; a line that cannot be read is passed over and logged."""
         ...
 
     async def read_journal_part(self, run_id: str, offset: int) -> JournalPart:
         """Return the next whole lines of a journal from an offset in bytes."""
+        ...
+
+    async def look(
+        self, offsets: Mapping[str, int], *, at_locks: bool
+    ) -> dict[str, RunLook | OSError]:
+        """Look at many runs at once: at their locks, and then at their journals from offsets on.
+
+        Without `at_locks` each counts as held.
+        """
         ...
 
     async def processes(self, run_id: str) -> RunProcesses:
@@ -186,8 +217,13 @@ class Executor(Protocol):
         """Ask the runner to stop; False when it is not alive."""
         ...
 
-    def stop_orphan(self, processes: RunProcesses) -> bool:
-        """When the runner is gone, stop what it started and still lives; True if anything did."""
+    async def runner_lives(self, run_id: str, processes: RunProcesses) -> bool:
+        """Whether the runner of a run lives, whose lock somebody holds."""
+        ...
+
+    async def end(self, run_id: str, processes: RunProcesses, *, kill: bool) -> None:
+        """Signal all that lives of a run whose runner is gone; with `kill` so that nothing can
+        refuse it, the runner included."""
         ...
 
 
@@ -202,6 +238,10 @@ class EventSink(Protocol):
         """A run is under way: its journal is worth following from now on."""
         ...
 
+    def run_stopping(self, run_id: str) -> None:
+        """A run was asked to stop: what does not heed that is to be ended."""
+        ...
+
 
 class ToolFinder(Protocol):
     """Which tools this machine has."""
@@ -209,3 +249,16 @@ class ToolFinder(Protocol):
     def path_of(self, engine: str) -> str | None:
         """Return the engine's executable, or None when the tool is not installed."""
         ...
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What the commands need from outside."""
+
+    jobs: JobStore
+    runs: RunStore
+    directories: RunDirectories
+    executor: Executor
+    tools: ToolFinder
+    sink: EventSink
+    clock: Clock

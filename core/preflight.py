@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 
 from models.errors import FieldFault
+from models.remote import is_remote
 
 
 def location_faults(source: str, destination: str) -> tuple[FieldFault, ...]:
-    """Return what is wrong with two local locations on this machine, all of it at once.
+    """Return what is wrong with two locations on this machine, all of it at once.
+
+    A remote one is not looked at: its daemon says so when the run begins.
 
     The source must exist and be readable; neither may lie within the other, by real paths, or a
     run would copy its own copies without end; the destination must be a folder or creatable.
@@ -38,13 +41,17 @@ def destination_fault(destination: str) -> FieldFault | None:
 def files_at_most(source: str) -> float:
     """Return how many files the source can have: those of its file system (statvfs(3)).
 
-    Infinite where the file system does not tell, as btrfs does not.
+    Infinite where the file system does not tell, as btrfs does not, and for a remote source.
     """
+    if is_remote(source):
+        return float("inf")
     facts = os.statvfs(source)
     return facts.f_files - facts.f_ffree if facts.f_files else float("inf")
 
 
 def _source_faults(source: str) -> list[FieldFault]:
+    if is_remote(source):
+        return []
     try:
         os.stat(source)
     except FileNotFoundError:
@@ -60,6 +67,8 @@ def _source_faults(source: str) -> list[FieldFault]:
 
 
 def _overlap_faults(source: str, destination: str) -> list[FieldFault]:
+    if is_remote(source) or is_remote(destination):
+        return []
     real_source = os.path.realpath(source)
     real_destination = os.path.realpath(destination)
     if real_source == real_destination:
@@ -76,6 +85,8 @@ def _overlap_faults(source: str, destination: str) -> list[FieldFault]:
 
 
 def _destination_faults(destination: str) -> list[FieldFault]:
+    if is_remote(destination):
+        return []
     existing = destination
     while not os.path.lexists(existing) and existing != os.path.dirname(existing):
         existing = os.path.dirname(existing.rstrip("/"))

@@ -22,17 +22,22 @@ class RecoveryReport:
 
 
 async def recover(
-    jobs: JobStore, directories: RunDirectories, manager: JobManager
+    jobs: JobStore,
+    directories: RunDirectories,
+    manager: JobManager,
+    *,
+    resumes_interrupted: bool = False,
 ) -> RecoveryReport:
     """Bring every job that was under way in line with what its run has become meanwhile.
 
-    The whole journal is read again: folding it is what makes an adopted run right. Raises
-    StorageFailed.
+    The whole journal is read again: folding it is what makes an adopted run right. With
+    `resumes_interrupted` the jobs that were cut off go on. Raises StorageFailed.
     """
     adopted: list[str] = []
     finished: list[str] = []
     interrupted: list[str] = []
-    for record in jobs.snapshot().values():
+    records = tuple(jobs.snapshot().values())
+    for record in records:
         state = record.state
         if state.status not in {JobStatus.RUNNING, JobStatus.STOPPING} or state.run_id is None:
             continue
@@ -45,9 +50,18 @@ async def recover(
         ):
             finished.append(state.run_id)
         else:
-            await manager.close_dead_run(state.run_id)
             interrupted.append(state.run_id)
+    # Only now that every living run has its place: what ends makes room for others.
+    queued = [one.state for one in records if one.state.status is JobStatus.QUEUED]
+    await manager.forget_never_begun()
+    await manager.wait_again([state.job_id for state in queued])
+    for run_id in interrupted:
+        await manager.close_dead_run(run_id)
     await manager.launch_queued()
+    if resumes_interrupted:
+        for record in jobs.snapshot().values():
+            if record.state.status is JobStatus.INTERRUPTED:
+                await manager.resume_interrupted(record.job.id)
     report = RecoveryReport(tuple(adopted), tuple(finished), tuple(interrupted))
     _logger.info(
         "recovery: %d runs adopted, %d had ended, %d were interrupted",

@@ -15,15 +15,17 @@ from starlette.types import Scope
 
 from core.engines.registry import ENGINES
 from core.executors.local import LocalExecutor
-from core.job_manager import JobManager, Ports
+from core.job_manager import JobManager
 from core.job_queries import JobQueries
 from core.new_run import RunLimits
+from core.ports import Ports
 from core.recovery import recover
 from core.tools import LocalTools
 from fastapi_app import errors
 from fastapi_app.background import Monitor
 from fastapi_app.banners import BANNERS_KEY, Banners
 from fastapi_app.data_directory import open_data_directory
+from fastapi_app.housekeeping import tidy_for_ever
 from fastapi_app.logs import keep_log
 from fastapi_app.rendering import VERSION, Cards, Renderer
 from fastapi_app.routers import api, banners, error_events, forms, health, pages
@@ -155,7 +157,14 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     source.cards = Cards(queries, directories, renderer)
     source.banners = Banners(error_log, errors_changed, queries=queries, renderer=renderer, hub=hub)
     await source.banners.refresh()
-    monitor = Monitor(hub, directories, executor, directories.path_of)
+    monitor = Monitor(
+        hub,
+        directories,
+        executor,
+        directories.path_of,
+        error_log,
+        grace_seconds=settings.stop_grace_seconds,
+    )
     source.monitor = monitor
     ports = Ports(jobs, runs, directories, executor, tools, monitor, SystemClock())
     limits = RunLimits(
@@ -167,12 +176,13 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
         resume_interrupted=settings.resume_interrupted,
     )
     manager = JobManager(ports, limits)
-    await recover(jobs, directories, manager)
+    await recover(jobs, directories, manager, resumes_interrupted=settings.resume_interrupted)
     await _keep_running(stack, monitor.run(manager), "monitor")
     await _keep_running(stack, hub.run(), "hub")
     watch = DefinitionWatch(jobs)
     await _keep_running(stack, watch.run(), "definition-watch")
     await _keep_running(stack, source.banners.run(), "banners")
+    await _keep_running(stack, tidy_for_ever(manager, error_log), "housekeeping")
     return Services(
         settings=settings,
         data_dir=data_dir,

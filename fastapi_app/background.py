@@ -1,13 +1,14 @@
 """The monitor: follows the journals of live runs and applies what they say.
 
 It sleeps while nothing runs. The kernel wakes it when a runner writes (inotify(7)); once a second
-it looks whether each followed run still has a living process.
+it looks whether each followed run still has its runner, and ends what a dead one left behind.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +16,26 @@ from pathlib import Path
 from asyncinotify import Inotify, Mask, Watch
 
 from core.job_manager import JobManager
-from core.ports import Executor, RunDirectories
+from core.ports import ErrorLog, Executor, RunDirectories
 from fastapi_app.websocket.hub import Hub
-from models.errors import JobNotFound, LongshoreError, RunNotFound
-from models.events import EngineStarted, HelperStarted, JournalPart, RunProcesses, RunStarted
+from models.error_event import Component, Fault, Severity
+from models.errors import JobNotFound, RunNotFound
+from models.events import (
+    EngineStarted,
+    HelperStarted,
+    JournalPart,
+    RunLook,
+    RunProcesses,
+    RunStarted,
+)
 from utils.process_identity import ProcessIdentity
 
 LIVENESS_SECONDS = 1.0
+ROUND_SECONDS = 0.1
+"""The shortest time between two looks at what runners wrote."""
+MONITOR_FAILED = "MonitorStepFailed"
+_STOP_MARGIN_SECONDS = 0.5
+"""How much longer than the grace period a runner may take to end what it started."""
 _KEPT_PROCESSES = 8
 """How many of a run's newest processes are remembered: no more than three live at once."""
 _logger = logging.getLogger(__name__)
@@ -33,6 +47,16 @@ class _Followed:
     watch: Watch | None = None
     runner: ProcessIdentity | None = None
     engines: list[ProcessIdentity] = field(default_factory=list)
+    runner_lost_at: float | None = None
+    """When it was first seen that its runner is gone and something that it started is not."""
+    must_end_at: float = float("inf")
+    """Until then a run that was asked to stop may take its time; as the loop's clock tells it."""
+    has_failed: bool = False
+
+    @property
+    def processes(self) -> RunProcesses:
+        """Who performs the run."""
+        return RunProcesses(self.runner, tuple(self.engines))
 
     def take(self, part: JournalPart) -> None:
         """Take note of who performs the run, and of how far its journal is applied."""
@@ -53,14 +77,20 @@ class Monitor:
         directories: RunDirectories,
         executor: Executor,
         path_of: Callable[[str], Path],
+        error_log: ErrorLog,
+        *,
+        grace_seconds: float,
     ) -> None:
         self._hub = hub
+        self._error_log = error_log
+        self._grace_seconds = grace_seconds
         self._directories = directories
         self._executor = executor
         self._path_of = path_of
         self._followed: dict[str, _Followed] = {}
         self._written: set[str] = set()
         self._wake = asyncio.Event()
+        self._next_look = 0.0
         self._inotify = Inotify()
         self.is_running = False
         self.failed_steps = 0
@@ -86,34 +116,67 @@ class Monitor:
             _logger.warning("the journal of %s cannot be watched: %s", run_id, error)
         self._mark(run_id)
 
+    def run_stopping(self, run_id: str) -> None:
+        """See to it that this run ends within the grace period and a moment.
+
+        Its runner does that by itself. But one that hangs, on a mount that does not answer, hears
+        no signal but SIGKILL.
+        """
+        followed = self._followed.get(run_id)
+        if followed is None:
+            return
+        loop = asyncio.get_running_loop()
+        patience = self._grace_seconds + _STOP_MARGIN_SECONDS
+        followed.must_end_at = loop.time() + patience
+        loop.call_later(patience, self._look_now)
+
+    def _look_now(self) -> None:
+        self._next_look = 0.0
+        self._wake.set()
+
     async def run(self, manager: JobManager) -> None:
         """Follow until cancelled; a failing step is logged and counted, and the loop goes on."""
         listener = asyncio.create_task(self._listen(), name="journal-watch")
         self.is_running = True
         clock = asyncio.get_running_loop().time
-        next_look = clock() + LIVENESS_SECONDS
+        self._next_look = clock() + LIVENESS_SECONDS
         try:
             while True:
                 has_work = bool(self._followed) or manager.has_waiting()
-                written = await self._wait(next_look - clock() if has_work else None)
-                looks = clock() >= next_look
+                written = await self._wait(self._next_look - clock() if has_work else None)
+                looks = clock() >= self._next_look
                 if looks:
-                    next_look = clock() + LIVENESS_SECONDS
+                    self._next_look = clock() + LIVENESS_SECONDS
                     await self._launch(manager)
-                for run_id in tuple(self._followed) if looks else written:
-                    await self._step(manager, run_id, looks=looks)
+                next_round = clock() + ROUND_SECONDS
+                await self._round(manager, tuple(self._followed) if looks else written, looks=looks)
+                # What is written meanwhile is taken together: one that writes now and then is
+                # heard at once, and a hundred do not wake the server for each line.
+                await asyncio.sleep(max(0.0, next_round - clock()))
         finally:
             self.is_running = False
             listener.cancel()
             await asyncio.gather(listener, return_exceptions=True)
             self._inotify.close()
 
+    async def _round(self, manager: JobManager, run_ids: tuple[str, ...], *, looks: bool) -> None:
+        if not run_ids:
+            return
+        offsets = {run_id: self._followed[run_id].offset for run_id in run_ids}
+        try:
+            found = await self._directories.look(offsets, at_locks=looks)
+        except Exception as error:  # noqa: BLE001 - the loop's boundary: logged, counted and shown
+            self._note_failure(None, error)
+            return
+        for run_id, look in found.items():
+            await self._step(manager, run_id, look, looks=looks)
+
     async def _launch(self, manager: JobManager) -> None:
         """Start what waits, in case a failing disk kept it from being started in its time."""
         try:
             await manager.launch_queued()
-        except LongshoreError as error:
-            self._note_failure("the queue", error)
+        except Exception as error:  # noqa: BLE001 - the loop's boundary: logged, counted and shown
+            self._note_failure(None, error)
 
     async def _wait(self, seconds: float | None) -> tuple[str, ...]:
         """Wait for runners that wrote: no longer than this, None for as long as it takes."""
@@ -126,41 +189,76 @@ class Monitor:
         written, self._written = self._written, set()
         return tuple(written & self._followed.keys())
 
-    async def _step(self, manager: JobManager, run_id: str, *, looks: bool) -> None:
+    async def _step(
+        self, manager: JobManager, run_id: str, look: RunLook | OSError, *, looks: bool
+    ) -> None:
         try:
-            if await self._apply(manager, run_id, looks=looks):
+            if isinstance(look, OSError):
+                raise look
+            if await self._apply(manager, run_id, look, looks=looks):
                 self._forget(run_id)
+            elif self._followed[run_id].has_failed:
+                self._followed[run_id].has_failed = False
+                self._error_log.settle(error_type=MONITOR_FAILED, job_id=None)
         except (RunNotFound, JobNotFound) as error:
             _logger.error("run %s is followed no more: %s", run_id, error)
+            manager.let_go(run_id)
             self._forget(run_id)
-        except LongshoreError as error:
-            self._note_failure(run_id, error)
-        except Exception as error:  # noqa: BLE001 - the loop's boundary: logged and counted
+        except Exception as error:  # noqa: BLE001 - the loop's boundary: logged, counted and shown
+            if run_id in self._followed:
+                self._followed[run_id].has_failed = True
             self._note_failure(run_id, error)
 
-    async def _apply(self, manager: JobManager, run_id: str, *, looks: bool) -> bool:
+    async def _apply(self, manager: JobManager, run_id: str, look: RunLook, *, looks: bool) -> bool:
         """Apply what is new in a journal; True when the run is over."""
-        # Before reading: what a runner wrote before it let go of the lock is read below.
-        is_held = not looks or await self._directories.is_held(run_id)
-        followed = self._followed[run_id]
-        while True:
-            part = await self._directories.read_journal_part(run_id, followed.offset)
-            if part.next_offset == followed.offset:
-                break
+        followed, part = self._followed[run_id], look.part
+        while part.next_offset != followed.offset:
             if part.lines and await manager.update_job_from_engine(run_id, part.lines):
                 return True
             followed.take(part)
-        if not is_held:
+            if part.damaged:
+                self._error_log.report(_journal_damaged(run_id, part.damaged))
+            if part.has_more:
+                part = await self._directories.read_journal_part(run_id, followed.offset)
+        if not look.is_held:
             await manager.close_dead_run(run_id)
             return True
         if looks:
-            self._executor.stop_orphan(RunProcesses(followed.runner, tuple(followed.engines)))
+            await self._attend(manager, run_id, followed)
         return False
 
-    def _note_failure(self, run_id: str, error: Exception) -> None:
+    async def _attend(self, manager: JobManager, run_id: str, followed: _Followed) -> None:
+        """End what has no runner any more, and a runner that does not heed a stop."""
+        now = asyncio.get_running_loop().time()
+        kill = now >= followed.must_end_at
+        if await self._executor.runner_lives(run_id, followed.processes):
+            if kill:
+                _logger.error("the runner of %s does not heed the stop: it is killed", run_id)
+                await self._executor.end(run_id, followed.processes, kill=True)
+            return
+        if followed.runner_lost_at is None:
+            followed.runner_lost_at = now
+            _logger.error("the runner of %s is gone: what it left is stopped", run_id)
+        kill = kill or now - followed.runner_lost_at > self._grace_seconds
+        await self._executor.end(run_id, followed.processes, kill=kill)
+        # Whatever becomes of that: nothing of the run may live on when its job is shown at rest.
+        await manager.stop_orphan(run_id)
+
+    def _note_failure(self, run_id: str | None, error: Exception) -> None:
         self.failed_steps += 1
         self.last_failure = f"{type(error).__name__}: {error}"
-        _logger.error("following %s failed", run_id, exc_info=error)
+        what = f"Following the run {run_id}" if run_id else "Looking after the runs"
+        _logger.error("%s failed", what, exc_info=error)
+        self._error_log.report(
+            Fault(
+                severity=Severity.HIGH,
+                component=Component.BACKGROUND_MONITOR,
+                error_type=MONITOR_FAILED,
+                message=f"{what} failed ({self.last_failure}). It is tried again every second.",
+                run_id=run_id,
+                stack_trace="".join(traceback.format_exception(error)),
+            )
+        )
 
     def _mark(self, run_id: str) -> None:
         self._written.add(run_id)
@@ -178,3 +276,15 @@ class Monitor:
         async for event in self._inotify:
             if event.path is not None:
                 self._mark(event.path.parent.name)
+
+
+def _journal_damaged(run_id: str, count: int) -> Fault:
+    lines = "a line" if count == 1 else f"{count} lines"
+    return Fault(
+        severity=Severity.MEDIUM,
+        component=Component.BACKGROUND_MONITOR,
+        error_type="JournalDamaged",
+        message=f"The journal of run {run_id} has {lines} that cannot be read. The run goes on; "
+        "what stood there is not shown.",
+        run_id=run_id,
+    )

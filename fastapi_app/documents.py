@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from fastapi_app.formatting import time_taken
 from models.error_event import ErrorEvent
 from models.job_state import JobRecord, JobState
 from models.progress import Progress
@@ -18,12 +19,14 @@ def job_document(record: JobRecord) -> dict[str, Any]:
 
 def run_document(run: Run) -> dict[str, Any]:
     """Return a run with its phases and its outcome."""
-    document = asdict(run)
-    phases = [
-        {key: phase[key] for key in ("name", "started_at", "ended_at", "outcome", "message")}
-        for phase in document["phases"]
-    ]
-    return {**document, "phases": phases, "progress": _progress_document(run.progress)}
+    return {
+        **asdict(run),
+        "duration_seconds": time_taken(run),
+        "phases": [
+            {**asdict(phase), "duration_seconds": time_taken(phase)} for phase in run.phases
+        ],
+        "progress": _progress_document(run.progress),
+    }
 
 
 def error_document(event: ErrorEvent) -> dict[str, Any]:

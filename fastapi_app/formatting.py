@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from models.run import Phase, Run
+
 UNKNOWN = "–"
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _PATH_LENGTH = 44
@@ -66,6 +68,16 @@ def seconds_between(start: str | None, end: str | None) -> float | None:
     if not start or not end:
         return None
     return max(0.0, (parse_time(end) - parse_time(start)).total_seconds())
+
+
+def time_taken(done: Run | Phase) -> float | None:
+    """Return the seconds that a run or a phase took, never below 0; None until it has ended.
+
+    As its runner measured them: the clock may have been set between the two times.
+    """
+    if done.duration_seconds is not None:
+        return done.duration_seconds
+    return seconds_between(done.started_at, done.ended_at)
 
 
 def ago(text: str | None, now: datetime | None = None) -> str:

@@ -273,7 +273,7 @@ def run_row(run: Run) -> RunRow:
         status=_run_status(run),
         started=moment(run.started_at),
         queued=queued,
-        duration=formatting.duration(formatting.seconds_between(run.started_at, run.ended_at)),
+        duration=formatting.duration(formatting.time_taken(run)),
         # While it runs its figures change: the job's card shows them live, a list does not.
         bytes_done=formatting.size(run.bytes_done if run.is_over else None),
         bytes_sent=formatting.size(run.bytes_sent if run.is_over else None),
@@ -302,9 +302,7 @@ def run_detail(run: Run, failures: Sequence[FailedFile]) -> RunDetail:
                 name=phase.name,
                 word=_PHASES.get(phase.name, phase.name),
                 status=status_view(phase.outcome or "running"),
-                duration=formatting.duration(
-                    formatting.seconds_between(phase.started_at, phase.ended_at)
-                ),
+                duration=formatting.duration(formatting.time_taken(phase)),
                 message=phase.message,
             )
             for phase in run.phases
@@ -368,7 +366,7 @@ def _of(done: str, total: int | None, write: object) -> str:
 
 
 def _strip(runs: Sequence[Run]) -> tuple[StripBar, ...]:
-    durations = [formatting.seconds_between(run.started_at, run.ended_at) or 0.0 for run in runs]
+    durations = [formatting.time_taken(run) or 0.0 for run in runs]
     longest = max(durations, default=0.0)
     return tuple(
         StripBar(

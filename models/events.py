@@ -35,6 +35,8 @@ class PhaseEnded(NamedTuple):
     name: str
     outcome: str
     message: str | None = None
+    duration_seconds: float | None = None
+    """By a clock that nobody sets; None from a runner that did not measure it."""
 
 
 class EngineStarted(NamedTuple):
@@ -42,6 +44,9 @@ class EngineStarted(NamedTuple):
 
     engine: ProcessIdentity
     attempt: int
+
+
+VERIFICATION = "verification"
 
 
 class HelperStarted(NamedTuple):
@@ -129,6 +134,18 @@ class JournalPart(NamedTuple):
 
     lines: tuple[JournalLine, ...]
     next_offset: int
+    damaged: int = 0
+    """How many lines could not be read and were passed over."""
+    has_more: bool = False
+    """Whether there was more to read at once than one part holds."""
+
+
+class RunLook(NamedTuple):
+    """What a look at a run's directory found: whether its lock is held, looked at before its
+    journal was read, and what is new there."""
+
+    is_held: bool
+    part: JournalPart
 
 
 class RunProcesses(NamedTuple):

@@ -25,6 +25,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from models.errors import FieldFault
 from models.location import control_character, location_fault
+from models.remote import is_remote
 
 JOB_ID = re.compile(r"^[a-z0-9][a-z0-9-]{0,63}$(?!\n)")
 ENGINES = ("rsync", "rclone")
@@ -197,6 +198,8 @@ class JobDefinition(_Part):
         fault = location_fault(value)
         if len(value) > MAX_LOCATION_CHARACTERS:
             fault = f"A location has at most {MAX_LOCATION_CHARACTERS:,} characters."
+        if not fault and is_remote(value):
+            fault = _remote_fault(value, info.data)
         if fault:
             raise PydanticCustomError("location", "{fault}", {"fault": fault})
         return value
@@ -208,6 +211,19 @@ class JobDefinition(_Part):
             if not tag.strip() or len(tag) > 50 or control_character(tag) is not None:
                 raise ValueError("A tag has 1 to 50 characters and no control characters.")
         return tags
+
+
+def _remote_fault(location: str, known: dict[str, Any]) -> str | None:
+    """Return why a location of its kind does not go with what is known of the job, or None."""
+    engine, source = known.get("engine", "rsync"), known.get("source", "")
+    if engine != "rsync":
+        return (
+            f"The engine {engine} cannot reach an rsync daemon. Choose the engine rsync, or an "
+            "absolute local path."
+        )
+    if is_remote(source):
+        return "rsync cannot copy from one daemon to another: one of the two must be a local path."
+    return None
 
 
 class Job(JobDefinition):

@@ -26,6 +26,8 @@ class JobState:
     progress: Progress | None = None
     previous_status: JobStatus | None = None
     """What a queued job was before: it gets that status again when its queued run is stopped."""
+    stop_requested: bool = False
+    """Whether a person asked the run to stop, so that it ends as paused however it ends."""
     edited_version: int | None = None
     edited_digest: str | None = None
     """The version that a definition got when a person had changed its file, and the SHA-256 of that

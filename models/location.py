@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_URL = re.compile(r"^(ssh|rsync|rclone)://", re.IGNORECASE)
+from models.remote import RSYNC_SCHEME
+from models.rsync_url import FORM, rsync_url_fault
+
+_URL = re.compile(r"^(?P<scheme>ssh|rclone)://", re.IGNORECASE)
 _HOST_PATH = re.compile(
     r"^(?P<host>(?:[^/:@\s]+@)?(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)):(?P<path>.*)$"
 )
@@ -43,18 +46,29 @@ def location_fault(value: str) -> str | None:
             "A path must not begin with “-”. Write the absolute path of the file or folder, "
             "such as /srv/-photos."
         )
-    if _URL.match(value):
+    if value.startswith(RSYNC_SCHEME):
+        return rsync_url_fault(value)
+    if value.lower().startswith("rsync:"):
+        return f"A location on an rsync daemon has the form {FORM}, in small letters."
+    url = _URL.match(value)
+    if url:
         return (
-            "Remote locations are not supported by this version yet. Use an absolute local path, "
-            "such as the folder where the remote is mounted."
+            f"{url['scheme'].lower()}:// locations are not supported by this version yet. Use "
+            f"{FORM}, or an absolute local path, such as the folder where the remote is mounted."
         )
     remote = _HOST_PATH.match(value)
     if remote:
-        path = remote["path"].lstrip("/")
-        return (
-            "This looks like a remote location. A remote is written as a URL, such as "
-            f"ssh://{remote['host']}/{path}; a local path begins with “/”."
-        )
+        return _remote_hint(remote["host"], remote["path"])
     if value.startswith("~"):
         return "“~” is not expanded here. Write the absolute path, such as /home/ada/photos."
     return "This is a relative path. Write the absolute path, which begins with “/”."
+
+
+def _remote_hint(host: str, path: str) -> str:
+    # The double colon is rsync's older way to name a daemon; in a URL it has no user here.
+    is_daemon = path.startswith(":")
+    url = f"rsync://{host.rpartition('@')[2]}" if is_daemon else f"ssh://{host}"
+    return (
+        "This looks like a remote location. A remote is written as a URL, such as "
+        f"{url}/{path.lstrip(':/')}; a local path begins with “/”."
+    )

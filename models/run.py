@@ -20,6 +20,9 @@ class Phase:
     ended_at: str | None = None
     outcome: str | None = None
     message: str | None = None
+    duration_seconds: float | None = None
+    """As its runner measured it: the times above are by a clock that may have been set meanwhile.
+    None when the runner was cut off, or did not measure it."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,15 @@ class Run:
     def is_over(self) -> bool:
         """Whether the run has ended, in whichever way."""
         return self.outcome is not None
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """How long an ended run took, as its runner measured it; None when it did not."""
+        measured = [phase.duration_seconds for phase in self.phases]
+        known = [seconds for seconds in measured if seconds is not None]
+        if not self.is_over or not measured or len(known) < len(measured):
+            return None
+        return sum(known)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from models.events import (
+    VERIFICATION,
     EngineStarted,
     FileFailed,
     HelperStarted,
@@ -54,14 +55,15 @@ def _apply(run: Run, line: JournalLine) -> Run:
         case PhaseStarted(name=name, attempt=attempt):
             phases = (*run.phases, Phase(name=name, started_at=line.time))
             return replace(run, phases=phases, attempts=max(run.attempts, attempt), message=None)
-        case PhaseEnded(name=name, outcome=outcome, message=message):
-            return replace(run, phases=_end_phase(run.phases, name, line.time, outcome, message))
+        case PhaseEnded() as ended_phase:
+            return replace(run, phases=_end_phase(run.phases, ended_phase, line.time))
         case EngineStarted(attempt=attempt):
             # A new attempt: neither the wait before it nor the failures of the last one count.
             attempts = max(run.attempts, attempt)
             return replace(run, attempts=attempts, message=None, files_failed=0)
-        case HelperStarted():
-            return run
+        case HelperStarted(purpose=purpose):
+            # A verification that is tried again does not wait any more.
+            return replace(run, message=None) if purpose == VERIFICATION else run
         case ProgressMade(progress=progress):
             return with_progress(run, progress)
         case FileFailed():
@@ -74,8 +76,8 @@ def _apply(run: Run, line: JournalLine) -> Run:
 
 def _retry_message(retry: RetryScheduled) -> str:
     return (
-        f"{retry.reason} Attempt {retry.next_attempt} of {retry.max_attempts} "
-        f"in {retry.delay_seconds:.0f} s."
+        f"{retry.reason} Attempt {retry.next_attempt} of {retry.max_attempts}, "
+        f"next in {retry.delay_seconds:.0f} s."
     )
 
 
@@ -91,12 +93,16 @@ def with_progress(run: Run, progress: Progress) -> Run:
     )
 
 
-def _end_phase(
-    phases: tuple[Phase, ...], name: str, time: str, outcome: str, message: str | None
-) -> tuple[Phase, ...]:
+def _end_phase(phases: tuple[Phase, ...], ended: PhaseEnded, time: str) -> tuple[Phase, ...]:
     return tuple(
-        replace(phase, ended_at=time, outcome=outcome, message=message)
-        if phase.name == name and phase.ended_at is None
+        replace(
+            phase,
+            ended_at=time,
+            outcome=ended.outcome,
+            message=ended.message,
+            duration_seconds=ended.duration_seconds,
+        )
+        if phase.name == ended.name and phase.ended_at is None
         else phase
         for phase in phases
     )

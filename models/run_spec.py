@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from models.errors import InvalidDocument
+from models.remote import is_remote
 
 FORMAT = 1
 
 
 class RunSpec(NamedTuple):
-    """Everything a runner needs. Paths are absolute and local, limits in bytes per second,
-    delays in seconds."""
+    """Everything a runner needs. Locations are absolute local paths, or for one of the two the
+    rsync:// URL of a daemon; limits are in bytes per second, delays in seconds."""
 
     run_id: str
     job_id: str
@@ -42,6 +43,21 @@ class RunSpec(NamedTuple):
     max_delay_seconds: float = 60
     stop_grace_seconds: float = 10
     max_log_bytes: int = 20 * 1000 * 1000
+
+    @property
+    def source_is_remote(self) -> bool:
+        """Whether the source lies on another machine."""
+        return is_remote(self.source)
+
+    @property
+    def destination_is_remote(self) -> bool:
+        """Whether the destination lies on another machine."""
+        return is_remote(self.destination)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the run goes through a network."""
+        return self.source_is_remote or self.destination_is_remote
 
     def to_document(self) -> dict[str, Any]:
         """Return what stands in spec.json."""

@@ -58,5 +58,6 @@ def advance(
         status=wanted,
         message=message,
         previous_status=previous,
+        stop_requested=False,
         changed_at=changed_at,
     )

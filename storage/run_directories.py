@@ -10,6 +10,8 @@ import json
 import logging
 import os
 import shutil
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from models import events
@@ -20,17 +22,21 @@ from models.events import (
     HelperStarted,
     JournalLine,
     JournalPart,
+    RunLook,
     RunProcesses,
     RunStarted,
 )
 from models.run import FailedFile
 from models.run_spec import RunSpec
+from storage.engine_log import LogWindow, log_since, log_size, log_window
 from utils.durable_file import replace_file, sync_directory, try_lock
 from utils.process_identity import ProcessIdentity
 
 RUNS_DIRECTORY = "runs"
 MAX_LOG_WINDOW = 1024 * 1024
 _CHUNK = 1024 * 1024
+_SETTLED_SECONDS = 86_400
+_PROGRESS = b'"event":"progress"'
 _logger = logging.getLogger(__name__)
 
 
@@ -55,6 +61,11 @@ class RunDirectoryStorage:
         """Remove the directory of a run that never began."""
         await asyncio.to_thread(shutil.rmtree, self.path_of(run_id), ignore_errors=True)
 
+    async def settled(self) -> frozenset[str]:
+        """Return whose directories there are, but for those that were made within a day or whose
+        run lives."""
+        return await asyncio.to_thread(self._settled)
+
     async def read_journal(self, run_id: str) -> tuple[JournalLine, ...]:
         """Return the whole journal; a line that cannot be read is passed over and logged."""
         lines: list[JournalLine] = []
@@ -67,6 +78,12 @@ class RunDirectoryStorage:
     async def read_journal_part(self, run_id: str, offset: int) -> JournalPart:
         """Return the next whole lines of a journal, up to 1 MiB of them."""
         return await asyncio.to_thread(read_journal_part, self.path_of(run_id), offset)
+
+    async def look(
+        self, offsets: Mapping[str, int], *, at_locks: bool
+    ) -> dict[str, RunLook | OSError]:
+        """Look at many runs in one go: a thread for each would cost more than all the reading."""
+        return await asyncio.to_thread(self._look, offsets, at_locks=at_locks)
 
     async def is_held(self, run_id: str) -> bool:
         """Whether a live process (the runner or its engine) holds the run's lock."""
@@ -98,13 +115,34 @@ class RunDirectoryStorage:
         return await asyncio.to_thread(_read_result, self.path_of(run_id))
 
     async def log_size(self, run_id: str) -> int:
-        """Return the size of engine.log in bytes; 0 when there is none."""
-        return await asyncio.to_thread(_size, self.path_of(run_id) / "engine.log")
+        """Return the size of the log in bytes; 0 when there is none."""
+        return await asyncio.to_thread(log_size, self.path_of(run_id))
 
     async def read_log(self, run_id: str, *, offset: int, limit: int) -> bytes:
-        """Return a window of engine.log in bytes; a negative offset counts from the end."""
-        path = self.path_of(run_id) / "engine.log"
-        return await asyncio.to_thread(_window, path, offset, min(limit, MAX_LOG_WINDOW))
+        """Return a window of the log in bytes; a negative offset counts from the end."""
+        return (await self.log_window(run_id, offset=offset, limit=limit)).content
+
+    async def log_window(self, run_id: str, *, offset: int, limit: int) -> LogWindow:
+        """Return a window of the log and where it stands; a negative offset counts from the end."""
+        path = self.path_of(run_id)
+        return await asyncio.to_thread(log_window, path, offset, min(limit, MAX_LOG_WINDOW))
+
+    async def log_since(self, run_id: str, *, place: int, limit: int) -> LogWindow:
+        """Return what the tool has written since a place of its output, or the newest of it."""
+        path = self.path_of(run_id)
+        return await asyncio.to_thread(log_since, path, place, min(limit, MAX_LOG_WINDOW))
+
+    def _look(self, offsets: Mapping[str, int], *, at_locks: bool) -> dict[str, RunLook | OSError]:
+        found: dict[str, RunLook | OSError] = {}
+        for run_id, offset in offsets.items():
+            try:
+                # Before reading: what a runner wrote before it let go of the lock is read.
+                is_held = not at_locks or self._is_held(run_id)
+                part = read_journal_part(self.path_of(run_id), offset)
+                found[run_id] = RunLook(is_held, part)
+            except OSError as error:
+                found[run_id] = error
+        return found
 
     def _prepare(self, spec: RunSpec) -> None:
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -113,6 +151,19 @@ class RunDirectoryStorage:
         content = json.dumps(spec.to_document(), indent=1).encode("utf-8")
         replace_file(directory / "spec.json", content)
         sync_directory(self._root)
+
+    def _settled(self) -> frozenset[str]:
+        newest = time.time() - _SETTLED_SECONDS
+        try:
+            with os.scandir(self._root) as entries:
+                found = [
+                    entry.name
+                    for entry in entries
+                    if entry.is_dir(follow_symlinks=False) and entry.stat().st_mtime < newest
+                ]
+        except FileNotFoundError:
+            return frozenset()
+        return frozenset(run_id for run_id in found if not self._is_held(run_id))
 
     def _is_held(self, run_id: str) -> bool:
         path = self.path_of(run_id) / "lock"
@@ -137,16 +188,26 @@ def read_journal_part(directory: Path, offset: int) -> JournalPart:
     if not end and len(content) == _CHUNK:
         _logger.error("journal of %s: %d bytes without a line were passed over", directory, _CHUNK)
         end = _CHUNK
-    lines = []
-    for raw in content[:end].splitlines():
+    lines, damaged = [], 0
+    for raw in _worth_reading(content[:end].splitlines()):
         try:
-            line = events.from_document(json.loads(raw)) if raw else None
+            line = events.from_document(json.loads(raw))
         except (InvalidDocument, ValueError, RecursionError) as error:
             _logger.error("journal of %s: a line was passed over: %s", directory.name, error)
+            damaged += 1
             continue
         if line is not None:
             lines.append(line)
-    return JournalPart(tuple(lines), offset + end)
+    return JournalPart(tuple(lines), offset + end, damaged, has_more=len(content) == _CHUNK)
+
+
+def _worth_reading(lines: list[bytes]) -> Iterator[bytes]:
+    """Yield lines but for progress that a later line outdates: most of a long journal is that, and
+    fifty runs are to be taken over within a moment."""
+    last_progress = max((n for n, raw in enumerate(lines) if _PROGRESS in raw[:80]), default=-1)
+    for number, raw in enumerate(lines):
+        if raw and (number == last_progress or _PROGRESS not in raw[:80]):
+            yield raw
 
 
 def _read_result(directory: Path) -> JournalLine | None:
@@ -157,20 +218,3 @@ def _read_result(directory: Path) -> JournalLine | None:
     except (OSError, ValueError, InvalidDocument) as error:
         _logger.error("result of %s cannot be used: %s", directory.name, error)
         return None
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-def _window(path: Path, offset: int, limit: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size + offset) if offset < 0 else min(offset, size))
-            return file.read(max(0, limit))
-    except FileNotFoundError:
-        return b""

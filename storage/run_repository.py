@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
 from sqlalchemy import (
     JSON,
     Column,
+    ColumnElement,
     Connection,
     Integer,
     MetaData,
@@ -18,8 +20,8 @@ from sqlalchemy import (
     Text,
     delete,
     func,
+    literal_column,
     select,
-    tuple_,
 )
 from sqlalchemy.dialects.sqlite import insert
 
@@ -61,7 +63,11 @@ RUNS = Table(
 )
 _COLUMNS = [field.name for field in fields(Run)]
 MAX_PAGE = 200
-_CURSOR_SEPARATOR = "~"
+_CURSOR = re.compile(r"\d{1,18}")
+_place: ColumnElement[int] = literal_column("runs.rowid", Integer)
+"""What is the newest: the row that was added last, which no change of the clock upsets. Every new
+row gets a number above all others (sqlite.org, ROWIDs)."""
+_IDS_A_STATEMENT = 500
 
 
 class RunRepository:
@@ -103,35 +109,73 @@ class RunRepository:
             raise RunNotFound(run_id)
         return _run(row)
 
-    async def prune(self, job_id: str, *, keep: int) -> tuple[str, ...]:
-        """Forget all but the newest ended runs of a job; returns the ids of those forgotten."""
-        newest_first = (
-            select(RUNS.c.id)
-            .where(RUNS.c.job_id == job_id, RUNS.c.outcome.is_not(None))
-            .order_by(RUNS.c.queued_at.desc(), RUNS.c.id.desc())
-        )
+    async def prune(
+        self, job_id: str | None, *, keep: int, ended_before: str | None = None
+    ) -> tuple[str, ...]:
+        """Forget ended runs of a job, or of each, and return their ids: all but so many of the
+        newest, and those that ended before a time, unless they are their job's last."""
+        rank = func.row_number().over(partition_by=RUNS.c.job_id, order_by=_place.desc())
+        ended = select(RUNS.c.id, RUNS.c.ended_at, rank.label("rank"))
+        ended = ended.where(RUNS.c.outcome.is_not(None))
+        if job_id is not None:
+            ended = ended.where(RUNS.c.job_id == job_id)
+        ranked = ended.subquery()
+        is_old = ranked.c.rank > keep
+        if ended_before is not None:
+            is_old = is_old | ((ranked.c.rank > 1) & (ranked.c.ended_at < ended_before))
 
         def work(connection: Connection) -> tuple[str, ...]:
-            old = tuple(connection.execute(newest_first.offset(keep)).scalars())
-            if old:
-                connection.execute(delete(RUNS).where(RUNS.c.id.in_(old)))
+            old = tuple(connection.execute(select(ranked.c.id).where(is_old)).scalars())
+            for some in _batches(old):
+                connection.execute(delete(RUNS).where(RUNS.c.id.in_(some)))
             return old
 
         return await self._database.write(work)
+
+    async def known(self, run_ids: Collection[str]) -> frozenset[str]:
+        """Return which of these runs there are."""
+
+        def work(connection: Connection) -> frozenset[str]:
+            found: set[str] = set()
+            for some in _batches(tuple(run_ids)):
+                found.update(
+                    connection.execute(select(RUNS.c.id).where(RUNS.c.id.in_(some))).scalars()
+                )
+            return frozenset(found)
+
+        return await self._database.read(work)
+
+    async def unfinished(self) -> tuple[str, ...]:
+        """Return the runs that are kept without an end."""
+        statement = select(RUNS.c.id).where(RUNS.c.outcome.is_(None))
+        return await self._database.read(
+            lambda connection: tuple(connection.execute(statement).scalars())
+        )
+
+    async def oldest_first(self, run_ids: Collection[str]) -> tuple[str, ...]:
+        """Return those of these runs that there are, in the order in which they were added."""
+
+        def work(connection: Connection) -> tuple[str, ...]:
+            found: list[tuple[int, str]] = []
+            for some in _batches(tuple(run_ids)):
+                placed = select(_place, RUNS.c.id).where(RUNS.c.id.in_(some))
+                found += [(place, run_id) for place, run_id in connection.execute(placed)]
+            return tuple(run_id for _, run_id in sorted(found))
+
+        return await self._database.read(work)
 
     async def list_runs(
         self, *, job_id: str | None = None, limit: int = 50, cursor: str | None = None
     ) -> RunPage:
         """Return a page of the history, newest first; `limit` is at most 200."""
         limit = max(1, min(limit, MAX_PAGE))
-        matching: Select[Any] = select(RUNS)
+        matching: Select[Any] = select(RUNS, _place.label("place"))
         if job_id is not None:
             matching = matching.where(RUNS.c.job_id == job_id)
         total = select(func.count()).select_from(matching.subquery())
-        page = matching.order_by(RUNS.c.queued_at.desc(), RUNS.c.id.desc()).limit(limit + 1)
-        if cursor and _CURSOR_SEPARATOR in cursor:
-            queued_at, _, run_id = cursor.partition(_CURSOR_SEPARATOR)
-            page = page.where(tuple_(RUNS.c.queued_at, RUNS.c.id) < (queued_at, run_id))
+        page = matching.order_by(_place.desc()).limit(limit + 1)
+        if cursor and _CURSOR.fullmatch(cursor):
+            page = page.where(_place < int(cursor))
 
         def work(connection: Connection) -> tuple[list[Row[Any]], int]:
             rows = list(connection.execute(page))
@@ -139,26 +183,20 @@ class RunRepository:
 
         rows, count = await self._database.read(work)
         items = [self._newest(_run(row)) for row in rows[:limit]]
-        last = items[-1] if len(rows) > limit else None
-        next_cursor = f"{last.queued_at}{_CURSOR_SEPARATOR}{last.id}" if last else None
+        next_cursor = str(rows[limit - 1].place) if len(rows) > limit else None
         return RunPage(tuple(items), count, next_cursor)
 
     async def recent_by_job(
         self, job_ids: Iterable[str], limit: int
     ) -> Mapping[str, tuple[Run, ...]]:
         """Return the newest runs of some jobs, oldest first within a job."""
-        place = (
-            func.row_number()
-            .over(
-                partition_by=RUNS.c.job_id,
-                order_by=(RUNS.c.queued_at.desc(), RUNS.c.id.desc()),
-            )
-            .label("place")
+        rank = func.row_number().over(partition_by=RUNS.c.job_id, order_by=_place.desc())
+        ranked = (
+            select(RUNS, _place.label("place"), rank.label("rank"))
+            .where(RUNS.c.job_id.in_(list(job_ids)))
+            .subquery()
         )
-        ranked = select(RUNS, place).where(RUNS.c.job_id.in_(list(job_ids))).subquery()
-        statement = (
-            select(ranked).where(ranked.c.place <= limit).order_by(ranked.c.queued_at, ranked.c.id)
-        )
+        statement = select(ranked).where(ranked.c.rank <= limit).order_by(ranked.c.place)
         rows = await self._database.read(lambda connection: list(connection.execute(statement)))
         by_job: dict[str, tuple[Run, ...]] = {}
         for row in rows:
@@ -188,3 +226,9 @@ def _run(row: Row[Any]) -> Run:
     values["phases"] = tuple(Phase(**phase) for phase in values["phases"])
     values["progress"] = Progress(**values["progress"]) if values["progress"] else None
     return Run(**values)
+
+
+def _batches(ids: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Yield a list in parts that one statement can carry."""
+    for start in range(0, len(ids), _IDS_A_STATEMENT):
+        yield ids[start : start + _IDS_A_STATEMENT]

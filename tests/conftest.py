@@ -1,9 +1,10 @@
-"""Fixtures for all suites: a server on its own data directory and port, and the tools' presence."""
+"""Fixtures for all suites: a server of its own, room in memory, and the tools' presence."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from tests.support import RunningServer, assert_progress_never_decreases
 
+MEMORY = Path("/dev/shm")
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -30,6 +32,15 @@ def rsync() -> str:
     need("rsync", path)
     assert path is not None
     return path
+
+
+@pytest.fixture
+def room() -> Iterator[Path]:
+    """A directory for large trees, in memory where there is such a place; removed afterwards."""
+    base = MEMORY if os.access(MEMORY, os.W_OK) else None
+    directory = Path(tempfile.mkdtemp(prefix="longshore-test-", dir=base))
+    yield directory
+    shutil.rmtree(directory)
 
 
 @pytest.fixture

@@ -133,7 +133,7 @@ class RunningServer:
         found: list[dict[str, Any]] = self.http.get("/api/v1/jobs?limit=500").json()["items"]
         return found
 
-    def create_job(self, source: Path, destination: Path, **fields: Any) -> str:
+    def create_job(self, source: Path | str, destination: Path | str, **fields: Any) -> str:
         """Create a job through the API and return its id."""
         definition = {
             "name": "A job",

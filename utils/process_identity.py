@@ -33,7 +33,7 @@ def identify(pid: int) -> ProcessIdentity | None:
     fields = stat[stat.rindex(b")") + 2 :].split()
     if fields[_STATE_FIELD] in (b"Z", b"X"):
         return None
-    return ProcessIdentity(pid, int(fields[_START_TIME_FIELD]), _boot_id())
+    return ProcessIdentity(pid, int(fields[_START_TIME_FIELD]), boot_id())
 
 
 def is_alive(identity: ProcessIdentity) -> bool:
@@ -65,6 +65,7 @@ def send_signal(identity: ProcessIdentity, signal_number: int, *, to_group: bool
     return True
 
 
-def _boot_id() -> str:
+def boot_id() -> str:
+    """Return the id that the kernel gave to the time since its start."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         return file.read().strip()

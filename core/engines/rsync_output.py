@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import re
 
-from core.engines.base import Batch, Failure, OpenFile, Reading, shown_name
+from core.engines.base import (
+    Batch,
+    ExitMeaning,
+    Failure,
+    OpenFile,
+    Reading,
+    Verdict,
+    shown_name,
+)
 
-OUT_FORMAT = "%i %l %b %n"
-"""What changed, the length, what travelled, the name: the form that is read here."""
+_MARK = b"\t"
+OUT_FORMAT = "\t%i %l %b %n"
+"""What changed, the length, what travelled, the name: the form that is read here. The tab, which no
+message of rsync begins with, tells these lines from all others at a glance."""
 _ITEM_WIDTH = 11
 """%i is eleven characters wide: YXcstpoguax (rsync(1), --itemize-changes)."""
 _LONGEST_SIZE = 20
 _SENT_FILE = (b">f", b"<f")
 _CHANGES = (b"<", b">", b"c", b"h", b".", b"*")
+_REFUSALS = (b"@ERROR: ", b"ERROR: module is ")
+_PASSING_REFUSAL = b"max connections"
+"""Of all that a daemon may refuse for, being full is what another attempt can help
+(rsyncd.conf(5), max connections)."""
+_FAILURES = (b"rsync: ", b"file has vanished: ", b"IO error", b"cannot ")
 Item = tuple[bytes, int, int, bytes]
 """What changed, the file's length, what travelled for it (both in bytes), its escaped name."""
 _ESCAPE = rb"\\#([0-3][0-7]{2})"
@@ -22,8 +37,9 @@ _FAILED_FILE = r'(?s)^(?:rsync: )?(?:\[\w+\] )?(?P<what>[^"]*)"(?P<path>.+)"(?P<
 class RsyncOutput:
     """Reads what `build_argv` makes rsync print."""
 
-    def __init__(self, *, compares_with_partial: bool) -> None:
+    def __init__(self, *, compares_with_partial: bool, remote_source: str | None = None) -> None:
         self.reading = Reading()
+        self._remote_source = remote_source
         self._whole_files = not compares_with_partial
         self._sent_of_finished = 0
         self._last_finished = b""
@@ -32,7 +48,8 @@ class RsyncOutput:
     def feed(self, lines: list[bytes]) -> Batch:
         """Take lines; the files that were up to date do not belong in the log."""
         batch = Batch()
-        for line in lines:
+        for marked in lines:
+            line = marked.removeprefix(_MARK)
             if line.startswith(_SENT_FILE) and self._take_sent_file(line):
                 batch.log.append(line)
                 continue
@@ -42,10 +59,15 @@ class RsyncOutput:
                 failure = _failure(line)
                 if failure is not None:
                     batch.failures.append(failure)
+                self._note_refusal(line, failure)
             elif self._take_item(item):
                 batch.log.append(line)
         self._settle()
         return batch
+
+    def concerns(self, content: bytearray, start: int, end: int) -> bool:
+        """Whether a line in it may be an item or tell of a failed file."""
+        return _may_hold_news(content, start, end)
 
     def note_open_file(self, file: OpenFile | None) -> None:
         """Count what is read of the file under way.
@@ -60,7 +82,7 @@ class RsyncOutput:
             return
         reading.bytes_in_flight = file.position
         reading.current_name = file.name
-        if self._whole_files:
+        if self._whole_files and not file.is_compared:
             travelled = self._sent_of_finished + file.position
             reading.bytes_sent = max(reading.bytes_sent, travelled)
 
@@ -103,6 +125,25 @@ class RsyncOutput:
         self._last_name = name
         return True
 
+    def _note_refusal(self, line: bytes, failure: Failure | None) -> None:
+        if line.startswith(_REFUSALS):
+            verdict = Verdict.TRANSIENT if _PASSING_REFUSAL in line else Verdict.FATAL
+            words = shown_name(line.partition(b": ")[2].strip())
+            self.reading.refusal = ExitMeaning(verdict, f"The rsync daemon refused: {words}.")
+        elif self._is_about_whole_source(failure):
+            # The same code 23 as for one file among many; nothing was copied.
+            reason = failure.reason.rpartition("failed: ")[2] if failure else ""
+            message = f"Source: there is no such folder on the rsync daemon ({reason})."
+            self.reading.refusal = ExitMeaning(Verdict.FATAL, message)
+
+    def _is_about_whole_source(self, failure: Failure | None) -> bool:
+        return (
+            failure is not None
+            and self._remote_source is not None
+            and failure.reason.startswith("change_dir ")
+            and failure.path.strip("/") == self._remote_source
+        )
+
     def _settle(self) -> None:
         """After a batch: what was under way is among what is finished."""
         if not self._last_name:
@@ -120,7 +161,7 @@ class RsyncDifferences:
 
     def feed(self, segment: bytes) -> Failure | None:
         """Take one line; folders whose own attributes alone differ do not count."""
-        item = _split_item(segment)
+        item = _split_item(segment.removeprefix(_MARK))
         if item is None:
             return _failure(segment)
         change, _, _, name = item
@@ -128,9 +169,30 @@ class RsyncDifferences:
             return None
         return Failure(shown_name(_unescape(name)), _difference_reason(change))
 
+    def concerns(self, content: bytearray, start: int, end: int) -> bool:
+        """Whether a line in it may be a difference."""
+        return _may_hold_news(content, start, end)
+
+
+def _may_hold_news(content: bytearray, start: int, end: int) -> bool:
+    # Single characters first: those are found twenty times as fast as words.
+    if content.find(_MARK, start, end) >= 0 and _has_line(content, start, end, _MARK):
+        return True
+    if content.find(b"@", start, end) >= 0 and _has_line(content, start, end, _REFUSALS[0]):
+        return True
+    if content.find(b'"', start, end) < 0:
+        return False
+    return any(_has_line(content, start, end, beginning) for beginning in _FAILURES)
+
+
+def _has_line(content: bytearray, start: int, end: int, beginning: bytes) -> bool:
+    return content.startswith(beginning, start, end) or any(
+        content.find(end_of_line + beginning, start, end) >= 0 for end_of_line in (b"\n", b"\r")
+    )
+
 
 def _split_item(line: bytes) -> Item | None:
-    if not line.startswith(_CHANGES) or line[_ITEM_WIDTH : _ITEM_WIDTH + 1] != b" ":
+    if line[_ITEM_WIDTH : _ITEM_WIDTH + 1] != b" " or not line.startswith(_CHANGES):
         return None
     parts = line[_ITEM_WIDTH + 1 :].split(b" ", 2)
     if len(parts) != 3 or not (_is_size(parts[0]) and _is_size(parts[1])):
@@ -162,7 +224,7 @@ def _difference_reason(change: bytes) -> str:
 
 
 def _failure(segment: bytes) -> Failure | None:
-    if not segment.startswith((b"rsync: ", b"file has vanished: ", b"IO error", b"cannot ")):
+    if b'"' not in segment or not segment.startswith(_FAILURES):
         return None
     match = re.match(_FAILED_FILE, _unescape(segment).decode("utf-8", errors="backslashreplace"))
     if not match:

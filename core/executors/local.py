@@ -12,6 +12,7 @@ from core.ports import RunDirectories
 from models.errors import RunnerStartFailed
 from models.events import RunProcesses
 from utils.process_identity import ProcessIdentity, is_alive, send_signal
+from utils.process_search import started_by_run
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 _START_SECONDS = 15.0
@@ -61,14 +62,31 @@ class LocalExecutor:
         runner = await self._runner(run_id)
         return runner is not None and send_signal(runner, signal.SIGTERM)
 
-    def stop_orphan(self, processes: RunProcesses) -> bool:
-        """When the runner is gone, stop what it started and still lives; True if anything did."""
-        if processes.runner is None or is_alive(processes.runner):
-            return False
-        signalled = [
-            send_signal(engine, signal.SIGTERM, to_group=True) for engine in processes.engines
-        ]
-        return any(signalled)
+    async def runner_lives(self, run_id: str, processes: RunProcesses) -> bool:
+        """Whether the runner of a run lives, whose lock somebody holds.
+
+        Its journal says who it is; when it does not, the one process that holds the lock without
+        having been started by the run is taken for it.
+        """
+        if processes.runner is not None:
+            return is_alive(processes.runner)
+        return bool(await asyncio.to_thread(self._runners_of, run_id))
+
+    async def end(self, run_id: str, processes: RunProcesses, *, kill: bool) -> None:
+        """Signal all that lives of a run whose runner is gone: what its journal names, what has its
+        mark in the environment, and who holds its lock; with `kill` the runner as well."""
+        number = signal.SIGKILL if kill else signal.SIGTERM
+        for engine in processes.engines:
+            send_signal(engine, number, to_group=True)
+        for process in await asyncio.to_thread(started_by_run, run_id, self._lock_of(run_id)):
+            if kill or process != processes.runner:
+                send_signal(process, number)
+
+    def _runners_of(self, run_id: str) -> set[ProcessIdentity]:
+        return {*started_by_run(run_id, self._lock_of(run_id))} - {*started_by_run(run_id)}
+
+    def _lock_of(self, run_id: str) -> str:
+        return str(self._path_of(run_id) / "lock")
 
     async def _runner(self, run_id: str) -> ProcessIdentity | None:
         # The runner writes who it is right after it was started: at most a moment away.

@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
     # is there to be followed.
     stop = StopSwitch()
     journal = Journal(directory)
-    log = CappedLog(directory)
+    log = CappedLog(directory, max_bytes=spec.max_log_bytes)
     if os.fork():
         return 0
     _detach()

@@ -5,18 +5,29 @@ The journal is the only channel to the dashboard (architecture.md, decision 5).
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 
 from models import events
+from models.engine_log import (
+    LOG_NAME,
+    LONGEST_PART,
+    TAIL_LINE_WIDTH,
+    TAIL_NAME,
+    TailFacts,
+    beginning_of_line,
+    bounds,
+    notice_of_cut,
+    tail_line,
+)
 from utils.durable_file import replace_file
 from utils.timestamps import utc_timestamp
 
 JOURNAL_NAME = "journal.jsonl"
 RESULT_NAME = "result.json"
-LOG_NAME = "engine.log"
-LOG_HEAD_BYTES = 8 * 1024 * 1024
-LOG_TAIL_BYTES = 4 * 1024 * 1024
+Content = bytes | memoryview
+_PART = 64 * 1024
 
 
 class Journal:
@@ -60,35 +71,25 @@ def write_result(directory: str, event: events.RunEnded) -> None:
 
 
 class CappedLog:
-    """The tool's raw output: its head and its tail are kept, and the cut is said.
+    """The tool's raw output, at most so many bytes of it: its head and its tail are kept, and the
+    cut is said (models/engine_log.py). Nothing of it is in memory."""
 
-    Past the head, lines go to two tail files in turn, so that no more than twice the tail is ever
-    on disk and none of it in memory.
-    """
-
-    def __init__(
-        self,
-        directory: str,
-        *,
-        head_bytes: int = LOG_HEAD_BYTES,
-        tail_bytes: int = LOG_TAIL_BYTES,
-    ) -> None:
+    def __init__(self, directory: str, *, max_bytes: int) -> None:
         self._directory = directory
-        self._head_bytes = head_bytes
-        self._tail_bytes = tail_bytes
-        self._head = self._open(LOG_NAME)
-        self._tail: int | None = None
+        self._head_bytes, self._capacity = bounds(max_bytes)
+        self._head = self._open(LOG_NAME, os.O_APPEND)
         self._written = 0
-        self._tail_written = 0
-        self._dropped = 0
-        self._rotations = 0
+        self._lost = 0
+        self._ring: int | None = None
+        self._begun = 0
+        self._done = 0
 
-    def write(self, content: bytes) -> None:
+    def write(self, content: Content) -> None:
         """Keep these lines. A full disk loses log lines, never the transfer."""
         try:
-            self._write(content)
+            self._write(memoryview(content))
         except OSError:
-            self._dropped += len(content)
+            self._lost += len(content)
 
     def receive_standard_error(self) -> None:
         """From now on what this process prints to standard error stands in the log."""
@@ -97,53 +98,85 @@ class CappedLog:
     def close(self) -> None:
         """Put head and tail together in one file."""
         try:
-            if self._tail is not None:
-                self._join()
+            if self._ring is not None:
+                self._join(self._ring)
+            elif self._lost:
+                lost = f"\n… {self._lost} bytes of output could not be written …\n"
+                os.write(self._head, lost.encode("utf-8"))
         except OSError:
-            self._dropped += self._tail_written
+            # No room for both: they are left as they are, and read as those of a live run.
+            return
         finally:
             os.close(self._head)
+            if self._ring is not None:
+                os.close(self._ring)
 
-    def _write(self, content: bytes) -> None:
-        if self._tail is None:
-            if self._written + len(content) <= self._head_bytes:
-                self._written += os.write(self._head, content)
+    def _write(self, content: memoryview) -> None:
+        if self._ring is None:
+            room = self._head_bytes - self._written
+            fitting = len(content)
+            if fitting > room:
+                fitting = bytes(content[:room]).rfind(b"\n") + 1
+            if fitting:
+                written = os.write(self._head, content[:fitting])
+                self._written += written
+                self._lost += fitting - written
+            if fitting == len(content):
                 return
-            self._tail = self._open(self._tail_name())
-        if self._tail_written + len(content) > self._tail_bytes:
-            self._rotate()
-        self._tail_written += os.write(self._tail, content)
+            content = content[fitting:]
+            self._ring = self._open(TAIL_NAME, os.O_TRUNC)
+        self._write_around(self._ring, content)
 
-    def _rotate(self) -> None:
-        assert self._tail is not None
-        name = self._tail_name(self._rotations + 1)
-        dropped = os.stat(os.path.join(self._directory, name)).st_size if self._rotations else 0
-        # Opened before the other is let go of: a number that was closed may be anybody's.
-        tail = self._open(name, os.O_TRUNC)
-        os.close(self._tail)
-        self._tail = tail
-        self._rotations += 1
-        self._dropped += dropped
-        self._tail_written = 0
+    def _write_around(self, ring: int, content: memoryview) -> None:
+        # Told before and after: whoever reads meanwhile, or after this process was killed in here,
+        # knows which places can be trusted.
+        self._begun = max(self._begun, self._done + len(content))
+        self._tell(ring)
+        newest = content[-self._capacity :]
+        place = (self._done + len(content) - len(newest)) % self._capacity
+        before_edge = self._capacity - place
+        for part, offset in ((newest[:before_edge], place), (newest[before_edge:], 0)):
+            if part and os.pwrite(ring, part, TAIL_LINE_WIDTH + offset) != len(part):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._done += len(content)
+        self._tell(ring)
 
-    def _join(self) -> None:
-        assert self._tail is not None
-        os.close(self._tail)
-        if self._dropped:
-            cut = f"\n… {self._dropped} bytes of output were not kept here …\n\n"
-            os.write(self._head, cut.encode("utf-8"))
-        for rotation in (self._rotations - 1, self._rotations):
-            if rotation < 0:
-                continue
-            path = os.path.join(self._directory, self._tail_name(rotation))
-            with open(path, "rb") as tail:
-                while chunk := tail.read(64 * 1024):
-                    os.write(self._head, chunk)
-            os.unlink(path)
+    def _tell(self, ring: int, kept: int | None = None) -> TailFacts:
+        facts = TailFacts(self._written, self._capacity, self._begun, self._done, self._lost, kept)
+        os.pwrite(ring, tail_line(facts), 0)
+        return facts
 
-    def _tail_name(self, rotation: int | None = None) -> str:
-        return f"{LOG_NAME}.tail{(self._rotations if rotation is None else rotation) % 2}"
+    def _join(self, ring: int) -> None:
+        # What this process printed itself is part of the head by now.
+        self._written = os.fstat(self._head).st_size
+        first = self._tell(ring).first
+        if first:
+            first += beginning_of_line(self._read_around(ring, first, LONGEST_PART))
+        try:
+            _write_all(self._head, notice_of_cut(first + self._lost))
+            place = first
+            while part := self._read_around(ring, place, _PART):
+                _write_all(self._head, part)
+                place += len(part)
+        except OSError:
+            os.ftruncate(self._head, self._written)
+            raise
+        self._tell(ring, kept=self._done - first)
+        if first or self._lost:
+            os.ftruncate(ring, TAIL_LINE_WIDTH)
+        else:
+            os.unlink(os.path.join(self._directory, TAIL_NAME))
+
+    def _read_around(self, ring: int, place: int, limit: int) -> bytes:
+        offset = place % self._capacity
+        size = min(limit, self._done - place, self._capacity - offset)
+        return os.pread(ring, size, TAIL_LINE_WIDTH + offset)
 
     def _open(self, name: str, more_flags: int = 0) -> int:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | more_flags
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | more_flags
         return os.open(os.path.join(self._directory, name), flags, 0o600)
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    if os.write(descriptor, content) != len(content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import select
 import signal
@@ -14,17 +13,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from core.engines.base import OpenFile
+from core.runner.pipe import BUSY, Pipe, Segments
 
-_READ_SIZE = 256 * 1024
-_PIPE_SIZE = 1024 * 1024
-_BUSY = 64 * 1024
 _BREATH_MILLISECONDS = 15
 """Between two reads of a quiet pipe: waking for each line would cost the tool its speed."""
 _TICK_SECONDS = 0.1
 _LAST_WORDS_SECONDS = 2.0
 """How long a pipe is read after its process ended, in case something else still holds it."""
 
-Segments = Callable[[list[bytes]], None]
+_PARTING_SECONDS = 0.2
+"""How long a killed process's pipes are read: a stranger to its group may hold them for ever."""
 
 
 class StopSwitch:
@@ -62,42 +60,6 @@ class StopSwitch:
 
     def _heard(self, _number: int, _frame: object) -> None:
         self.requested = True
-
-
-class Pipe:
-    """One output of a child, split into segments at newlines and carriage returns."""
-
-    def __init__(self, take: Segments, limit: int) -> None:
-        self.read_end, self.write_end = os.pipe()
-        self._take = take
-        self._limit = limit
-        self._rest = b""
-        self.is_open = True
-        try:
-            fcntl.fcntl(self.read_end, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
-        except OSError:
-            return  # The system grants less to this user: a smaller pipe is read more often.
-
-    def read(self) -> int:
-        """Take what is there; returns its length, 0 at the end."""
-        content = os.read(self.read_end, _READ_SIZE)
-        segments = (self._rest + content).replace(b"\r", b"\n").split(b"\n")
-        self._rest = b"" if not content else segments.pop()
-        if len(self._rest) > self._limit:
-            segments.append(self._rest[: self._limit])
-            self._rest = b""
-        whole = [segment[: self._limit] for segment in segments if segment]
-        if whole:
-            self._take(whole)
-        if not content:
-            self.close()
-        return len(content)
-
-    def close(self) -> None:
-        """Stop reading; may be called twice."""
-        if self.is_open:
-            self.is_open = False
-            os.close(self.read_end)
 
 
 class Child:
@@ -188,6 +150,8 @@ class Attendant:
         self._grace_seconds = grace_seconds
         self._stopped_at: float | None = None
         self._killed = False
+        self._last_moment = float("inf")
+        """After that nothing is heard of a stopped process, in monotonic seconds."""
         self._beside: list[Child] = []
 
     def attend_beside(self, child: Child) -> None:
@@ -220,7 +184,7 @@ class Attendant:
                     self._breathe(main)
                 continue
             ended_at = ended_at or now
-            if now - ended_at > _LAST_WORDS_SECONDS:
+            if now > min(ended_at + _LAST_WORDS_SECONDS, self._last_moment):
                 main.reap()
         main.close()
         assert main.exit_code is not None
@@ -237,6 +201,7 @@ class Attendant:
             return
         if self._stopped_at is None:
             self._stopped_at = now
+            self._last_moment = now + self._grace_seconds + _PARTING_SECONDS
             main.signal_group(signal.SIGTERM)
         elif not self._killed and now - self._stopped_at > self._grace_seconds:
             self._killed = True
@@ -255,7 +220,7 @@ class Attendant:
         timeout = max(0.0, next_tick - time.monotonic()) * 1000
         for descriptor, _ in poller.poll(timeout):
             if descriptor in pipes:
-                busy = pipes[descriptor].read() >= _BUSY or busy
+                busy = pipes[descriptor].read() >= BUSY or busy
             else:
                 self._stop.clear_wakeups()
         return busy
@@ -282,7 +247,9 @@ def file_under_way(pid: int, source: str) -> OpenFile | None:
             if path != top and not path.startswith(top + b"/"):
                 continue
             # rsync has folders of the source open as well.
-            if stat.S_ISREG(os.stat(link).st_mode):
+            facts = os.stat(link)
+            # One that was removed meanwhile has another name there, and none to go on from.
+            if stat.S_ISREG(facts.st_mode) and facts.st_nlink:
                 name = path[len(top) + 1 :] or os.path.basename(top)
                 with open(f"/proc/{pid}/fdinfo/{number}", "rb") as file:
                     return OpenFile(name, int(file.readline().split()[1]))

@@ -76,8 +76,10 @@ def show_job(job_id: JobId, as_json: JsonFlag = False) -> None:
 @app.command("create")
 def create_job(
     name: Annotated[str, typer.Option(help="What the job is called.")],
-    source: Annotated[str, typer.Option(help="An absolute path.")],
-    destination: Annotated[str, typer.Option(help="An absolute path.")],
+    source: Annotated[str, typer.Option(help="An absolute path, or rsync://host/module/path.")],
+    destination: Annotated[
+        str, typer.Option(help="An absolute path, or rsync://host/module/path.")
+    ],
     engine: Annotated[str, typer.Option(help="rsync or rclone.")] = "rsync",
     exclude: Annotated[list[str] | None, typer.Option(help="A pattern; may be repeated.")] = None,
     bandwidth_limit: Annotated[str | None, typer.Option(help="Such as 500K or 10M.")] = None,

@@ -29,13 +29,12 @@ def list_runs(
         return
     table = Table("id", "job", "outcome", "started", "duration", "done", "sent", box=None)
     for run in found["items"]:
-        seconds = formatting.seconds_between(run["started_at"], run["ended_at"])
         table.add_row(
             run["id"],
             run["job_id"],
             run["outcome"] or run["status"],
             formatting.ago(run["started_at"]),
-            formatting.duration(seconds),
+            formatting.duration(run["duration_seconds"]),
             formatting.size(run["bytes_done"]),
             formatting.size(run["bytes_sent"]),
         )
@@ -51,19 +50,16 @@ def show_run(
     if as_json:
         print_json(run)
         return
-    seconds = formatting.seconds_between(run["started_at"], run["ended_at"])
     table = Table(show_header=False, box=None)
     table.add_row("job", run["job_id"])
     table.add_row("outcome", run["outcome"] or run["status"])
     table.add_row("message", (run["message"] or formatting.UNKNOWN).replace("[", r"\["))
     table.add_row("started", formatting.exact_time(run["started_at"]))
-    table.add_row("duration", formatting.duration(seconds))
+    table.add_row("duration", formatting.duration(run["duration_seconds"]))
     table.add_row("done", formatting.size(run["bytes_done"]))
     table.add_row("sent", formatting.size(run["bytes_sent"]))
     table.add_row("files", formatting.count(run["files_done"]))
     for phase in run["phases"]:
-        lasted = formatting.duration(
-            formatting.seconds_between(phase["started_at"], phase["ended_at"])
-        )
+        lasted = formatting.duration(phase["duration_seconds"])
         table.add_row(f"phase {phase['name']}", f"{phase['outcome'] or 'running'}, {lasted}")
     out.print(table)

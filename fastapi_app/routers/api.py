@@ -133,11 +133,26 @@ async def get_run_log(
     run_id: str,
     offset: int = 0,
     limit: Annotated[int, Query(ge=0, le=MAX_LOG_WINDOW)] = 64 * 1024,
+    since: Annotated[int | None, Query(ge=0)] = None,
 ) -> Response:
-    """Return a window of the tool's output in bytes; a negative offset counts from the end."""
+    """Return a window of the tool's output in bytes; a negative offset counts from the end.
+
+    With `since`, what was written after that place, or the newest lines of it where it is more than
+    the limit. Longshore-Log-Next is the place to go on from; Longshore-Log-Skipped tells how many
+    bytes in between are left out.
+    """
     await services.queries.get_run(run_id)
-    window = await services.directories.read_log(run_id, offset=offset, limit=limit)
-    return Response(window, media_type="text/plain; charset=utf-8")
+    directories = services.directories
+    window = await (
+        directories.log_window(run_id, offset=offset, limit=limit)
+        if since is None
+        else directories.log_since(run_id, place=since, limit=limit)
+    )
+    headers = {
+        "Longshore-Log-Next": str(window.next_place),
+        "Longshore-Log-Skipped": str(window.skipped),
+    }
+    return Response(window.content, media_type="text/plain; charset=utf-8", headers=headers)
 
 
 @router.get("/runs/{run_id}/failures")

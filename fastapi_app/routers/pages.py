@@ -109,19 +109,16 @@ async def run_page(services: ServicesDep, run_id: str) -> HTMLResponse:
     """One run: its figures, its phases, what failed, and the tool's output."""
     run = await services.queries.get_run(run_id)
     failures = await services.directories.failures(run_id)
-    size = await services.directories.log_size(run_id)
-    offset = max(0, size - _LOG_WINDOW)
-    log = await services.directories.read_log(run_id, offset=offset, limit=_LOG_WINDOW)
+    log = await services.directories.log_window(run_id, offset=-_LOG_WINDOW, limit=_LOG_WINDOW)
     return await page(
         services,
         "run.html",
         nav="runs",
         title=f"Run of {run.job_name}",
         detail=run_detail(run, failures),
-        log_text=log.decode("utf-8", errors="backslashreplace"),
-        log_size=size,
-        log_offset=offset,
-        log_next=offset + len(log),
+        log_text=log.content.decode("utf-8", errors="backslashreplace"),
+        log_offset=log.offset,
+        log_next=log.next_place,
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import jobs, store, table
+from tests.benchmarks import jobs, runs, store, table
 from tests.support import PROJECT_ROOT
 
-BENCHMARKS = (store.job_store, jobs.runner, jobs.many_small_files)
+BENCHMARKS = (store.job_store, jobs.runner, jobs.many_small_files, *runs.BENCHMARKS)
 
 
 def main() -> None:

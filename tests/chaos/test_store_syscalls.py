@@ -6,14 +6,11 @@ n-th call of a kind is the same one in every try.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import signal
-import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +33,7 @@ from tests.chaos.drivers import (
     rename,
     save_or_create,
 )
-from tests.conftest import need
+from tests.chaos.tracing import traced
 from tests.fakes.builders import a_job
 
 pytestmark = pytest.mark.chaos
@@ -69,37 +66,6 @@ class Versions:
 
     old: bytes | None
     new: bytes | None
-
-
-@pytest.fixture
-def strace() -> str:
-    """The tracer, and the right to use it."""
-    path = shutil.which("strace")
-    need("strace", path)
-    assert path is not None
-    tried = subprocess.run([path, "-o", os.devnull, "true"], capture_output=True)
-    need("the right to trace processes", tried.returncode == 0)
-    return path
-
-
-@contextmanager
-def traced(strace: str, pid: int, output: Path, *options: str) -> Iterator[None]:
-    """Trace a process or thread that waits; until then its calls are not counted."""
-    tracer = subprocess.Popen(
-        [strace, *options, "-o", str(output), "-p", str(pid)],
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert tracer.stderr is not None
-    try:
-        line = tracer.stderr.readline()
-        assert "attached" in line, line + tracer.stderr.read()
-        yield
-    finally:
-        tracer.terminate()  # It lets go of the process.
-        tracer.wait()
-        tracer.stderr.close()
 
 
 def calls_of(strace: str, directory: Path, operation: str) -> tuple[list[Point], Versions]:

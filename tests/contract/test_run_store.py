@@ -105,11 +105,14 @@ async def test_a_removed_run_is_gone(store: RunStore) -> None:
 
 
 async def test_pages_are_newest_first_and_leave_nothing_out(store: RunStore) -> None:
-    # Two in every minute: the id decides among those of the same time.
-    runs = [at(minute, job) for minute in range(5) for job in ("a", "b")]
+    # The clock was set back meanwhile: newest is what was added last.
+    runs = [at(minute, job) for minute in (3, 4, 0, 1, 1) for job in ("a", "b")]
+    runs = [replace(run, id=f"{run.id}-{number}") for number, run in enumerate(runs)]
     for run in runs:
         await store.add(run)
-    expected = sorted(runs, key=lambda run: (run.queued_at, run.id), reverse=True)
+    await store.save(replace(runs[0], bytes_done=1))
+    runs[0] = replace(runs[0], bytes_done=1)
+    expected = runs[::-1]
     seen: list[Run] = []
     cursor = None
     while True:
@@ -165,12 +168,14 @@ async def test_recent_runs_are_the_newest_oldest_first(store: RunStore) -> None:
     assert dict(await store.recent_by_job([], 2)) == {}
 
 
-async def test_recent_runs_of_the_same_time_are_ordered_by_id(store: RunStore) -> None:
-    runs = [replace(at(1), id=f"run-{number}") for number in (3, 1, 2)]
-    for run in runs:
-        await store.add(run)
+async def test_what_was_added_last_is_the_newest_whatever_the_clock_says(store: RunStore) -> None:
+    for minute in (5, 9, 1, 3):
+        await store.add(ended(at(minute)))
     recent = await store.recent_by_job(["photos-0001"], 2)
-    assert [run.id for run in recent["photos-0001"]] == ["run-2", "run-3"]
+    assert [run.id for run in recent["photos-0001"]] == [at(1).id, at(3).id]
+    asked = [at(minute).id for minute in (1, 3, 5, 7)]
+    assert await store.oldest_first(asked) == (at(5).id, at(1).id, at(3).id)
+    assert set(await store.prune("photos-0001", keep=2)) == {at(5).id, at(9).id}
 
 
 async def test_prune_forgets_the_oldest_ended_runs_of_that_job_alone(store: RunStore) -> None:
@@ -190,3 +195,32 @@ async def test_prune_with_nothing_to_keep_leaves_what_is_under_way(store: RunSto
     await store.add(at(2))
     assert await store.prune("photos-0001", keep=0) == (at(1).id,)
     assert (await store.get(at(2).id)).outcome is None
+
+
+async def test_prune_of_all_jobs_by_number_and_by_age(store: RunStore) -> None:
+    for minute in range(4):
+        for job in "ab":
+            run = at(minute, job)
+            await store.add(replace(ended(run), ended_at=run.queued_at))
+    await store.add(at(9, "a"))
+    cutoff = at(2, "a").queued_at
+    forgotten = await store.prune(None, keep=3, ended_before=cutoff)
+    assert set(forgotten) == {at(minute, job).id for minute in (0, 1) for job in "ab"}
+    forgotten = await store.prune(None, keep=3, ended_before="9999-01-01T00:00:00.000Z")
+    assert set(forgotten) == {at(2, job).id for job in "ab"}, "the last one of a job is kept"
+    left = {run.id for run in (await store.list_runs()).items}
+    assert left == {at(3, "a").id, at(3, "b").id, at(9, "a").id}
+
+
+async def test_known_tells_which_runs_there_are(store: RunStore) -> None:
+    await store.add(ended(at(1)))
+    await store.add(at(2))
+    asked = [at(1).id, at(2).id, *(f"stranger-{number}" for number in range(1200))]
+    assert await store.known(asked) == {at(1).id, at(2).id}
+    assert await store.known(()) == frozenset()
+
+
+async def test_unfinished_runs_are_those_without_an_end(store: RunStore) -> None:
+    await store.add(at(1))
+    await store.add(ended(at(2)))
+    assert await store.unfinished() == (at(1).id,)

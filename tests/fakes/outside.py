@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from core.job_manager import JobManager, Ports
+from core.job_manager import JobManager
 from core.new_run import RunLimits
+from core.ports import Ports
 from models.errors import RunnerStartFailed
-from models.events import JournalLine, JournalPart, RunProcesses
+from models.events import JournalLine, JournalPart, RunLook, RunProcesses
 from models.run_spec import RunSpec
 from tests.fakes.stores import Failing, InMemoryJobStore, InMemoryRunStore
 from utils.timestamps import utc_timestamp
@@ -49,6 +50,10 @@ class InMemoryRunDirectories(Failing):
         self.journals.pop(run_id, None)
         self.results.pop(run_id, None)
 
+    async def settled(self) -> frozenset[str]:
+        """Return whose directories there are, but for those whose run lives."""
+        return frozenset(self.specs.keys() - self.held)
+
     async def read_journal(self, run_id: str) -> tuple[JournalLine, ...]:
         """Return the whole journal."""
         return self.journals.get(run_id, ())
@@ -57,6 +62,19 @@ class InMemoryRunDirectories(Failing):
         """Return the next lines; offsets are counted in lines here."""
         lines = self.journals.get(run_id, ())[offset:]
         return JournalPart(lines, offset + len(lines))
+
+    async def look(
+        self, offsets: Mapping[str, int], *, at_locks: bool
+    ) -> dict[str, RunLook | OSError]:
+        """Look at many runs."""
+        found: dict[str, RunLook | OSError] = {}
+        for run_id, offset in offsets.items():
+            try:
+                is_held = not at_locks or await self.is_held(run_id)
+                found[run_id] = RunLook(is_held, await self.read_journal_part(run_id, offset))
+            except OSError as error:
+                found[run_id] = error
+        return found
 
     async def processes(self, run_id: str) -> RunProcesses:
         """Return who performs the run."""
@@ -79,6 +97,8 @@ class RecordingExecutor:
         self.submitted: list[str] = []
         self.stopped: list[str] = []
         self.fails_with: str | None = None
+        self.runners_gone: set[str] = set()
+        self.ended: list[tuple[str, bool]] = []
 
     async def submit(self, run_id: str) -> None:
         """Take note of a run, which must have been prepared."""
@@ -94,9 +114,13 @@ class RecordingExecutor:
         self.stopped.append(run_id)
         return run_id in self._directories.held
 
-    def stop_orphan(self, processes: RunProcesses) -> bool:
-        """There are no orphans here."""
-        return False
+    async def runner_lives(self, run_id: str, processes: RunProcesses) -> bool:
+        """Whether the test has not killed it."""
+        return run_id in self._directories.held and run_id not in self.runners_gone
+
+    async def end(self, run_id: str, processes: RunProcesses, *, kill: bool) -> None:
+        """Take note of who was to be ended, and how."""
+        self.ended.append((run_id, kill))
 
 
 class RecordingSink:
@@ -105,6 +129,7 @@ class RecordingSink:
     def __init__(self) -> None:
         self.changed: list[str] = []
         self.followed: list[str] = []
+        self.stopping: list[str] = []
 
     def jobs_changed(self, job_ids: Iterable[str]) -> None:
         """Take note."""
@@ -113,6 +138,10 @@ class RecordingSink:
     def run_started(self, run_id: str) -> None:
         """Take note."""
         self.followed.append(run_id)
+
+    def run_stopping(self, run_id: str) -> None:
+        """Take note."""
+        self.stopping.append(run_id)
 
 
 class FixedTools:
@@ -131,6 +160,7 @@ class World:
     """A manager with everything outside it in memory."""
 
     limit: int = 4
+    resume_interrupted: bool = False
     jobs: InMemoryJobStore = field(default_factory=InMemoryJobStore)
     runs: InMemoryRunStore = field(default_factory=InMemoryRunStore)
     directories: InMemoryRunDirectories = field(default_factory=InMemoryRunDirectories)
@@ -153,4 +183,7 @@ class World:
             self.sink,
             self.clock,
         )
-        self.manager = JobManager(ports, RunLimits(max_concurrent_runs=self.limit))
+        limits = RunLimits(
+            max_concurrent_runs=self.limit, resume_interrupted=self.resume_interrupted
+        )
+        self.manager = JobManager(ports, limits)

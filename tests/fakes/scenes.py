@@ -28,7 +28,13 @@ def ended(outcome: str = "completed", **fields: object) -> JournalLine:
 
 async def put(world: World, job_id: str = "photos-0001", **state: object) -> str:
     """Put a job in this state into the world."""
-    await world.jobs.create(a_job(job_id), JobState(job_id, **state))  # type: ignore[arg-type]
+    return await put_writing_to(world, f"/mnt/nas/{job_id}", job_id, **state)
+
+
+async def put_writing_to(world: World, destination: str, job_id: str, **state: object) -> str:
+    """Put a job with this destination into the world."""
+    job = a_job(job_id, destination=destination)
+    await world.jobs.create(job, JobState(job_id, **state))  # type: ignore[arg-type]
     return job_id
 
 

@@ -4,7 +4,7 @@ and can be told to fail."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 
 from models.errors import (
@@ -117,6 +117,7 @@ class InMemoryRunStore(Failing):
         super().__init__()
         self.kept: dict[str, Run] = {}
         self._published: dict[str, Run] = {}
+        self._places: dict[str, int] = {}
 
     async def add(self, run: Run) -> None:
         """Keep a new run."""
@@ -146,13 +147,35 @@ class InMemoryRunStore(Failing):
             raise RunNotFound(run_id)
         return run
 
-    async def prune(self, job_id: str, *, keep: int) -> tuple[str, ...]:
-        """Forget all but the newest ended runs of a job."""
+    async def prune(
+        self, job_id: str | None, *, keep: int, ended_before: str | None = None
+    ) -> tuple[str, ...]:
+        """Forget ended runs that are too many or too old."""
         await self._touch_disk("prune")
-        ended = [run for run in self._newest_first(job_id) if run.outcome is not None]
-        for run in ended[keep:]:
-            del self.kept[run.id]
-        return tuple(run.id for run in ended[keep:])
+        old: list[str] = []
+        for one in {run.job_id for run in self.kept.values()} if job_id is None else {job_id}:
+            ended = [run for run in self._newest_first(one) if run.outcome is not None]
+            old += [
+                run.id
+                for rank, run in enumerate(ended, start=1)
+                if rank > keep
+                or (rank > 1 and ended_before and (run.ended_at or "") < ended_before)
+            ]
+        for run_id in old:
+            del self.kept[run_id]
+        return tuple(old)
+
+    async def known(self, run_ids: Collection[str]) -> frozenset[str]:
+        """Return which of these runs there are."""
+        return frozenset(run_ids) & self.kept.keys()
+
+    async def unfinished(self) -> tuple[str, ...]:
+        """Return the runs that are kept without an end."""
+        return tuple(run.id for run in self.kept.values() if run.outcome is None)
+
+    async def oldest_first(self, run_ids: Collection[str]) -> tuple[str, ...]:
+        """Return those of these runs that there are, as they were added."""
+        return tuple(run_id for run_id in self.kept if run_id in run_ids)
 
     async def list_runs(
         self, *, job_id: str | None = None, limit: int = 50, cursor: str | None = None
@@ -161,12 +184,11 @@ class InMemoryRunStore(Failing):
         limit = max(1, min(limit, MAX_PAGE))
         matching = self._newest_first(job_id)
         total = len(matching)
-        if cursor and "~" in cursor:
-            queued_at, _, run_id = cursor.partition("~")
-            matching = [run for run in matching if (run.queued_at, run.id) < (queued_at, run_id)]
+        if cursor and cursor.isdecimal():
+            matching = [run for run in matching if self._places[run.id] < int(cursor)]
         items = tuple(self._published.get(run.id, run) for run in matching[:limit])
         last = items[-1] if len(matching) > limit else None
-        return RunPage(items, total, f"{last.queued_at}~{last.id}" if last else None)
+        return RunPage(items, total, str(self._places[last.id]) if last else None)
 
     async def recent_by_job(
         self, job_ids: Iterable[str], limit: int
@@ -181,6 +203,7 @@ class InMemoryRunStore(Failing):
 
     async def _save(self, run: Run) -> None:
         self.kept[run.id] = run
+        self._places.setdefault(run.id, len(self._places))
         if run.is_over:
             self._published.pop(run.id, None)
         else:
@@ -188,4 +211,4 @@ class InMemoryRunStore(Failing):
 
     def _newest_first(self, job_id: str | None) -> list[Run]:
         matching = [run for run in self.kept.values() if job_id in (None, run.job_id)]
-        return sorted(matching, key=lambda run: (run.queued_at, run.id), reverse=True)
+        return sorted(matching, key=lambda run: self._places[run.id], reverse=True)

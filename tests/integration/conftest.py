@@ -1,28 +1,13 @@
-"""Fixtures of the integration suite: a server that a module shares, and room in memory."""
+"""Fixtures of the integration suite: a server that a module shares."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.integration.running import ended_server
 from tests.support import RunningServer
-
-MEMORY = Path("/dev/shm")
-
-
-@pytest.fixture
-def room() -> Iterator[Path]:
-    """A directory for large trees, in memory where there is such a place; removed afterwards."""
-    base = MEMORY if os.access(MEMORY, os.W_OK) else None
-    directory = Path(tempfile.mkdtemp(prefix="longshore-test-", dir=base))
-    yield directory
-    shutil.rmtree(directory)
 
 
 @pytest.fixture(scope="module")

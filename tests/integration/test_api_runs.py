@@ -31,6 +31,7 @@ RUN_KEYS = {
     "queued_at",
     "started_at",
     "ended_at",
+    "duration_seconds",
     "phases",
     "bytes_done",
     "files_done",
@@ -78,6 +79,7 @@ def test_a_run_has_what_the_contract_says_while_it_goes_on_and_after(
         "ended_at": None,
         "outcome": None,
         "message": None,
+        "duration_seconds": None,
     }
     runner = [line for line in processes_of(run_id) if "core.runner" in line]
     assert len(runner) == 1, "the runner cannot be told by its command line"
@@ -86,6 +88,7 @@ def test_a_run_has_what_the_contract_says_while_it_goes_on_and_after(
     ended = shared_server.wait_for_end(run_id)
     assert ended.keys() >= RUN_KEYS
     assert ended["queued_at"] <= ended["started_at"] <= ended["ended_at"]
+    assert ended["duration_seconds"] > 0
     wait_for_status(shared_server, job_id, "paused")
 
 

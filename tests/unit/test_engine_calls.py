@@ -114,6 +114,40 @@ def test_rsync_keeps_partial_files_in_one_place_that_nothing_else_sees() -> None
         assert "--dry-run" in found[name]
 
 
+NETWORK = ["--timeout=20", "--contimeout=10", "--sockopts=SO_KEEPALIVE"]
+
+
+@pytest.mark.parametrize("field", ["source", "destination"])
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_daemon_is_not_waited_for_for_ever_and_keeps_partial_files_itself(
+    field: str, resume: bool
+) -> None:
+    remote: dict[str, Any] = {field: "rsync://nas/backup/photos/", "resume": resume}
+    found = calls(ENGINES["rsync"], **remote)
+    for argv in found.values():
+        assert [argument for argument in argv if argument in NETWORK] == NETWORK
+        assert "rsync://nas/backup/photos/" in argv[-2:]
+        assert argv[-3] == "--"
+    assert "--partial-dir=.longshore-partial" in found["transfer"]
+    # rsync does so by itself through a network, and a daemon's folder is not ours to make.
+    assert "--no-whole-file" not in found["transfer"]
+    assert ("--mkpath" in found["transfer"]) == (field == "destination")
+    # Nobody nods while one large file is hashed.
+    deep = calls(ENGINES["rsync"], verification="checksum", **remote)["verify"]
+    assert "--timeout=21600" in deep
+    assert "--timeout=20" not in deep
+
+
+def test_between_local_folders_there_is_nothing_to_time_out() -> None:
+    for argv in calls(ENGINES["rsync"], verification="checksum", resume=True).values():
+        assert not {argument.split("=")[0] for argument in argv} & {
+            "--timeout",
+            "--contimeout",
+            "--sockopts",
+            "--mkpath",
+        }
+
+
 @pytest.mark.parametrize(
     ("engine", "limit", "option"),
     [

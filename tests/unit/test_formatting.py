@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastapi_app import formatting
+from models.run import Phase
 
 KIB = 1024.0
 
@@ -117,6 +118,25 @@ def test_ago(before: int, text: str) -> None:
 )
 def test_seconds_between(start: str | None, end: str | None, seconds: float | None) -> None:
     assert formatting.seconds_between(start, end) == seconds
+
+
+@pytest.mark.parametrize(
+    ("ended_at", "measured", "seconds"),
+    [
+        ("2026-11-23T10:00:04.000Z", 4.2, 4.2),
+        ("2026-11-23T09:00:04.000Z", 4.2, 4.2),  # Set back by an hour meanwhile.
+        ("2026-11-23T11:00:04.000Z", 4.2, 4.2),
+        ("2026-11-23T10:00:04.000Z", 0.0, 0.0),
+        ("2026-11-23T10:00:04.000Z", None, 4.0),
+        ("2026-11-23T09:00:04.000Z", None, 0.0),
+        (None, None, None),
+    ],
+)
+def test_the_time_taken_is_the_measured_one(
+    ended_at: str | None, measured: float | None, seconds: float | None
+) -> None:
+    phase = Phase("transfer", "2026-11-23T10:00:00.000Z", ended_at, duration_seconds=measured)
+    assert formatting.time_taken(phase) == seconds
 
 
 def test_exact_time() -> None:

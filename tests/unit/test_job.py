@@ -76,13 +76,14 @@ BAD_LOCATIONS = [
     ("host:path", "ssh://host/path"),
     ("host:/path", "ssh://host/path"),
     ("user@host:path", "ssh://user@host/path"),
-    ("host::module/path", "looks like a remote location"),
+    ("host::module/path", "rsync://host/module/path"),
+    ("ada@host::module", "rsync://host/module"),
     ("[::1]:path", "ssh://[::1]/path"),
     ("C:\\photos", "looks like a remote location"),
     ("ssh://host/path", "not supported by this version yet"),
-    ("rsync://host/module", "not supported by this version yet"),
-    ("RSYNC://host/module", "not supported by this version yet"),
     ("rclone://remote/path", "not supported by this version yet"),
+    ("RSYNC://host/module", "rsync://host/module/path, in small letters"),
+    ("rsync:/host/module", "rsync://host/module/path, in small letters"),
     ("/a\nb", "control character \\n"),
     ("/a\x00b", "control character \\x00"),
     ("/a\udcff", "control character \\udcff"),
@@ -105,6 +106,30 @@ def test_a_bad_location_is_a_fault_of_its_field(field: str) -> None:
     (fault,) = faults(**{field: "host:{path}"})
     assert fault.field == field
     assert "ssh://host/{path}" in fault.message
+
+
+DAEMON = "rsync://nas.lan/backup/photos"
+
+
+@pytest.mark.parametrize("fields", [{"source": DAEMON}, {"destination": DAEMON}])
+def test_a_daemon_is_for_the_engine_rsync(fields: dict[str, str]) -> None:
+    definition = JobDefinition.model_validate(a_definition(**fields))
+    assert DAEMON in {definition.source, definition.destination}
+    (fault,) = faults(engine="rclone", **fields)
+    assert fault.field == next(iter(fields))
+    assert "The engine rclone cannot reach an rsync daemon" in fault.message
+
+
+def test_two_daemons_are_refused_at_the_destination() -> None:
+    (fault,) = faults(source=DAEMON, destination="rsync://other/backup")
+    assert fault.field == "destination"
+    assert "one of the two must be a local path" in fault.message
+
+
+def test_what_is_wrong_with_a_daemons_url_is_a_fault_of_its_field() -> None:
+    found = faults(engine="tar", source="rsync://host", destination="rsync://host/m/{0}*")
+    assert [fault.field for fault in found] == ["engine", "source", "destination"]
+    assert "rsync://host/module/path" in found[1].message
 
 
 def test_control_character_names_the_first() -> None:

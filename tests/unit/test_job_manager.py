@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.job_manager import KEPT_RUNS_PER_JOB
+from core.new_run import RunLimits
 from models import events
 from models.errors import (
     InvalidDefinition,
@@ -140,7 +140,8 @@ async def test_no_more_runs_than_allowed_and_the_oldest_comes_next(world: World)
     runs = [await world.manager.start_job(job_id) for job_id in ids]
     assert world.executor.submitted == runs[:2]
     assert [status(world, job_id) for job_id in ids[2:]] == ["queued"] * 3
-    assert world.jobs.kept["job-4"].message == "Waits for another run to end."
+    told = "Waits for another run to end: at most 2 runs at once."
+    assert world.jobs.kept["job-4"].message == told
     assert await world.manager.update_job_from_engine(runs[1], [ended()])
     assert world.executor.submitted == [*runs[:2], runs[2]]
     assert await world.manager.update_job_from_engine(runs[0], [ended("failed")])
@@ -175,6 +176,7 @@ async def test_a_withdrawn_run_gives_the_run_before_it_back() -> None:
     await put(world, "other")
     await put(world)
     first = await world.manager.start_job("photos-0001")
+    await world.manager.stop_job("photos-0001")
     await world.manager.update_job_from_engine(first, [ended("paused", message="Stopped.")])
     await world.manager.start_job("other")
     await world.manager.start_job("photos-0001")
@@ -272,12 +274,12 @@ async def test_discard(world: World, tmp_path: Path, before: JobStatus) -> None:
 
 async def test_the_newest_runs_are_kept(world: World) -> None:
     await put(world)
-    for number in range(KEPT_RUNS_PER_JOB + 3):
+    for number in range(RunLimits().kept_runs_per_job + 3):
         old = a_run(f"old-{number:02d}", queued_at=f"2026-01-01T00:00:{number:02d}.000Z")
         await world.runs.add(close_run(old, RunOutcome.FAILED, ended_at=END, message=None))
     run_id = await world.manager.start_job("photos-0001")
     await world.manager.update_job_from_engine(run_id, [ended()])
-    assert len(world.runs.kept) == KEPT_RUNS_PER_JOB
+    assert len(world.runs.kept) == RunLimits().kept_runs_per_job
     assert run_id in world.runs.kept
     assert {f"old-{number:02d}" for number in range(4)}.isdisjoint(world.runs.kept)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from core.interruptions import NEVER_BEGAN
 from models import events
 from models.errors import JobNotFound, SaveOutcomeUnknown, StorageFailed
 from models.events import JournalLine
@@ -101,7 +102,7 @@ async def test_a_dead_run_without_a_result_is_interrupted(world: World) -> None:
     run = world.runs.kept[run_id]
     assert run.outcome is RunOutcome.INTERRUPTED
     assert [phase.outcome for phase in run.phases] == ["interrupted"]
-    assert "can be resumed" in str(world.jobs.kept["photos-0001"].message)
+    assert world.jobs.kept["photos-0001"].message == NEVER_BEGAN
     assert replace(run, outcome=None).ended_at is not None
 
 

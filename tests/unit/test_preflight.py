@@ -16,7 +16,7 @@ from core.partial_files import (
     remove_all_partial_files,
     remove_partial_files,
 )
-from core.preflight import destination_fault, location_faults, source_fault
+from core.preflight import destination_fault, files_at_most, location_faults, source_fault
 
 ROOT = Path(__file__).resolve().parents[2]
 NOBODY = 65534
@@ -83,6 +83,17 @@ def test_faults(tree: Path, source: str, destination: str, expected: list[tuple[
     assert [fault.field for fault in faults] == [field for field, _ in expected]
     for fault, (_, part) in zip(faults, expected, strict=True):
         assert part in fault.message
+
+
+def test_a_daemon_is_not_looked_at_and_the_other_side_is(tree: Path) -> None:
+    daemon = "rsync://nas/backup"
+    assert location_faults(daemon, f"{tree}/destination/new") == ()
+    assert location_faults(f"{tree}/source", daemon) == ()
+    assert [fault.field for fault in location_faults(f"{tree}/missing", daemon)] == ["source"]
+    bad = location_faults(daemon, f"{tree}/source/file")
+    assert [fault.field for fault in bad] == ["destination"]
+    assert source_fault(daemon) is destination_fault(daemon) is None
+    assert files_at_most(daemon) == float("inf")
 
 
 def test_one_location_alone(tree: Path) -> None:

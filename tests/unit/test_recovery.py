@@ -31,10 +31,11 @@ async def left_behind(
 ) -> None:
     """Leave a job in the state in which an earlier dashboard left it."""
     state = JobState(job_id, status=status, run_id=run_id, changed_at=changed_at)
-    await world.jobs.create(a_job(job_id), state)
+    destination = f"/mnt/nas/{job_id}"
+    await world.jobs.create(a_job(job_id, destination=destination), state)
     world.directories.specs[run_id] = a_spec(run_id=run_id, job_id=job_id)
     if in_history:
-        await world.runs.add(a_run(run_id, job_id=job_id, status=status))
+        await world.runs.add(a_run(run_id, job_id=job_id, status=status, destination=destination))
 
 
 async def recovered(world: World) -> RecoveryReport:
@@ -117,7 +118,8 @@ async def test_a_dead_run_is_interrupted(in_history: bool) -> None:
 
 async def test_queued_runs_go_on_in_their_order() -> None:
     world = World(limit=2)
-    for number, minute in ((1, 30), (2, 10), (3, 20)):
+    # In the order in which they were queued, whatever the clock was set to.
+    for number, minute in ((2, 30), (3, 10), (1, 20)):
         await left_behind(
             world,
             JobStatus.QUEUED,
@@ -145,3 +147,14 @@ async def test_a_job_at_rest_is_left_alone(status: str) -> None:
     before = dict(world.jobs.kept)
     assert await recovered(world) == RecoveryReport()
     assert world.jobs.kept == before
+
+
+async def test_a_run_whose_start_was_cut_off_before_any_job_named_it_is_forgotten() -> None:
+    world = World()
+    await left_behind(world, JobStatus.COMPLETED)
+    await world.runs.add(a_run("run-2", status=JobStatus.QUEUED))
+    await world.runs.add(a_run("run-3", status=JobStatus.RUNNING))
+    world.directories.held.add("run-3")
+    await recovered(world)
+    assert "run-2" not in world.runs.kept
+    assert "run-3" in world.runs.kept, "something of it lives"

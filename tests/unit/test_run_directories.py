@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
 
+from core.runner.journal import Journal
 from models import events
 from models.errors import StorageFailed
 from models.events import FileFailed, PhaseStarted, RunProcesses
@@ -193,3 +195,45 @@ async def test_a_window_is_bounded(directories: RunDirectoryStorage) -> None:
     write(directories, "engine.log", b"x" * (3 * 1024 * 1024))
     window = await directories.read_log("run-1", offset=0, limit=10**9)
     assert len(window) == 1024 * 1024
+
+
+async def test_of_progress_only_the_newest_of_a_part_is_read(
+    directories: RunDirectoryStorage,
+) -> None:
+    """A long journal is progress for the most part, and each line of it outdates the one before."""
+    journal = Journal(str(directories.path_of("run-1")))
+    for number in range(3):
+        journal.append(events.ProgressMade(Progress(bytes_done=number)))
+        journal.append(PhaseStarted("transfer", number + 1))
+    journal.close()
+    part = await directories.read_journal_part("run-1", 0)
+    assert [type(line.event).__name__ for line in part.lines] == [
+        "PhaseStarted",
+        "PhaseStarted",
+        "ProgressMade",
+        "PhaseStarted",
+    ]
+    assert part.lines[2].event == events.ProgressMade(Progress(bytes_done=2))
+    assert (await directories.read_journal_part("run-1", part.next_offset)).lines == ()
+
+
+async def test_damaged_lines_are_counted(directories: RunDirectoryStorage) -> None:
+    write(directories, "journal.jsonl", b"{\n" + line(PhaseStarted("transfer")) + b"\0\0\0\n[1]\n")
+    part = await directories.read_journal_part("run-1", 0)
+    assert (len(part.lines), part.damaged) == (1, 3)
+
+
+async def test_directories_of_today_and_of_living_runs_are_not_settled(
+    directories: RunDirectoryStorage,
+) -> None:
+    root = directories.path_of("run-1").parent
+    for name in ("old", "alive"):
+        (root / name).mkdir()
+    lock = try_lock(root / "alive" / "lock")
+    two_days_ago = time.time() - 2 * 86_400
+    for name in ("old", "alive"):
+        os.utime(root / name, (two_days_ago, two_days_ago))
+    assert await directories.settled() == {"old"}
+    assert lock is not None
+    os.close(lock)
+    assert await directories.settled() == {"old", "alive"}

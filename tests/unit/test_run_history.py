@@ -72,7 +72,7 @@ def test_folding_again_from_the_start_gives_the_same_run(seen: int) -> None:
 
 def test_a_wait_before_the_next_attempt_is_told() -> None:
     run = apply_lines(a_run(), JOURNAL[:8])
-    assert run.message == "The connection failed. Attempt 2 of 10 in 1 s."
+    assert run.message == "The connection failed. Attempt 2 of 10, next in 1 s."
 
 
 def test_the_next_attempt_begins_with_a_clean_slate() -> None:
@@ -110,6 +110,35 @@ def test_a_phase_that_ends_leaves_the_others_alone() -> None:
         ("warning", "Some files vanished."),
         ("failed", "One file differs."),
     ]
+
+
+def test_a_run_took_what_its_phases_took_whatever_the_clock_says() -> None:
+    journal = lines(
+        events.PhaseStarted("preflight"),
+        events.PhaseEnded("preflight", "completed", None, 0.25),
+        events.PhaseStarted("transfer"),
+        events.PhaseEnded("transfer", "completed", None, 3600.5),
+        ENDED,
+    )
+    set_back = [line._replace(time=f"2026-11-23T11:0{9 - at}") for at, line in enumerate(journal)]
+    run = apply_lines(a_run(), set_back)
+    assert [phase.duration_seconds for phase in run.phases] == [0.25, 3600.5]
+    assert run.duration_seconds == 3600.75
+    assert apply_lines(a_run(), set_back[:-1]).duration_seconds is None, "it has not ended"
+
+
+def test_a_run_with_a_phase_that_was_not_measured_has_no_measured_duration() -> None:
+    journal = lines(
+        events.PhaseStarted("preflight"),
+        events.PhaseEnded("preflight", "completed", None, 0.25),
+        events.PhaseStarted("transfer"),
+    )
+    cut_off = close_run(
+        apply_lines(a_run(), journal), RunOutcome.INTERRUPTED, ended_at="end", message=None
+    )
+    assert cut_off.duration_seconds is None
+    assert apply_lines(a_run(), JOURNAL).duration_seconds is None
+    assert apply_lines(a_run(), [JOURNAL[0], JOURNAL[-1]]).duration_seconds is None
 
 
 def test_an_outcome_that_is_not_known_is_no_success() -> None:

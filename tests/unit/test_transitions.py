@@ -55,6 +55,15 @@ def test_a_queued_job_knows_what_it_was(current: JobStatus) -> None:
     assert running.previous_status is None
 
 
+@pytest.mark.parametrize(("current", "wanted"), PAIRS, ids=[f"{a}-{b}" for a, b in PAIRS])
+def test_a_request_to_stop_is_forgotten_with_the_status(
+    current: JobStatus, wanted: JobStatus
+) -> None:
+    if wanted in ALLOWED[current].split():
+        asked = JobState("photos", status=current, stop_requested=True)
+        assert advance(asked, wanted, changed_at="now").stop_requested is False
+
+
 def test_every_outcome_has_a_status_that_a_running_job_may_reach() -> None:
     assert set(STATUS_OF_OUTCOME) == set(RunOutcome)
     assert STATUS_OF_OUTCOME[RunOutcome.WARNING] is JobStatus.COMPLETED

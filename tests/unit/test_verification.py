@@ -16,6 +16,10 @@ class Listed:
         """Take one line."""
         return Failure(segment.decode(), "It differs.")
 
+    def concerns(self, content: bytearray, start: int, end: int) -> bool:
+        """Every line counts."""
+        return True
+
 
 def fault(
     *different: str, verdict: Verdict = Verdict.GOOD, known: tuple[str, ...] = (), named: int = 100

@@ -4,7 +4,6 @@
 
 const EVERY_MS = 2_000;
 const SOONEST_MS = 500;
-const WINDOW_BYTES = 65_536;
 const KEPT_CHARACTERS = 262_144;
 
 const log = document.getElementById("log");
@@ -34,21 +33,22 @@ function append(text) {
   if (follow) log.scrollTop = log.scrollHeight;
 }
 
-/** Read everything that has been added since the last time. */
+/** Read what has been added since the last time: where that is more than is kept, the newest. */
 async function read() {
   if (reading) return;
   reading = true;
   readAt = performance.now();
   try {
-    for (;;) {
-      const url = `${log.dataset.logUrl}?offset=${next}&limit=${WINDOW_BYTES}`;
-      const answer = await fetch(url).catch(() => null);
-      if (!answer?.ok) break;
-      const bytes = await answer.arrayBuffer();
-      next += bytes.byteLength;
-      append(decoder.decode(bytes, { stream: true }));
-      if (bytes.byteLength < WINDOW_BYTES) break;
-    }
+    const url = `${log.dataset.logUrl}?since=${next}&limit=${KEPT_CHARACTERS}`;
+    const answer = await fetch(url);
+    if (!answer.ok) return;
+    const bytes = await answer.arrayBuffer();
+    next = Number(answer.headers.get("Longshore-Log-Next"));
+    const skipped = Number(answer.headers.get("Longshore-Log-Skipped"));
+    if (skipped) append(`\n… ${skipped} bytes of output are not shown here …\n\n`);
+    append(decoder.decode(bytes, { stream: true }));
+  } catch {
+    // The server is away for a moment: the next read brings what came meanwhile.
   } finally {
     reading = false;
   }
@@ -68,4 +68,4 @@ document.addEventListener("longshore-patched", ({ detail }) => {
 });
 
 log.scrollTop = log.scrollHeight;
-if (isActive() || next < Number(log.dataset.logSize)) follow();
+if (isActive()) follow();

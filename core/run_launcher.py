@@ -1,0 +1,205 @@
+"""Where runs begin and end: their places in the queue, their start, and how their end is kept.
+
+One event loop owns the state; each job has one lock (architecture.md, decision 2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from core.destinations import Destinations
+from core.new_run import RunLimits, new_run
+from core.ports import Ports
+from core.run_queue import Place, RunQueue, Wait
+from models.errors import (
+    JobNotFound,
+    RunnerStartFailed,
+    RunNotFound,
+    StorageFailed,
+)
+from models.job_state import JobRecord, JobState
+from models.job_status import JobStatus
+from models.progress import RunOutcome
+from models.run import Run
+from models.run_history import close_run
+from models.transitions import STATUS_OF_OUTCOME, advance
+
+_logger = logging.getLogger(__name__)
+
+
+class RunLauncher:
+    """Starts what may start, and gives the place of what has ended to the next."""
+
+    def __init__(self, ports: Ports, limits: RunLimits) -> None:
+        self._ports = ports
+        self._limits = limits
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._queue = RunQueue(limits.max_concurrent_runs)
+        self._destinations = Destinations()
+
+    def has_waiting(self) -> bool:
+        """Whether a run is queued."""
+        return self._queue.has_waiting
+
+    def let_go(self, run_id: str) -> None:
+        """Give a run's place back that no job knows any more."""
+        self._queue.leave(run_id)
+
+    async def wait_again(self, job_ids: Iterable[str]) -> None:
+        """Give the queued runs of an earlier dashboard their places, by age."""
+        runs = {run.id: run for run in [await self.restore_run(job_id) for job_id in job_ids]}
+        for run_id in await self._ports.runs.oldest_first(runs):
+            await self._arrive(runs[run_id])
+
+    async def forget_never_begun(self) -> None:
+        """Remove the runs without an end that no job names: an earlier dashboard was killed while
+        it started or withdrew them. Raises StorageFailed."""
+        records = self._ports.jobs.snapshot().values()
+        named = {record.state.run_id for record in records if record.state.is_active}
+        for run_id in await self._ports.runs.unfinished():
+            if run_id not in named and not await self._ports.directories.is_held(run_id):
+                await self._ports.runs.remove(run_id)
+                await self._ports.directories.remove(run_id)
+
+    async def launch_queued(self) -> None:
+        """Start queued runs, the oldest first, while there is room, and say of the others why they
+        wait. Raises StorageFailed."""
+        while (place := self._queue.next_ready()) is not None:
+            await self._launch(place)
+        for place in self._queue.waiting:
+            self._tell_why(place)
+
+    async def restore_run(self, job_id: str) -> Run:
+        """Return the run that a job's state names, made anew when the history lost it."""
+        record = self._record(job_id)
+        run_id = record.state.run_id
+        assert run_id is not None
+        try:
+            return await self._ports.runs.get(run_id)
+        except RunNotFound:
+            run = new_run(record.job, now=self._ports.clock.now())
+            run = replace(run, id=run_id, status=record.state.status)
+            await self._ports.runs.add(run)
+            return run
+
+    async def _launch(self, place: Place) -> None:
+        try:
+            lock = self._lock(place.job_id)
+        except JobNotFound:
+            self._queue.leave(place.run_id)
+            return
+        async with lock:
+            record = self._ports.jobs.snapshot().get(place.job_id)
+            if record is None or (record.state.run_id, record.state.status) != (
+                place.run_id,
+                JobStatus.QUEUED,
+            ):
+                self._queue.leave(place.run_id)
+                return
+            if self._queue.wait_of(place.run_id) is not None:
+                return  # Another start took the place while this one waited for the lock.
+            self._queue.enter(place.run_id)
+            try:
+                run = await self.restore_run(place.job_id)
+                now = self._ports.clock.now()
+                await self._change_state(
+                    place.job_id, lambda state: advance(state, JobStatus.RUNNING, changed_at=now)
+                )
+            except BaseException:
+                self._queue.go_back(place.run_id)
+                shown = self._ports.jobs.snapshot().get(place.job_id)
+                if shown is not None and shown.state.status is JobStatus.RUNNING:
+                    # Kept after all: the monitor finds it dead and ends it.
+                    self._ports.sink.run_started(place.run_id)
+                raise
+            await self._submit(replace(run, status=JobStatus.RUNNING, message=None))
+        self._ports.sink.jobs_changed([place.job_id])
+
+    async def _arrive(self, run: Run) -> None:
+        destination = await self._destinations.key_of(run.destination)
+        self._queue.arrive(Place(run.id, run.job_id, destination))
+
+    def _tell_why(self, place: Place) -> None:
+        """Show why a run waits, when that is not what is shown already."""
+        wait = self._queue.wait_of(place.run_id)
+        record = self._ports.jobs.snapshot().get(place.job_id)
+        if wait is None or record is None or record.state.run_id != place.run_id:
+            return
+        message = self._told(wait)
+        if message != record.state.message and record.state.status is JobStatus.QUEUED:
+            self._ports.jobs.publish_state(replace(record.state, message=message))
+            self._ports.sink.jobs_changed([place.job_id])
+
+    def _told(self, wait: Wait) -> str:
+        if wait.other_job_id is None:
+            most = self._limits.max_concurrent_runs
+            runs = "run" if most == 1 else "runs"
+            return f"Waits for another run to end: at most {most} {runs} at once."
+        other = self._ports.jobs.snapshot().get(wait.other_job_id)
+        name = other.job.name if other else wait.other_job_id
+        return f"Waits until “{name}” has ended, which writes to the same place."
+
+    async def _submit(self, run: Run) -> None:
+        self._ports.runs.publish(run)
+        try:
+            await self._ports.executor.submit(run.id)
+        except RunnerStartFailed as error:
+            _logger.error("%s", error)
+            now = self._ports.clock.now()
+            ended = close_run(run, RunOutcome.FAILED, ended_at=now, message=str(error))
+            try:
+                await self._finish(ended)
+            except StorageFailed:
+                # The monitor finds it dead and tries again to end it.
+                self._ports.sink.run_started(run.id)
+                raise
+            return
+        # Not before: the monitor would take a runner that has no lock yet for a dead one.
+        self._ports.sink.run_started(run.id)
+
+    async def _finish(self, run: Run) -> None:
+        # In two steps: the final progress and the outcome are durable in the history before the
+        # status is. If the machine stops in between, recovery finds the ended run and does the
+        # second step.
+        assert run.outcome is not None
+        assert run.ended_at is not None
+        await self._ports.runs.save(run)
+        status, ended_at = STATUS_OF_OUTCOME[run.outcome], run.ended_at
+
+        def end(state: JobState) -> JobState:
+            ended = advance(state, status, changed_at=ended_at, message=run.message)
+            if status is JobStatus.COMPLETED:
+                ended = replace(ended, last_good_at=ended_at)
+            return replace(ended, progress=run.progress)
+
+        await self._change_state(run.job_id, end)
+        self._queue.leave(run.id)
+        await self._prune(run.job_id, keep=self._limits.kept_runs_per_job)
+
+    async def _prune(self, job_id: str, *, keep: int) -> None:
+        try:
+            old = await self._ports.runs.prune(job_id, keep=keep)
+        except StorageFailed as error:
+            # Tidying: the next run's end tries again.
+            _logger.error("old runs of %s are kept: %s", job_id, error)
+            return
+        for run_id in old:
+            await self._ports.directories.remove(run_id)
+
+    async def _change_state(self, job_id: str, change: Callable[[JobState], JobState]) -> None:
+        await self._ports.jobs.transform(
+            job_id, lambda record: replace(record, state=change(record.state))
+        )
+
+    def _record(self, job_id: str) -> JobRecord:
+        try:
+            return self._ports.jobs.snapshot()[job_id]
+        except KeyError:
+            raise JobNotFound(job_id) from None
+
+    def _lock(self, job_id: str) -> asyncio.Lock:
+        self._record(job_id)
+        return self._locks.setdefault(job_id, asyncio.Lock())

@@ -1,0 +1,276 @@
+"""The transfer: attempts until the copy is whole, or no further one is worth it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from core.engines.base import (
+    DISK_FULL,
+    ExitMeaning,
+    OutputReader,
+    Verdict,
+)
+from core.engines.rsync import temporary_file_argv
+from core.partial_files import keep_partial_file, remove_partial_files
+from core.preflight import source_fault
+from core.runner.leftovers import end_what_is_left
+from core.runner.network import bytes_written, file_being_received, names_file
+from core.runner.process import Child, file_under_way
+from core.runner.workbench import RunFailed, Stopped, Workbench
+from models import events
+from models.run_spec import RunSpec
+from utils.process_identity import identify
+from utils.timestamps import seconds_since_boot
+
+_SCAN_OUTPUT_LIMIT = 64 * 1024
+_SCAN_NICENESS = 19
+_SCAN_DELAY_SECONDS = 1.0
+_CLOCK_STEP_SECONDS = 5.0
+_DAEMON_PATIENCE_SECONDS = 30.0
+"""How long a daemon's side of a cut attempt is waited for; then the file is sent anew."""
+_DAEMON_LOOK_SECONDS = 1.0
+
+_CLOCK_SET_BACK = ExitMeaning(Verdict.TRANSIENT, "The machine's clock was set back.")
+
+
+class Transfer(Workbench):
+    """The transfer of a run, with the scan beside it."""
+
+    def _transfer(self) -> None:
+        spec = self._spec
+        under_way = b""
+        if spec.cut_off_file:
+            # Whoever cut that run off may have left its runner no time to do so.
+            under_way = os.fsencode(spec.cut_off_file)
+            self._keep_partial_file(spec, under_way)
+        while True:
+            meaning = self._await_daemon(spec, under_way) or self._attempt(spec)
+            if meaning.verdict is Verdict.GOOD:
+                self._tidy_up()
+                return
+            if meaning.verdict is Verdict.PARTIAL:
+                gone = source_fault(spec.source)
+                if gone is not None:
+                    raise RunFailed(f"Source: {gone.message}", self._tally.exit_code)
+                self._tally.warning = meaning.message
+                return
+            under_way = self._reading.current_name or under_way
+            self._keep_partial_file(spec, self._reading.current_name)
+            if meaning is _CLOCK_SET_BACK:
+                spec = spec._replace(resume=True)
+                continue
+            attempt = self._tally.attempt
+            if meaning.verdict is Verdict.FATAL or attempt >= spec.max_attempts:
+                raise RunFailed(meaning.message, self._tally.exit_code)
+            self._wait_for_next_attempt(meaning)
+            spec = spec._replace(resume=True)
+
+    def _keep_partial_file(self, spec: RunSpec, name: bytes) -> None:
+        if not name or not self._engine.reads_source_itself or spec.is_remote:
+            return
+        try:
+            keep_partial_file(spec.source, spec.destination, name)
+        except OSError as error:
+            self._log_lines([f"The partial file could not be kept: {error}".encode()])
+
+    def _await_daemon(self, spec: RunSpec, name: bytes) -> ExitMeaning | None:
+        """Wait while a daemon still writes what an attempt that was cut off sent of a file.
+
+        It keeps that as the partial file to go on from when its side ends: seconds after a cut link
+        is back, since it hears no sooner that ours has ended. Returns why it could not be asked, or
+        None when the attempt may begin.
+        """
+        if not (name and spec.resume and spec.destination_is_remote):
+            return None
+        assert spec.tool_path is not None
+        give_up_at = time.monotonic() + _DAEMON_PATIENCE_SECONDS
+        reader = self._engine.output_reader(spec)
+
+        def take_errors(segments: list[bytes]) -> None:
+            reader.feed(segments)
+            self._log_lines(segments)
+
+        argv = temporary_file_argv(spec, spec.tool_path, name)
+        while True:
+            listed: list[bytes] = []
+            child = self._start(argv, listed.extend, take_errors)
+            self._help("look at the destination", child)
+            code = self._attendant().attend(child, on_tick=self._report_progress)
+            self._check_stop()
+            meaning = self._engine.classify_exit(code)
+            if meaning.verdict is Verdict.TRANSIENT and reader.reading.refusal is None:
+                self._tally.exit_code = code
+                return meaning
+            # Whatever else is wrong, the attempt itself will say.
+            if not names_file(listed) or code or time.monotonic() > give_up_at:
+                return None
+            if self._stop.wait(_DAEMON_LOOK_SECONDS):
+                raise Stopped
+
+    def _tidy_up(self) -> None:
+        # All is whole: what lies in the partial directory is of no use to a later run, and rsync
+        # leaves the directory itself. A daemon's rsync removes what it has used.
+        if self._spec.destination_is_remote:
+            return
+        try:
+            remove_partial_files(self._spec.destination)
+        except OSError as error:
+            self._log_lines([f"The partial files could not be removed: {error}".encode()])
+
+    def _wait_for_next_attempt(self, meaning: ExitMeaning) -> None:
+        # Exponential backoff with jitter over the upper half of the delay. Not `random`, which
+        # loads OpenSSL.
+        longest = min(
+            self._spec.max_delay_seconds,
+            self._spec.first_delay_seconds * 2.0 ** (self._tally.attempt - 1),
+        )
+        delay = longest * (0.5 + os.urandom(1)[0] / 511)
+        self._tally.attempt += 1
+        self._journal.append_if_possible(
+            events.RetryScheduled(
+                self._tally.attempt, self._spec.max_attempts, round(delay, 1), meaning.message
+            )
+        )
+        if self._stop.wait(delay):
+            raise Stopped
+
+    def _attempt(self, spec: RunSpec) -> ExitMeaning:
+        assert spec.tool_path is not None
+        reader = self._engine.output_reader(spec)
+        self._reading = reader.reading
+        self._meter.begin_attempt()
+        self._tally.begin_attempt()
+
+        def take(segments: list[bytes]) -> None:
+            batch = reader.feed(segments)
+            for failure in batch.failures:
+                self._note_failure(failure)
+            if batch.log:
+                self._log_lines(batch.log)
+
+        argv = self._engine.build_argv(
+            spec,
+            spec.tool_path,
+            is_directory=self._is_directory,
+            lists_at_once=self._lists_at_once,
+        )
+        child = self._start(argv, self._intake(take, reader.concerns))
+        who = identify(child.pid)
+        if who is not None:
+            self._journal.append(events.EngineStarted(who, self._tally.attempt))
+        meaning = self._attend(child, spec, reader)
+        if meaning.verdict is not Verdict.GOOD:
+            # The next attempt would write to the same files.
+            end_what_is_left(spec.run_id)
+        if self._stop.requested and meaning.verdict is not Verdict.GOOD:
+            self._keep_partial_file(spec, self._reading.current_name)
+            raise Stopped
+        if meaning.verdict is Verdict.GOOD:
+            self._meter.complete(self._reading)
+        self._report_progress(at_once=True)
+        return meaning
+
+    def _attend(self, child: Child, spec: RunSpec, reader: OutputReader) -> ExitMeaning:
+        """Attend the engine process to its end, with the scan beside it when that is due."""
+        attendant = self._attendant()
+        scan_from = self._scan_from()
+        scans: list[Child] = []
+        clock = WallClock()
+        is_paced = spec.bandwidth_limit is not None and self._engine.paces_by_wall_clock
+
+        def scan_when_due() -> None:
+            if not scans and time.monotonic() >= scan_from:
+                scans.append(self._start_scan(spec))
+                attendant.attend_beside(scans[0])
+
+        def tick() -> None:
+            scan_when_due()
+            self._look_at_open_file(child.pid, reader)
+            self._report_progress()
+            if is_paced and clock.goes_back():
+                child.signal_group(signal.SIGTERM)
+
+        scan_when_due()
+        meaning = self._meaning_of(attendant.attend(child, on_tick=tick))
+        for scan in scans:
+            may_end = self._engine.names_skipped_files or meaning.verdict is not Verdict.GOOD
+            attendant.finish(scan, kill=may_end or self._stop.requested)
+        if clock.went_back and meaning.verdict is Verdict.TRANSIENT:
+            return _CLOCK_SET_BACK
+        return meaning
+
+    def _look_at_open_file(self, pid: int, reader: OutputReader) -> None:
+        spec, reading = self._spec, reader.reading
+        if spec.source_is_remote:
+            reader.note_open_file(file_being_received(pid, spec.destination))
+        elif self._engine.reads_source_itself:
+            reader.note_open_file(file_under_way(pid, spec.source))
+        if spec.destination_is_remote:
+            reading.bytes_sent = max(reading.bytes_sent, bytes_written(pid))
+
+    def _meaning_of(self, code: int) -> ExitMeaning:
+        """Put the end of an attempt on record, and tell what it means."""
+        self._tally.exit_code = code
+        self._tally.files_deleted = self._reading.files_deleted
+        meaning = self._engine.classify_exit(code)
+        if meaning.verdict is not Verdict.GOOD and self._reading.refusal is not None:
+            return self._reading.refusal
+        if meaning.verdict is not Verdict.PARTIAL:
+            return meaning
+        if self._tally.disk_is_full:
+            return DISK_FULL
+        if self._engine.is_partial_for_sure(code, files_failed=self._tally.files_failed):
+            return meaning
+        return ExitMeaning(Verdict.FATAL, f"{self._engine.command} failed: see its output.")
+
+    def _scan_from(self) -> float:
+        """When the scan is due, in monotonic seconds; never when the totals are known."""
+        if self._meter.has_totals:
+            return float("inf")
+        # With an estimate to show, a transfer that ends soon is spared the scan's reading. An
+        # engine that does not name what it skipped needs the scan's totals in any case.
+        can_wait = self._meter.has_estimate and self._engine.names_skipped_files
+        return time.monotonic() + (_SCAN_DELAY_SECONDS if can_wait else 0)
+
+    def _start_scan(self, spec: RunSpec) -> Child:
+        assert spec.tool_path is not None
+        output = bytearray()
+
+        def take(segments: list[bytes]) -> None:
+            if len(output) > _SCAN_OUTPUT_LIMIT:
+                return
+            for segment in segments:
+                if len(output) <= _SCAN_OUTPUT_LIMIT:
+                    output.extend(segment + b"\n")
+            if len(output) > _SCAN_OUTPUT_LIMIT:
+                # Whatever says so much is no scan, and takes the transfer's time.
+                scan.signal_group(signal.SIGKILL)
+                return
+            totals = self._engine.parse_scan(bytes(output))
+            if totals is not None:
+                self._meter.set_totals(totals)
+
+        argv = self._engine.build_scan_argv(spec, spec.tool_path, is_directory=self._is_directory)
+        scan = self._start(argv, take, _ignore, niceness=_SCAN_NICENESS)
+        return self._help("scan", scan)
+
+
+class WallClock:
+    """Tells when the machine's clock was set back, by the one that nobody sets."""
+
+    def __init__(self) -> None:
+        self._ahead = time.time() - seconds_since_boot()
+        self.went_back = False
+
+    def goes_back(self) -> bool:
+        """Whether it was set back since the last look, by more than a few seconds; true once."""
+        if self.went_back or time.time() - seconds_since_boot() > self._ahead - _CLOCK_STEP_SECONDS:
+            return False
+        self.went_back = True
+        return True
+
+
+def _ignore(_segments: list[bytes]) -> None:
+    """Take nothing: the transfer itself reports what cannot be read."""

@@ -1,0 +1,156 @@
+"""What every phase of a run works with: processes, journal, log, and what it came to."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from core.engines.base import (
+    MAX_LINE,
+    Engine,
+    Failure,
+    Reading,
+    ScannedTotals,
+    tells_of_full_disk,
+)
+from core.runner.journal import CappedLog, Journal
+from core.runner.meter import Meter
+from core.runner.pipe import Bulk, Intake, Segments
+from core.runner.process import Attendant, Child, StopSwitch
+from models import events
+from models.run_spec import RunSpec
+from utils.process_identity import identify
+from utils.process_search import RUN_VARIABLE
+from utils.timestamps import utc_timestamp
+
+MAX_FAILURES_NAMED = 1000
+"""How many failed files the journal names; all of them are counted."""
+_JOURNAL_LIMIT = 16 * 1024 * 1024
+
+
+class RunFailed(Exception):
+    """The run cannot go on; the message says why, `exit_code` is the tool's if it had one."""
+
+    def __init__(self, message: str, exit_code: int | None = None) -> None:
+        self.exit_code = exit_code
+        super().__init__(message)
+
+
+class Stopped(Exception):
+    """A person asked the run to stop."""
+
+
+class Tally:
+    """What the run has come to so far."""
+
+    def __init__(self) -> None:
+        self.attempt = 1
+        self.exit_code: int | None = None
+        self.warning: str | None = None
+        self.files_failed = 0
+        self.failures_named = 0
+        self.failed_paths: list[str] = []
+        self.files_deleted = 0
+        self.disk_is_full = False
+
+    def begin_attempt(self) -> None:
+        """What failed in the attempt before is tried again."""
+        self.files_failed = 0
+        self.failed_paths = []
+        self.disk_is_full = False
+
+
+class Workbench:
+    """The means of a run; the phases build on it."""
+
+    def __init__(
+        self, spec: RunSpec, engine: Engine, journal: Journal, log: CappedLog, stop: StopSwitch
+    ) -> None:
+        self._spec = spec
+        self._engine = engine
+        self._journal = journal
+        self._log = log
+        self._stop = stop
+        self._meter = Meter()
+        if spec.expected_bytes is not None and spec.expected_files is not None:
+            self._meter.expect_totals(ScannedTotals(spec.expected_files, spec.expected_bytes))
+        self._tally = Tally()
+        self._children: list[Child] = []
+        self._reading = Reading()
+        self._is_directory = True
+        self._lists_at_once = False
+        # So that whatever is started can be found again, wherever it moves to.
+        self._environment = engine.environment(dict(os.environ)) | {RUN_VARIABLE: spec.run_id}
+        self._began = time.monotonic()
+        self._next_progress = 0.0
+
+    def _start(
+        self,
+        argv: list[str],
+        take: Segments,
+        take_errors: Segments | None = None,
+        *,
+        niceness: int = 0,
+    ) -> Child:
+        try:
+            child = Child(
+                argv,
+                self._environment,
+                take_output=take,
+                take_errors=take_errors or take,
+                line_limit=MAX_LINE,
+                niceness=niceness,
+            )
+        except OSError as error:
+            raise RunFailed(f"{argv[0]} cannot be started: {error.strerror}.") from error
+        self._children = [one for one in self._children if one.exit_code is None] + [child]
+        return child
+
+    def _help(self, purpose: str, child: Child) -> Child:
+        """Put a process beside the transfer on record: it must not outlive a dead runner."""
+        who = identify(child.pid)
+        if who is not None:
+            self._journal.append_if_possible(events.HelperStarted(who, purpose))
+        return child
+
+    def _attendant(self) -> Attendant:
+        return Attendant(self._stop, grace_seconds=self._spec.stop_grace_seconds)
+
+    def _intake(self, take: Segments, concerns: Bulk) -> Intake:
+        """What is only words for the log goes there unsplit, however much of it comes."""
+
+        def take_bulk(content: bytearray, start: int, end: int) -> bool:
+            if concerns(content, start, end):
+                return False
+            self._log.write(memoryview(content)[start:end])
+            return True
+
+        return Intake(take, take_bulk)
+
+    def _log_lines(self, segments: list[bytes]) -> None:
+        self._log.write(b"\n".join(segments) + b"\n")
+
+    def _note_failure(self, failure: Failure) -> None:
+        self._tally.files_failed += 1
+        self._tally.disk_is_full = self._tally.disk_is_full or tells_of_full_disk(failure)
+        if len(self._tally.failed_paths) < MAX_FAILURES_NAMED:
+            self._tally.failed_paths.append(failure.path)
+        if self._tally.failures_named < MAX_FAILURES_NAMED:
+            self._tally.failures_named += 1
+            event = events.FileFailed(failure.path, failure.reason, self._tally.attempt)
+            self._journal.append_if_possible(event)
+
+    def _report_progress(self, *, at_once: bool = False) -> None:
+        now = time.monotonic()
+        if not at_once and now < self._next_progress:
+            return
+        # Ten times a second at first, every two seconds in a long run, every ten when the journal
+        # has become large: it has a bound of its own.
+        interval = min(2.0, max(0.1, (now - self._began) / 200))
+        self._next_progress = now + (10.0 if self._journal.size > _JOURNAL_LIMIT else interval)
+        progress = self._meter.progress(self._reading, now, utc_timestamp())
+        self._journal.append_if_possible(events.ProgressMade(progress))
+
+    def _check_stop(self) -> None:
+        if self._stop.requested:
+            raise Stopped

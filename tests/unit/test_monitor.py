@@ -1,0 +1,157 @@
+"""Proves that the monitor goes on and tells when a step fails, and ends what has no runner."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from fastapi_app import background
+from fastapi_app.background import MONITOR_FAILED, Monitor
+from models.error_event import Severity
+from models.events import JournalPart
+from models.job_status import JobStatus
+from tests.fakes.error_logs import InMemoryErrorLog
+from tests.fakes.outside import InMemoryRunDirectories, World
+from tests.fakes.scenes import ended, put, status
+
+GRACE_SECONDS = 0.2
+
+
+class Page:
+    """Takes the place of the hub."""
+
+    def jobs_changed(self, job_ids: Iterable[str]) -> None:
+        """Take no note."""
+
+
+class TroubledDirectories(InMemoryRunDirectories):
+    """Run directories whose journals cannot be read, or have damaged lines, when a test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unreadable: set[str] = set()
+        self.damaged: dict[str, int] = {}
+
+    async def read_journal_part(self, run_id: str, offset: int) -> JournalPart:
+        """Return the next lines, or fail."""
+        if run_id in self.unreadable:
+            raise OSError(5, "Input/output error")
+        part = await super().read_journal_part(run_id, offset)
+        damaged = self.damaged.pop(run_id, 0)
+        if damaged:
+            return part._replace(next_offset=part.next_offset + damaged, damaged=damaged)
+        return part
+
+
+class Scene:
+    """A monitor over a world in memory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directories = TroubledDirectories()
+        self.world = World(directories=self.directories)
+        self.errors = InMemoryErrorLog()
+        self.monitor = Monitor(
+            Page(),  # type: ignore[arg-type]
+            self.directories,
+            self.world.executor,
+            lambda run_id: directory / run_id,
+            self.errors,
+            grace_seconds=GRACE_SECONDS,
+        )
+
+    async def start(self, job_id: str) -> str:
+        """Start a job whose run is followed."""
+        await put(self.world, job_id)
+        run_id = await self.world.manager.start_job(job_id)
+        self.monitor.run_started(run_id)
+        return run_id
+
+    @asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """Follow for the time being."""
+        task = asyncio.create_task(self.monitor.run(self.world.manager))
+        try:
+            async with asyncio.timeout(20):
+                yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def until(self, job_id: str, wanted: JobStatus) -> None:
+        """Wait for a status."""
+        while status(self.world, job_id) is not wanted:
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    """A monitor that looks often, with nothing to follow yet."""
+    monkeypatch.setattr(background, "LIVENESS_SECONDS", 0.05)
+    return Scene(tmp_path)
+
+
+async def unresolved(scene: Scene, error_type: str) -> int:
+    """Count what is told of a kind and not resolved."""
+    page = await scene.errors.list_events(resolved=False)
+    return sum(event.error_type == error_type for event in page.items)
+
+
+async def test_a_failing_step_is_told_hurts_no_other_run_and_is_tried_again(scene: Scene) -> None:
+    bad, good = await scene.start("bad-0001"), await scene.start("good-0002")
+    scene.directories.unreadable.add(bad)
+    async with scene.following():
+        scene.directories.journals[good] = (ended(),)
+        await scene.until("good-0002", JobStatus.COMPLETED)
+        while not await unresolved(scene, MONITOR_FAILED):
+            await asyncio.sleep(0.01)
+        (event,) = (await scene.errors.list_events()).items
+        assert (event.run_id, event.severity) == (bad, Severity.HIGH)
+        assert "Input/output error" in event.message
+        assert event.stack_trace is not None
+        scene.directories.unreadable.clear()
+        while await unresolved(scene, MONITOR_FAILED):
+            await asyncio.sleep(0.01)
+        scene.directories.journals[bad] = (ended(),)
+        await scene.until("bad-0001", JobStatus.COMPLETED)
+
+
+async def test_a_damaged_journal_is_told_and_the_run_goes_on(scene: Scene) -> None:
+    run_id = await scene.start("photos-0001")
+    scene.directories.damaged[run_id] = 2
+    async with scene.following():
+        while not await unresolved(scene, "JournalDamaged"):
+            await asyncio.sleep(0.01)
+        assert status(scene.world) is JobStatus.RUNNING
+
+
+async def test_what_a_dead_runner_left_is_asked_to_end_and_then_made_to(scene: Scene) -> None:
+    run_id = await scene.start("photos-0001")
+    scene.world.executor.runners_gone.add(run_id)
+    async with scene.following():
+        await scene.until("photos-0001", JobStatus.STOPPING)
+        assert (run_id, False) in scene.world.executor.ended
+        while (run_id, True) not in scene.world.executor.ended:
+            await asyncio.sleep(0.01)
+        assert scene.world.executor.ended[0] == (run_id, False), "it is asked first"
+        scene.directories.held.discard(run_id)
+        await scene.until("photos-0001", JobStatus.INTERRUPTED)
+    assert scene.monitor.followed_count == 0
+
+
+async def test_a_runner_that_does_not_heed_a_stop_is_killed_after_the_grace_period(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "LIVENESS_SECONDS", 60.0)
+    run_id = await scene.start("photos-0001")
+    async with scene.following():
+        await asyncio.sleep(0)
+        await scene.world.manager.stop_job("photos-0001")
+        assert scene.world.sink.stopping == [run_id]
+        scene.monitor.run_stopping(run_id)
+        while not scene.world.executor.ended:
+            await asyncio.sleep(0.01)
+        assert scene.world.executor.ended == [(run_id, True)]
