@@ -24,6 +24,9 @@ class SpareFiles:
     def __init__(self) -> None:
         self._names: dict[str, list[str]] = {}
         self._can_keep: dict[str, bool] = {}
+        self.in_a_row = False
+        """Whether saves come one right after the other: only then is anything kept, so that a
+        single one leaves nothing behind for a moment."""
 
     def __bool__(self) -> bool:
         return any(self._names.values())
@@ -31,6 +34,8 @@ class SpareFiles:
     def wants(self, path: str) -> bool:
         """Whether what a new version of `path` supersedes may be kept."""
         directory = os.path.dirname(path)
+        if not self.in_a_row:
+            return False
         if directory not in self._can_keep:
             self._can_keep[directory] = file_system_of(directory) in KEEPS_ITS_WORD
         return self._can_keep[directory]

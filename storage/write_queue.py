@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -19,7 +20,7 @@ MAX_WAITING = 1000
 """How many changes may wait; who comes then waits for room."""
 MAX_GROUP = 64
 _SYNCERS = 8
-IDLE_SECONDS = 0.2
+IDLE_SECONDS = 0.05
 """After that without a change nothing is kept for the next one."""
 _Waiting = tuple[Pending, asyncio.Future[None]]
 
@@ -82,15 +83,17 @@ class WriteQueue:
             self._queue.put(gathered)
 
     def _run(self) -> None:
-        goes_on = True
+        goes_on, ended_at = True, float("-inf")
         while goes_on:
             gathered, goes_on = self._gather()
+            self._disk.spares.in_a_row = time.monotonic() - ended_at < IDLE_SECONDS
             for start in range(0, len(gathered), MAX_GROUP):
                 group = gathered[start : start + MAX_GROUP]
                 self.groups += 1
                 self.changes += len(group)
                 self._disk.commit([pending for pending, _ in group])
                 self._loop.call_soon_threadsafe(_tell, group)
+            ended_at = time.monotonic()
         self._disk.spares.clear()
 
     def _gather(self) -> tuple[list[_Waiting], bool]:

@@ -88,7 +88,9 @@ async def _perform(directory: Path, operation: str, connection: Connection) -> N
     write_queue.IDLE_SECONDS = _LONG  # The tracer takes a while to attach itself.
     store = await JobStorage.open(directory)
     if operation == "save_in_a_row":
-        await rename(store, BUSY, "Busy")  # Its old backup is what the next save writes over.
+        for name in ("Busy", "Busier"):
+            await rename(store, BUSY, name)
+        assert list(directory.glob("jobs/.new-*")), "nothing that the next save could write over"
     (writer,) = (thread for thread in threading.enumerate() if thread.name == "job-writer")
     connection.send(writer.native_id)
     connection.recv()

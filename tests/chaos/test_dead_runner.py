@@ -174,7 +174,9 @@ def test_a_runner_killed_before_it_could_tell_of_its_engine_process(
     assert events == ["run_started", "phase_started", "phase_ended", "phase_started"]
     check_interrupted(server, job_id, run_id)
     resume(server, job_id, room)
-    assert (tool.transfers, tool.overlaps) == (3, 0)
+    # The one that nobody heard of may have been ended before it could count itself.
+    assert tool.transfers in (2, 3)
+    assert tool.overlaps == 0
     tell(f"a runner killed before it told of its rsync was noticed after {noticed:.2f} s")
 
 

@@ -213,6 +213,16 @@ def test_the_file_system_of_a_path_is_told() -> None:
     assert file_system_of("/no such place") is None
 
 
+async def test_a_single_save_leaves_nothing_behind(
+    queue: WriteQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spare_files, "file_system_of", lambda _path: "ext4")
+    monkeypatch.setattr(write_queue, "IDLE_SECONDS", 0.0)
+    for content in (b"one", b"two", b"three"):
+        await save(queue, tmp_path / "file", content)
+        assert spares(tmp_path) == []
+
+
 async def test_nothing_is_kept_for_long(
     queue: WriteQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
