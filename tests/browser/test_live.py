@@ -21,7 +21,10 @@ from tests.browser.visitor import (
 )
 from tests.support import RunningServer, make_large_file, wait_until
 
-_UNREACHABLE = r"WebSocket connection to|ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET"
+_UNREACHABLE = (
+    r"WebSocket connection to|ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|"
+    r"htmx:error: Failed to fetch"
+)
 _ATTEMPT = re.compile(r"^Reconnecting \(attempt \d+ of 10\)$")
 # Ten attempts take four minutes; here every delay but that of silence is a fiftieth.
 _FAST_TIMERS = """

@@ -15,7 +15,7 @@ from tests.chaos.run_machine import RunMachine, Tried
 from tests.support import RunningServer
 
 IS_FULL = os.environ.get("LONGSHORE_CHAOS") == "full"
-EXAMPLES, STEPS = (60, 25) if IS_FULL else (6, 10)
+EXAMPLES, STEPS = (60, 25) if IS_FULL else (4, 10)
 SEED = 5
 SETTINGS = settings(
     max_examples=EXAMPLES,
