@@ -171,9 +171,9 @@ class RunDirectories(Protocol):
         """Remove a run's directory."""
         ...
 
-    async def settled(self) -> frozenset[str]:
-        """Return whose directories there are, but for those that were made within a day or whose
-        run lives."""
+    async def settled(self, days: float) -> frozenset[str]:
+        """Return whose directories have been as they are for so long; not those of runs that
+        live."""
         ...
 
     async def read_journal(self, run_id: str) -> tuple[JournalLine, ...]:

@@ -8,9 +8,7 @@ from datetime import datetime, timedelta
 
 from core.interruptions import NOT_OURS, why_interrupted
 from core.run_launcher import RunLauncher
-from models.errors import (
-    RunNotFound,
-)
+from models.errors import RunNotFound
 from models.events import JournalLine
 from models.job_status import JobStatus
 from models.progress import RunOutcome
@@ -126,7 +124,8 @@ class RunKeeper(RunLauncher):
         old = await self._ports.runs.prune(
             None, keep=self._limits.kept_runs_per_job, ended_before=oldest
         )
-        there = await self._ports.directories.settled()
+        # By age alone: were the history lost, not all that it told of may go with it.
+        there = await self._ports.directories.settled(self._limits.kept_run_days)
         unknown = there - await self._ports.runs.known(there)
         gone = {*old, *unknown}
         for run_id in gone:

@@ -35,7 +35,7 @@ from utils.process_identity import ProcessIdentity
 RUNS_DIRECTORY = "runs"
 MAX_LOG_WINDOW = 1024 * 1024
 _CHUNK = 1024 * 1024
-_SETTLED_SECONDS = 86_400
+_DAY_SECONDS = 86_400
 _PROGRESS = b'"event":"progress"'
 _logger = logging.getLogger(__name__)
 
@@ -61,10 +61,10 @@ class RunDirectoryStorage:
         """Remove the directory of a run that never began."""
         await asyncio.to_thread(shutil.rmtree, self.path_of(run_id), ignore_errors=True)
 
-    async def settled(self) -> frozenset[str]:
-        """Return whose directories there are, but for those that were made within a day or whose
-        run lives."""
-        return await asyncio.to_thread(self._settled)
+    async def settled(self, days: float) -> frozenset[str]:
+        """Return whose directories have been as they are for so long; not those of runs that
+        live."""
+        return await asyncio.to_thread(self._settled, days * _DAY_SECONDS)
 
     async def read_journal(self, run_id: str) -> tuple[JournalLine, ...]:
         """Return the whole journal; a line that cannot be read is passed over and logged."""
@@ -152,8 +152,8 @@ class RunDirectoryStorage:
         replace_file(directory / "spec.json", content)
         sync_directory(self._root)
 
-    def _settled(self) -> frozenset[str]:
-        newest = time.time() - _SETTLED_SECONDS
+    def _settled(self, seconds: float) -> frozenset[str]:
+        newest = time.time() - seconds
         try:
             with os.scandir(self._root) as entries:
                 found = [

@@ -50,8 +50,8 @@ class InMemoryRunDirectories(Failing):
         self.journals.pop(run_id, None)
         self.results.pop(run_id, None)
 
-    async def settled(self) -> frozenset[str]:
-        """Return whose directories there are, but for those whose run lives."""
+    async def settled(self, days: float) -> frozenset[str]:
+        """Return whose directories there are, but for those whose run lives; all are old here."""
         return frozenset(self.specs.keys() - self.held)
 
     async def read_journal(self, run_id: str) -> tuple[JournalLine, ...]:

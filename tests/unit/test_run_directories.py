@@ -223,7 +223,7 @@ async def test_damaged_lines_are_counted(directories: RunDirectoryStorage) -> No
     assert (len(part.lines), part.damaged) == (1, 3)
 
 
-async def test_directories_of_today_and_of_living_runs_are_not_settled(
+async def test_directories_of_late_and_of_living_runs_are_not_settled(
     directories: RunDirectoryStorage,
 ) -> None:
     root = directories.path_of("run-1").parent
@@ -233,7 +233,8 @@ async def test_directories_of_today_and_of_living_runs_are_not_settled(
     two_days_ago = time.time() - 2 * 86_400
     for name in ("old", "alive"):
         os.utime(root / name, (two_days_ago, two_days_ago))
-    assert await directories.settled() == {"old"}
+    assert await directories.settled(1) == {"old"}
+    assert await directories.settled(3) == frozenset()
     assert lock is not None
     os.close(lock)
-    assert await directories.settled() == {"old", "alive"}
+    assert await directories.settled(1) == {"old", "alive"}

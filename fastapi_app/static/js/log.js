@@ -24,13 +24,20 @@ function append(text) {
   // A carriage return redraws a line in a terminal; here each state is a line of its own.
   log.append(text.replace(/\r\n?/g, "\n"));
   document.getElementById("log-empty").hidden = true;
-  let length = log.textContent.length;
-  while (length > KEPT_CHARACTERS && log.childNodes.length > 1) {
-    length -= log.firstChild.nodeValue.length;
-    log.firstChild.remove();
-    document.getElementById("log-note").hidden = false;
-  }
+  forget(log.textContent.length - KEPT_CHARACTERS);
   if (follow) log.scrollTop = log.scrollHeight;
+}
+
+/** Remove as much from the top, and what is left of the line that this would cut. */
+function forget(excess) {
+  if (excess <= 0) return;
+  document.getElementById("log-note").hidden = false;
+  while (log.firstChild.nodeValue.length <= excess) {
+    excess -= log.firstChild.nodeValue.length;
+    log.firstChild.remove();
+  }
+  const first = log.firstChild;
+  first.deleteData(0, first.nodeValue.indexOf("\n", excess) + 1 || excess);
 }
 
 /** Read what has been added since the last time: where that is more than is kept, the newest. */
