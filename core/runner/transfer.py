@@ -168,6 +168,8 @@ class Transfer(Workbench):
             self._keep_partial_file(spec, self._reading.current_name)
             raise Stopped
         if meaning.verdict is Verdict.GOOD:
+            # What was seen open a moment before the end is counted as done by now.
+            self._reading.bytes_in_flight = 0
             self._meter.complete(self._reading)
         self._report_progress(at_once=True)
         return meaning
