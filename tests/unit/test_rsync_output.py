@@ -196,9 +196,11 @@ def test_the_file_under_way_counts_as_far_as_it_is_read() -> None:
     assert fresh.reading.bytes_done == 200
 
 
-def test_a_finished_file_that_is_still_open_does_not_count_twice() -> None:
+@pytest.mark.parametrize("folder", [[], [b".d..t...... 4096 0 ./"]])
+def test_a_finished_file_that_is_still_open_does_not_count_twice(folder: list[bytes]) -> None:
+    """Also when its folder was named since."""
     fresh = reader()
-    fresh.feed([b">f+++++++++ 40 84 a"])
+    fresh.feed([b">f+++++++++ 40 84 a", *folder])
     fresh.note_open_file(HALF)
     assert fresh.reading.bytes_done == 40
 
