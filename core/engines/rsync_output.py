@@ -153,9 +153,7 @@ class RsyncOutput:
         reading.bytes_in_flight = 0
         reading.current_name = name
         reading.bytes_sent = max(reading.bytes_sent, self._sent_of_finished)
-        if not name.endswith(b"/"):
-            # A folder is named behind its last file, which may be open still.
-            self._last_finished = name
+        self._last_finished = name
 
 
 class RsyncDifferences:
