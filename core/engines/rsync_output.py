@@ -43,6 +43,7 @@ class RsyncOutput:
         self._whole_files = not compares_with_partial
         self._sent_of_finished = 0
         self._last_finished = b""
+        self._newest = b""
         self._last_name = b""
 
     def feed(self, lines: list[bytes]) -> Batch:
@@ -97,12 +98,7 @@ class RsyncOutput:
         _, size, sent, name = parts
         if not size.isdigit() or not sent.isdigit() or len(size) + len(sent) > 2 * _LONGEST_SIZE:
             return False
-        length = int(size)
-        reading = self.reading
-        reading.files_finished += 1
-        reading.bytes_finished += length
-        self._sent_of_finished += int(sent)
-        self._last_name = name
+        self._finish(name, int(size), int(sent))
         return True
 
     def _take_item(self, item: Item) -> bool:
@@ -119,11 +115,16 @@ class RsyncOutput:
             reading.files_skipped += 1
             reading.bytes_skipped += size
             return is_news
-        reading.files_finished += 1
-        reading.bytes_finished += size
-        self._sent_of_finished += sent
-        self._last_name = name
+        self._finish(name, size, sent)
         return True
+
+    def _finish(self, name: bytes, size: int, sent: int) -> None:
+        # The same file once more: rsync was not content with it and sent it in a second pass.
+        if name != self._newest:
+            self.reading.files_finished += 1
+            self.reading.bytes_finished += size
+        self._sent_of_finished += sent
+        self._last_name = self._newest = name
 
     def _note_refusal(self, line: bytes, failure: Failure | None) -> None:
         if line.startswith(_REFUSALS):
