@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.benchmarks import jobs, runs, store, table
 from tests.support import PROJECT_ROOT
 
-BENCHMARKS = (store.job_store, jobs.runner, jobs.many_small_files, *runs.BENCHMARKS)
+BENCHMARKS = (store.job_store, jobs.runner, jobs.whole_jobs, *runs.BENCHMARKS)
 
 
 def main() -> None:
