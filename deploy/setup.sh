@@ -141,6 +141,8 @@ need() {
 }
 
 has_rsync() { command -v rsync >/dev/null 2>&1; }
+has_ssh() { command -v ssh >/dev/null 2>&1; }
+has_sshd() { PATH=$PATH:/usr/sbin:/sbin command -v sshd >/dev/null 2>&1; }
 
 has_chromium() {
     for browser in chromium chromium-browser google-chrome google-chrome-stable; do
@@ -259,6 +261,13 @@ if [ -z "$wanted" ] || [ ! -e "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; 
 fi
 
 need rsync rsync "until then Longshore offers rclone only"
+case $(package_manager || true) in
+    dnf) ssh_package=openssh-clients server_package=openssh-server ;;
+    apt-get) ssh_package=openssh-client server_package=openssh-server ;;
+    apk) ssh_package=openssh-client server_package=openssh-server ;;
+    *) ssh_package=openssh server_package=openssh ;;
+esac
+need ssh "$ssh_package" "until then jobs cannot reach other hosts over ssh"
 if [ "$kind" = test ]; then
     case $(package_manager || true) in
         brew) browser_package=google-chrome ;;
@@ -271,6 +280,12 @@ if [ "$kind" = test ]; then
         *) library_package=libatomic1 ;;
     esac
     need browser_driver "$library_package" "until then the browser tests are skipped"
+    # Debian starts a server that it installs: nobody's machine gets one without being asked.
+    if [ -n "${CI:-}" ]; then
+        need sshd "$server_package" "until then the tests of transfers over ssh are skipped"
+    elif ! has_sshd; then
+        complain "sshd is missing: install the package '$server_package'; until then the tests of transfers over ssh are skipped"
+    fi
     if [ "$(uname -s)" = Linux ]; then
         need strace strace "until then the tests of system calls that fail are skipped"
         need libfaketime libfaketime "until then the tests of a clock that is set are skipped"
