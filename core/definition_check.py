@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from core.preflight import destination_fault, location_faults, source_fault
+from core.preflight import destination_fault, location_faults, mount_faults, source_fault
 from models.errors import FieldFault, InvalidDefinition
 from models.job import JobDefinition, faults_of
 
@@ -33,6 +33,10 @@ async def check_definition(definition: Mapping[str, Any]) -> JobDefinition:
         source if good_source else None,
         destination if good_destination else None,
     )
+    if valid is not None:
+        faults += tuple(
+            await asyncio.to_thread(mount_faults, valid.source, valid.destination, valid.options)
+        )
     if valid is None or faults:
         raise InvalidDefinition(faults)
     return valid

@@ -16,6 +16,17 @@ RUNNER_GONE = (
 )
 
 
+_GOES_ON = ("The job can be resumed.", "The job can be started again.")
+_DRY_RUN_AGAIN = "The dry run can be started again."
+
+
+def of_dry_run(reason: str) -> str:
+    """Return a reason as it is told of a dry run, which leaves nothing to be resumed."""
+    for sentence in _GOES_ON:
+        reason = reason.replace(sentence, _DRY_RUN_AGAIN)
+    return reason
+
+
 def why_interrupted(runner: ProcessIdentity | None) -> str:
     """Return the reason, for people, out of who the runner was as its journal tells."""
     if runner is None:

@@ -15,7 +15,8 @@ from itertools import takewhile
 from typing import Any
 
 from core.definition_check import check_definition
-from core.new_run import new_run, spec_of
+from core.failed_files import listed, names_to_retry, narrowed, refuse_folders, retry_run
+from core.new_run import begun, new_run, spec_of
 from core.partial_files import remove_all_partial_files
 from core.run_keeper import RunKeeper
 from models.errors import (
@@ -33,8 +34,8 @@ from models.job_status import JobStatus
 from models.progress import RunOutcome
 from models.remote import is_remote
 from models.run import Run
-from models.run_spec import RunSpec
-from models.transitions import advance
+from models.run_spec import RunKind, RunSpec
+from models.transitions import advance, end_dry_run
 
 _MAX_RESUMED_IN_A_ROW = 5
 """How often a job that is cut off again and again goes on by itself."""
@@ -101,27 +102,66 @@ class JobManager(RunKeeper):
             record = self._record(job_id)
             _refuse_active("start")(record)
             run = new_run(record.job, now=self._ports.clock.now())
-            tool_path = self._ports.tools.path_of(record.job.engine)
-            spec = spec_of(run, record, tool_path=tool_path, limits=self._limits)
-            await self._arrive(run)
-            wait = self._queue.wait_of(run.id)
-            starts_now = wait is None
-            if wait is None:
-                self._queue.enter(run.id)
-                run = replace(run, status=JobStatus.RUNNING)
-            else:
-                run = replace(run, message=self._told(wait))
-            try:
-                await self._keep_new_run(run, spec, record)
-            except BaseException:
-                self._queue.leave(run.id)
-                # Should the state name the run all the same, the monitor finds it dead and ends it.
-                self._ports.sink.run_started(run.id)
-                raise
-            if starts_now:
-                await self._submit(run)
+            await self._begin(run, await self._spec_of(run, record), record)
         self._ports.sink.jobs_changed([job_id])
         return run.id
+
+    async def start_dry_run(self, job_id: str) -> str:
+        """Start a dry run, or queue it, as `start_job` does; returns its id. However it ends, the
+        job is then what it was before.
+
+        Raises JobNotFound, JobIsActive, StorageFailed.
+        """
+        async with self._lock(job_id):
+            record = self._record(job_id)
+            _refuse_active("preview")(record)
+            run = new_run(record.job, now=self._ports.clock.now(), kind=RunKind.DRY_RUN)
+            await self._begin(run, await self._spec_of(run, record), record)
+        self._ports.sink.jobs_changed([job_id])
+        return run.id
+
+    async def retry_failed(self, run_id: str) -> str:
+        """Start, or queue, a run over exactly the files that failed in an ended one; returns the
+        new run's id.
+
+        Raises RunNotFound, JobNotFound, RetryRefused, StorageFailed.
+        """
+        failed = await self._ports.runs.get(run_id)
+        async with self._lock(failed.job_id):
+            record = self._record(failed.job_id)
+            names = names_to_retry(failed, await self._ports.directories.files(run_id), record)
+            await asyncio.to_thread(refuse_folders, failed, names)
+            run = retry_run(failed, record, files=len(names), now=self._ports.clock.now())
+            spec = narrowed(await self._spec_of(run, record), failed)
+            await self._begin(run, spec, record, only_files=listed(names, run.engine))
+        self._ports.sink.jobs_changed([failed.job_id])
+        return run.id
+
+    async def _spec_of(self, run: Run, record: JobRecord) -> RunSpec:
+        tool_path = self._ports.tools.path_of(record.job.engine)
+        version = await self._ports.tools.version_of(record.job.engine)
+        return spec_of(run, record, tool_path=tool_path, limits=self._limits, tool_version=version)
+
+    async def _begin(
+        self, run: Run, spec: RunSpec, record: JobRecord, *, only_files: Sequence[str] = ()
+    ) -> None:
+        """Keep a new run and start it, or let it wait; the caller holds the job's lock."""
+        await self._arrive(run)
+        wait = self._queue.wait_of(run.id)
+        if wait is None:
+            self._queue.enter(run.id)
+            run = replace(run, status=JobStatus.RUNNING)
+        else:
+            run = replace(run, message=self._told(wait))
+        try:
+            await self._keep_new_run(run, spec, record, only_files)
+        except BaseException:
+            self._queue.leave(run.id)
+            # Should the state name the run all the same, the monitor finds it dead and ends it.
+            self._ports.sink.run_started(run.id)
+            raise
+        if wait is None:
+            await self._submit(run)
 
     async def stop_job(self, job_id: str) -> None:
         """Stop the job's run: it becomes paused once its processes have ended; a queued run goes.
@@ -206,7 +246,9 @@ class JobManager(RunKeeper):
         JobNotFound, StorageFailed."""
         if self._record(job_id).state.status is not JobStatus.INTERRUPTED:
             return
-        newest = await self._ports.runs.list_runs(job_id=job_id, limit=_MAX_RESUMED_IN_A_ROW + 1)
+        newest = await self._ports.runs.list_runs(
+            job_id=job_id, kind=RunKind.TRANSFER, limit=_MAX_RESUMED_IN_A_ROW + 1
+        )
         in_a_row = list(takewhile(lambda run: run.outcome is RunOutcome.INTERRUPTED, newest.items))
         if len(in_a_row) > _MAX_RESUMED_IN_A_ROW:
             _logger.error("%s was cut off %d times in a row: it rests", job_id, len(in_a_row))
@@ -218,11 +260,14 @@ class JobManager(RunKeeper):
         _logger.info("%s goes on by itself with run %s", job_id, run_id)
 
     async def _withdraw(self, state: JobState, run_id: str) -> None:
-        newest = (await self._ports.runs.list_runs(job_id=state.job_id, limit=2)).items
-        last = next((run for run in newest if run.id != run_id), None)
+        kind = RunKind.TRANSFER
+        newest = await self._ports.runs.list_runs(job_id=state.job_id, kind=kind, limit=2)
+        last = next((run for run in newest.items if run.id != run_id), None)
         now = self._ports.clock.now()
 
         def go_back(state: JobState) -> JobState:
+            if state.is_dry_run:
+                return end_dry_run(state)
             back = advance(
                 state,
                 state.previous_status or JobStatus.PENDING,
@@ -248,17 +293,11 @@ class JobManager(RunKeeper):
         except RunNotFound:
             return record.job.destination
 
-    async def _keep_new_run(self, run: Run, spec: RunSpec, record: JobRecord) -> None:
-        def begin(state: JobState) -> JobState:
-            queued = replace(
-                advance(state, JobStatus.QUEUED, changed_at=run.queued_at),
-                run_id=run.id,
-                definition_version=record.job.version,
-                progress=None,
-            )
-            if run.status is JobStatus.QUEUED:
-                return replace(queued, message=run.message)
-            return advance(queued, JobStatus.RUNNING, changed_at=run.queued_at)
+    async def _keep_new_run(
+        self, run: Run, spec: RunSpec, record: JobRecord, only_files: Sequence[str]
+    ) -> None:
+        # The totals of a run over some files say nothing to the next one over all.
+        version = None if run.only_failed_of else record.job.version
 
         def undo(state: JobState) -> JobState:
             return replace(
@@ -271,9 +310,9 @@ class JobManager(RunKeeper):
         # Beside one another, so that a start waits for one fsync after another only where it must:
         # the runner is not started before all three are durable.
         results = await asyncio.gather(
-            self._ports.directories.prepare(spec),
+            self._ports.directories.prepare(spec, only_files=only_files),
             self._ports.runs.add(run),
-            self._change_state(run.job_id, begin),
+            self._change_state(run.job_id, lambda state: begun(state, run, version)),
             return_exceptions=True,
         )
         failures = [result for result in results if isinstance(result, BaseException)]

@@ -12,6 +12,7 @@ from models.job_snapshot import order_key
 from models.job_state import DamagedJob, JobRecord, JobState
 from models.job_status import ACTIVE_STATUSES, JobStatus
 from models.run import Run, RunPage
+from models.run_spec import RunKind
 
 DEFAULT_PAGE = 50
 MAX_PAGE = 500
@@ -116,10 +117,15 @@ class JobQueries:
             self.get_job(job_id)
         return await self._runs.list_runs(job_id=job_id, limit=limit, cursor=cursor)
 
+    async def newest_run(self, job_id: str, kind: RunKind | None = None) -> Run | None:
+        """Return the newest run of a job, or its newest of a kind; None when there is none."""
+        page = await self._runs.list_runs(job_id=job_id, kind=kind, limit=1)
+        return next(iter(page.items), None)
+
     async def recent_runs(
         self, job_ids: Iterable[str], limit: int
     ) -> Mapping[str, tuple[Run, ...]]:
-        """Return the newest runs of some jobs, oldest first within a job."""
+        """Return the newest transfers of some jobs, oldest first within a job."""
         return await self._runs.recent_by_job(job_ids, limit)
 
 

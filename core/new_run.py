@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from models.job import Job
-from models.job_state import JobRecord
+from models.job_state import JobRecord, JobState
 from models.job_status import JobStatus
 from models.run import Run
-from models.run_spec import RunSpec
+from models.run_spec import KEPT_FOLDER, RunKind, RunSpec
+from models.transitions import advance, begin_dry_run, begin_run
 
 _HALF_DONE = frozenset({JobStatus.PAUSED, JobStatus.INTERRUPTED, JobStatus.FAILED})
 """After these, parts of files may wait at the destination."""
@@ -27,9 +28,11 @@ class RunLimits:
     kept_runs_per_job: int = 50
     kept_run_days: float = 90
     resume_interrupted: bool = False
+    rclone_config: str | None = None
+    """The configuration with rclone's remotes, as an absolute path; None leaves it to rclone."""
 
 
-def new_run(job: Job, *, now: str) -> Run:
+def new_run(job: Job, *, now: str, kind: RunKind = RunKind.TRANSFER) -> Run:
     """Return a queued run of a job; its id begins with the time, so that ids sort by age."""
     return Run(
         id=f"{re.sub('[^0-9T]', '', now[:19])}-{secrets.token_hex(4)}",
@@ -40,10 +43,33 @@ def new_run(job: Job, *, now: str) -> Run:
         destination=job.destination,
         status=JobStatus.QUEUED,
         queued_at=now,
+        kind=kind,
     )
 
 
-def spec_of(run: Run, record: JobRecord, *, tool_path: str | None, limits: RunLimits) -> RunSpec:
+def begun(state: JobState, run: Run, definition_version: int | None) -> JobState:
+    """Return the state of a job whose new run waits or begins at once, of this version of its
+    definition where that matters to a later run. Raises IllegalTransition."""
+    begin = begin_dry_run if run.kind == RunKind.DRY_RUN else begin_run
+    queued = replace(
+        begin(state, changed_at=run.queued_at),
+        run_id=run.id,
+        definition_version=definition_version,
+        progress=None,
+    )
+    if run.status is JobStatus.QUEUED:
+        return replace(queued, message=run.message)
+    return advance(queued, JobStatus.RUNNING, changed_at=run.queued_at)
+
+
+def spec_of(
+    run: Run,
+    record: JobRecord,
+    *,
+    tool_path: str | None,
+    limits: RunLimits,
+    tool_version: str | None = None,
+) -> RunSpec:
     """Return what a run is to do, out of the definition and the state before it."""
     job = record.job
     resumes = record.state.status in _HALF_DONE
@@ -55,6 +81,7 @@ def spec_of(run: Run, record: JobRecord, *, tool_path: str | None, limits: RunLi
         job_id=job.id,
         engine=job.engine,
         tool_path=tool_path,
+        tool_version=tool_version,
         source=job.source,
         destination=job.destination,
         exclude=job.options.exclude,
@@ -72,4 +99,30 @@ def spec_of(run: Run, record: JobRecord, *, tool_path: str | None, limits: RunLi
         max_delay_seconds=job.retry.max_delay_seconds,
         stop_grace_seconds=limits.stop_grace_seconds,
         max_log_bytes=limits.max_log_bytes,
+        kind=run.kind,
+        # What a job replaces that deletes its sources may be the only copy of one of them.
+        keep_replaced_in=(
+            _kept_folder(run) if job.options.keep_replaced or job.source_deletion.enabled else None
+        ),
+        extra_args=job.options.extra_args,
+        timeout_seconds=job.options.timeout_seconds,
+        hard_links=job.options.hard_links,
+        acls=job.options.acls,
+        xattrs=job.options.xattrs,
+        ssh_identity=job.options.ssh_identity,
+        ssh_host_keys=job.options.ssh_host_keys,
+        transfers=job.options.transfers,
+        checkers=job.options.checkers,
+        rclone_config=limits.rclone_config,
+        source_marker=job.options.source_marker,
+        source_mount=job.options.source_mount,
+        destination_mount=job.options.destination_mount,
+        source_deletion=job.source_deletion.mode if job.source_deletion.enabled else None,
+        delete_empty_directories=job.source_deletion.delete_empty_directories,
+        trash_days=job.source_deletion.trash_days,
     )
+
+
+def _kept_folder(run: Run) -> str:
+    # Colons are no part of a name on every file system.
+    return f"{KEPT_FOLDER}/{run.queued_at[:19].replace(':', '-')}"

@@ -9,7 +9,7 @@ import os
 import re
 import stat
 
-from core.engines.rsync import PARTIAL_DIRECTORY
+from core.engines.rsync_messages import PARTIAL_DIRECTORY
 
 _TEMPORARY_MODE = 0o600
 """rsync makes its temporary files so, and gives them the mode of the source when they are whole."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,8 +11,8 @@ from models.events import JournalLine, JournalPart, RunLook, RunProcesses
 from models.job import Job
 from models.job_snapshot import JobSnapshot
 from models.job_state import DamagedJob, JobRecord, JobState
-from models.run import Run, RunPage
-from models.run_spec import RunSpec
+from models.run import Run, RunFiles, RunPage
+from models.run_spec import RunKind, RunSpec
 
 
 class Clock(Protocol):
@@ -83,7 +83,10 @@ class RunStore(Protocol):
         self, job_id: str | None, *, keep: int, ended_before: str | None = None
     ) -> tuple[str, ...]:
         """Forget ended runs of a job, or of each, and return their ids: all but so many of the
-        newest, and those that ended before a time, unless they are their job's last."""
+        newest, and those that ended before a time, unless they are their job's last.
+
+        Dry runs are counted apart, and no more than MAX_DRY_RUNS of a job are kept.
+        """
         ...
 
     async def known(self, run_ids: Collection[str]) -> frozenset[str]:
@@ -100,15 +103,20 @@ class RunStore(Protocol):
         ...
 
     async def list_runs(
-        self, *, job_id: str | None = None, limit: int = 50, cursor: str | None = None
+        self,
+        *,
+        job_id: str | None = None,
+        kind: RunKind | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
     ) -> RunPage:
-        """Return a page of the history, newest first."""
+        """Return a page of the history, newest first; of one kind of runs, or of all."""
         ...
 
     async def recent_by_job(
         self, job_ids: Iterable[str], limit: int
     ) -> Mapping[str, tuple[Run, ...]]:
-        """Return the newest runs of some jobs, oldest first within a job."""
+        """Return the newest transfers of some jobs, oldest first within a job."""
         ...
 
 
@@ -163,8 +171,9 @@ class ErrorLog(Protocol):
 class RunDirectories(Protocol):
     """The directories of runs: spec, journal, log, lock and result."""
 
-    async def prepare(self, spec: RunSpec) -> None:
-        """Make the directory and freeze the spec in it. Raises StorageFailed."""
+    async def prepare(self, spec: RunSpec, *, only_files: Sequence[str] = ()) -> None:
+        """Make the directory and freeze the spec in it, with the names on disk of the files that
+        the run is over where these are not all. Raises StorageFailed."""
         ...
 
     async def remove(self, run_id: str) -> None:
@@ -191,6 +200,10 @@ class RunDirectories(Protocol):
 
         Without `at_locks` each counts as held.
         """
+        ...
+
+    async def files(self, run_id: str) -> RunFiles:
+        """Return what the journal tells of single files."""
         ...
 
     async def processes(self, run_id: str) -> RunProcesses:
@@ -248,6 +261,10 @@ class ToolFinder(Protocol):
 
     def path_of(self, engine: str) -> str | None:
         """Return the engine's executable, or None when the tool is not installed."""
+        ...
+
+    async def version_of(self, engine: str) -> str | None:
+        """Return the executable's version; None where there is none or it does not tell."""
         ...
 
 

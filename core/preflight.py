@@ -7,9 +7,104 @@ in a thread.
 from __future__ import annotations
 
 import os
+from typing import Protocol
 
+from core.engines.base import Engine, too_old
+from core.preflight_mounts import has_any_file, marker_fault, mount_fault
+from core.preflight_space import existing_part, inode_fault
 from models.errors import FieldFault
 from models.remote import is_remote
+from models.run_spec import RunSpec
+
+_EMPTY = (
+    "The source is empty: is its disk mounted? This job deletes what its source does not have, so "
+    "the run was stopped."
+)
+_EMPTY_TO_DELETE = (
+    "The source is empty: is its disk mounted? This job deletes its sources, so the run was "
+    "stopped."
+)
+
+
+NOTHING_DONE = "Nothing was copied and nothing was deleted."
+EMPTY_SOURCE = f"{_EMPTY} {NOTHING_DONE}"
+"""What is said of a source on another machine that turns out to be empty."""
+_EMPTY_SOURCES = frozenset({_EMPTY, _EMPTY_TO_DELETE})
+_OF_SOURCE = frozenset({"source", "options.source_marker", "options.source_mount"})
+_OF_DESTINATION = frozenset({"destination", "options.destination_mount"})
+_ABOUT_DISKS = frozenset(
+    {"options.source_marker", "options.source_mount", "options.destination_mount"}
+)
+_WHERE = {
+    "engine": "",
+    "source": "Source: ",
+    "destination": "Destination: ",
+    "options.source_marker": "Source: ",
+    "options.source_mount": "Source: ",
+    "options.destination_mount": "Destination: ",
+}
+
+
+def run_faults(spec: RunSpec, engine: Engine) -> tuple[FieldFault, ...]:
+    """Return why a run must not begin, all of it at once: asked before anything is touched."""
+    faults = [
+        *tool_faults(spec, engine),
+        *location_faults(spec.source, spec.destination),
+        *mount_faults(spec.source, spec.destination, spec),
+    ]
+    if not any(fault.field in _OF_SOURCE for fault in faults):
+        faults += _empty_faults(spec)
+    if not any(fault.field in _OF_DESTINATION for fault in faults):
+        faults += _inode_faults(spec)
+    return tuple(faults)
+
+
+def tool_faults(spec: RunSpec, engine: Engine) -> list[FieldFault]:
+    """Return whether the tool is missing, or too old as far as its version is known."""
+    tool = spec.tool_path
+    if tool is None or not os.access(tool, os.X_OK):
+        return [FieldFault("engine", f"{engine.command} is not installed. {engine.install_hint}")]
+    fault = too_old(engine, spec.tool_version) if spec.tool_version else None
+    return [FieldFault("engine", fault)] if fault else []
+
+
+class Expectations(Protocol):
+    """What a job expects of its disks: a RunSpec or the options of a definition."""
+
+    @property
+    def source_marker(self) -> str | None:
+        """A name within the source."""
+        ...
+
+    @property
+    def source_mount(self) -> str | None:
+        """A mount point that holds the source."""
+        ...
+
+    @property
+    def destination_mount(self) -> str | None:
+        """A mount point that holds the destination."""
+        ...
+
+
+def mount_faults(source: str, destination: str, wanted: Expectations) -> list[FieldFault]:
+    """Return which of the disks that a job expects are not there."""
+    faults = []
+    if wanted.source_marker and not is_remote(source):
+        faults.append(marker_fault(source, wanted.source_marker))
+    if wanted.source_mount and not is_remote(source):
+        faults.append(mount_fault("source_mount", wanted.source_mount, source))
+    if wanted.destination_mount and not is_remote(destination):
+        faults.append(mount_fault("destination_mount", wanted.destination_mount, destination))
+    return [fault for fault in faults if fault is not None]
+
+
+def told_at_once(faults: tuple[FieldFault, ...]) -> str:
+    """Return the faults of a run as the sentences that a person reads."""
+    told = [f"{_WHERE[fault.field]}{fault.message}" for fault in faults]
+    if any(fault.field in _ABOUT_DISKS or fault.message in _EMPTY_SOURCES for fault in faults):
+        told.append(NOTHING_DONE)
+    return " ".join(told)
 
 
 def location_faults(source: str, destination: str) -> tuple[FieldFault, ...]:
@@ -87,15 +182,31 @@ def _overlap_faults(source: str, destination: str) -> list[FieldFault]:
 def _destination_faults(destination: str) -> list[FieldFault]:
     if is_remote(destination):
         return []
-    existing = destination
-    while not os.path.lexists(existing) and existing != os.path.dirname(existing):
-        existing = os.path.dirname(existing.rstrip("/"))
+    existing = existing_part(destination)
     if not os.path.isdir(existing):
         what = "It is" if existing == destination else f"{existing} is"
         return [FieldFault("destination", f"{what} not a folder.")]
+    if os.statvfs(existing).f_flag & os.ST_RDONLY:
+        return [FieldFault("destination", f"{existing} lies on a disk that is mounted read-only.")]
     if not os.access(existing, os.W_OK | os.X_OK):
         return [FieldFault("destination", f"Nothing can be written to {existing}.")]
     return []
+
+
+def _empty_faults(spec: RunSpec) -> list[FieldFault]:
+    deletes = spec.delete_extraneous or spec.source_deletion is not None
+    if not deletes or spec.only_failed_of is not None or spec.source_is_remote:
+        return []
+    if has_any_file(spec.source):
+        return []
+    return [FieldFault("source", _EMPTY if spec.delete_extraneous else _EMPTY_TO_DELETE)]
+
+
+def _inode_faults(spec: RunSpec) -> list[FieldFault]:
+    if spec.destination_is_remote:
+        return []
+    fault = inode_fault(spec.destination)
+    return [FieldFault("destination", fault)] if fault else []
 
 
 def _contains(outer: str, inner: str) -> bool:

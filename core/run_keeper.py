@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from core.interruptions import NOT_OURS, why_interrupted
+from core.interruptions import NOT_OURS, of_dry_run, why_interrupted
 from core.run_launcher import RunLauncher
 from models.errors import RunNotFound
 from models.events import JournalLine
 from models.job_status import JobStatus
 from models.progress import RunOutcome
 from models.run_history import apply_lines, close_run
+from models.run_spec import STOPPED_DRY_RUN
 from models.transitions import advance
 from utils.timestamps import utc_timestamp
 
@@ -42,9 +43,8 @@ class RunKeeper(RunLauncher):
                 # Whoever sent the runner SIGTERM, as a machine that shuts down does: no person
                 # wants the job to rest.
                 assert run.ended_at is not None
-                run = close_run(
-                    run, RunOutcome.INTERRUPTED, ended_at=run.ended_at, message=NOT_OURS
-                )
+                reason = of_dry_run(NOT_OURS) if state.is_dry_run else NOT_OURS
+                run = close_run(run, RunOutcome.INTERRUPTED, ended_at=run.ended_at, message=reason)
             if run.is_over:
                 await self._finish(run)
             else:
@@ -76,6 +76,8 @@ class RunKeeper(RunLauncher):
                 is_wanted = state.stop_requested
                 outcome = RunOutcome.PAUSED if is_wanted else RunOutcome.INTERRUPTED
                 message = _STOPPED if is_wanted else reason
+                if state.is_dry_run:
+                    message = STOPPED_DRY_RUN if is_wanted else of_dry_run(reason)
                 await self._finish(close_run(run, outcome, ended_at=now, message=message))
         self._ports.sink.jobs_changed([run.job_id])
         await self.launch_queued()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from core.destinations import Destinations
+from core.failed_files import job_end
 from core.new_run import RunLimits, new_run
 from core.ports import Ports
 from core.run_queue import Place, RunQueue, Wait
@@ -25,7 +26,8 @@ from models.job_status import JobStatus
 from models.progress import RunOutcome
 from models.run import Run
 from models.run_history import close_run
-from models.transitions import STATUS_OF_OUTCOME, advance
+from models.run_spec import RunKind
+from models.transitions import advance, end_dry_run
 
 _logger = logging.getLogger(__name__)
 
@@ -80,7 +82,8 @@ class RunLauncher:
         try:
             return await self._ports.runs.get(run_id)
         except RunNotFound:
-            run = new_run(record.job, now=self._ports.clock.now())
+            kind = RunKind.DRY_RUN if record.state.is_dry_run else RunKind.TRANSFER
+            run = new_run(record.job, now=self._ports.clock.now(), kind=kind)
             run = replace(run, id=run_id, status=record.state.status)
             await self._ports.runs.add(run)
             return run
@@ -167,11 +170,13 @@ class RunLauncher:
         assert run.outcome is not None
         assert run.ended_at is not None
         await self._ports.runs.save(run)
-        status, ended_at = STATUS_OF_OUTCOME[run.outcome], run.ended_at
+        left, ended_at = job_end(run, run.outcome), run.ended_at
 
         def end(state: JobState) -> JobState:
-            ended = advance(state, status, changed_at=ended_at, message=run.message)
-            if status is JobStatus.COMPLETED:
+            if state.is_dry_run:
+                return end_dry_run(state)
+            ended = advance(state, left.status, changed_at=ended_at, message=left.message)
+            if left.is_good:
                 ended = replace(ended, last_good_at=ended_at)
             return replace(ended, progress=run.progress)
 

@@ -14,6 +14,7 @@ from core.engines.base import Engine
 
 _VALID_SECONDS = 60.0
 _VERSION_SECONDS = 10.0
+_MOST_REMEMBERED = 50
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,21 @@ class LocalTools:
     def __init__(self, engines: Mapping[str, Engine]) -> None:
         self._engines = engines
         self._known: tuple[Tool, ...] = ()
+        self._versions: dict[tuple[str, int, int], str] = {}
         self._known_at = float("-inf")
 
     def path_of(self, engine: str) -> str | None:
         """Return the engine's executable, or None when the tool is not installed."""
         places = os.pathsep.join((os.path.dirname(sys.executable), os.environ.get("PATH", "")))
         return shutil.which(self._engines[engine].command, path=places)
+
+    async def version_of(self, engine: str) -> str | None:
+        """Return the executable's version; None where there is none or it does not tell.
+
+        It is asked once for each executable, and again when that is another file than before.
+        """
+        path = await asyncio.to_thread(self.path_of, engine)
+        return await self._version_at(self._engines[engine], path) if path else None
 
     async def all(self) -> tuple[Tool, ...]:
         """Return every engine's tool with its version, at most a minute old."""
@@ -48,8 +58,23 @@ class LocalTools:
 
     async def _look(self, engine: Engine) -> Tool:
         path = await asyncio.to_thread(self.path_of, engine.name)
-        version = await self._version(engine, path) if path else None
+        version = await self._version_at(engine, path) if path else None
         return Tool(engine.name, path, version, engine.install_hint)
+
+    async def _version_at(self, engine: Engine, path: str) -> str | None:
+        try:
+            facts = await asyncio.to_thread(os.stat, path)
+        except OSError:
+            return None
+        executable = (path, facts.st_ino, facts.st_mtime_ns)
+        if executable not in self._versions:
+            version = await self._version(engine, path)
+            if version is None:
+                return None
+            if len(self._versions) >= _MOST_REMEMBERED:
+                self._versions.clear()
+            self._versions[executable] = version
+        return self._versions[executable]
 
     async def _version(self, engine: Engine, path: str) -> str | None:
         try:

@@ -19,6 +19,7 @@ from core.job_manager import JobManager
 from core.job_queries import JobQueries
 from core.new_run import RunLimits
 from core.ports import Ports
+from core.rclone_remotes import RcloneRemotes
 from core.recovery import recover
 from core.tools import LocalTools
 from fastapi_app import errors
@@ -28,7 +29,17 @@ from fastapi_app.data_directory import open_data_directory
 from fastapi_app.housekeeping import tidy_for_ever
 from fastapi_app.logs import keep_log
 from fastapi_app.rendering import VERSION, Cards, Renderer
-from fastapi_app.routers import api, banners, error_events, forms, health, pages
+from fastapi_app.routers import (
+    api,
+    banners,
+    error_events,
+    failures,
+    forms,
+    health,
+    pages,
+    previews,
+    remotes,
+)
 from fastapi_app.security import RequestGuard
 from fastapi_app.services import Services, services_of
 from fastapi_app.websocket.endpoint import serve_live_updates
@@ -78,7 +89,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RequestGuard, extra_hosts=settings.extra_hosts)
     errors.register(app)
     app.mount("/static", _Static(directory=STATIC), name="static")
-    for routes in (forms, pages, banners, api, error_events, health):
+    for routes in (forms, pages, banners, api, failures, previews, remotes, error_events, health):
         app.include_router(routes.router)
 
     @app.websocket("/ws", name="live")
@@ -154,7 +165,7 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     executor = LocalExecutor(directories, directories.path_of)
     url = _url_maker(app, settings.root_path)
     renderer = Renderer(url, root_path=settings.root_path)
-    source.cards = Cards(queries, directories, renderer)
+    source.cards = Cards(queries, renderer)
     source.banners = Banners(error_log, errors_changed, queries=queries, renderer=renderer, hub=hub)
     await source.banners.refresh()
     monitor = Monitor(
@@ -174,6 +185,7 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
         kept_runs_per_job=settings.kept_runs_per_job,
         kept_run_days=settings.kept_run_days,
         resume_interrupted=settings.resume_interrupted,
+        rclone_config=str(settings.rclone_config) if settings.rclone_config else None,
     )
     manager = JobManager(ports, limits)
     await recover(jobs, directories, manager, resumes_interrupted=settings.resume_interrupted)
@@ -193,6 +205,7 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
         manager=manager,
         queries=queries,
         tools=tools,
+        remotes=RcloneRemotes(tools, config=limits.rclone_config),
         hub=hub,
         monitor=monitor,
         renderer=renderer,

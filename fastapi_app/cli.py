@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-from fastapi_app.commands import check, doctor, interchange, jobs, runs
+from fastapi_app.commands import check, doctor, dry_run, failures, interchange, jobs, remotes, runs
 from fastapi_app.commands.console import new_app
 
 
@@ -20,8 +20,11 @@ app.command("doctor")(doctor.doctor)
 app.command("check")(check.check)
 app.command("import")(interchange.import_jobs)
 app.command("export")(interchange.export_jobs)
+dry_run.add_to(jobs.app, runs.app)
 app.add_typer(jobs.app, name="jobs")
+failures.add_to(runs.app)
 app.add_typer(runs.app, name="runs")
+app.add_typer(remotes.app, name="remotes")
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from models.error_event import ErrorEvent
 from models.job_state import JobRecord, JobState
 from models.progress import Progress
 from models.run import Run
+from models.run_spec import RunKind
 
 
 def job_document(record: JobRecord) -> dict[str, Any]:
@@ -37,6 +38,7 @@ def error_document(event: ErrorEvent) -> dict[str, Any]:
 def _state_document(state: JobState) -> dict[str, Any]:
     return {
         "status": state.status,
+        "run_kind": RunKind.DRY_RUN if state.is_dry_run else RunKind.TRANSFER,
         "version": state.version,
         "run_id": state.run_id,
         "message": state.message,

@@ -8,27 +8,65 @@ from typing import Any, NamedTuple
 
 from core.tools import Tool
 from models.errors import FieldFault
-from models.job import Job
+from models.job import Job, RetryPolicy
+from models.job_options import JobOptions
+from models.job_part import Part
 
 _TEXT_FIELDS = ("name", "engine", "source", "destination", "verification")
-_FIELD_OF = {
-    "options.exclude": "exclude",
-    "options.include": "include",
-    "options.bandwidth_limit": "bandwidth_limit",
-    "options.delete_extraneous": "delete_extraneous",
-    "options.max_delete": "max_delete",
+_LINES = ("include", "exclude", "extra_args")
+_SWITCHES = ("delete_extraneous", "keep_replaced", "hard_links", "acls", "xattrs")
+_TEXT_OPTIONS = (
+    "bandwidth_limit",
+    "max_delete",
+    "timeout_seconds",
+    "ssh_identity",
+    "ssh_host_keys",
+    "transfers",
+    "checkers",
+    "source_marker",
+    "source_mount",
+    "destination_mount",
+)
+_OPTIONS = (*_LINES, *_SWITCHES, *_TEXT_OPTIONS)
+_RETRY = ("max_attempts", "first_delay_seconds", "max_delay_seconds")
+_OF_ENGINE = {
+    "rsync": ("hard_links", "acls", "xattrs", "ssh_identity", "ssh_host_keys"),
+    "rclone": ("transfers", "checkers"),
 }
+SECTIONS = {
+    **_OF_ENGINE,
+    "before": ("source_marker", "source_mount", "destination_mount"),
+    "retries": tuple(f"retry_{name}" for name in _RETRY),
+    "advanced": ("tags", "keep_replaced", "timeout_seconds", "extra_args"),
+}
+"""What is folded away, by the name of its section."""
+
+
+def _texts(part: Part, names: Iterable[str]) -> dict[str, str]:
+    return {name: _text(getattr(part, name)) for name in names}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return "\n".join(value)
+    if isinstance(value, bool) or value is None:
+        return "on" if value else ""
+    return str(value).removesuffix(".0")
+
+
+def _texts_of(options: JobOptions, retry: RetryPolicy, tags: Iterable[str]) -> dict[str, str]:
+    return {
+        **_texts(options, _OPTIONS),
+        **{f"retry_{name}": text for name, text in _texts(retry, _RETRY).items()},
+        "tags": ", ".join(tags),
+    }
+
+
 NEW_JOB = {
-    "name": "",
+    **dict.fromkeys(_TEXT_FIELDS, ""),
     "engine": "rsync",
-    "source": "",
-    "destination": "",
-    "include": "",
-    "exclude": "",
-    "bandwidth_limit": "",
     "verification": "fast",
-    "delete_extraneous": "",
-    "max_delete": "",
+    **_texts_of(JobOptions(), RetryPolicy(), ()),
 }
 
 
@@ -73,6 +111,12 @@ class JobForm:
     errors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     conflict: Conflict | None = None
 
+    def opens(self, section: str) -> bool:
+        """Whether a section holds an error, or something that is not as it is in a new job."""
+        return any(
+            name in self.errors or self.values[name] != NEW_JOB[name] for name in SECTIONS[section]
+        )
+
 
 def engine_choices(tools: Iterable[Tool]) -> tuple[EngineChoice, ...]:
     """Return the engines with what this machine has of them."""
@@ -94,44 +138,78 @@ def posted_values(posted: Mapping[str, Any]) -> dict[str, str]:
 
 def values_of(job: Job) -> dict[str, str]:
     """Return a stored definition as the form shows it."""
-    options = job.options
     return {
         **{name: str(getattr(job, name)) for name in _TEXT_FIELDS},
-        "include": "\n".join(options.include),
-        "exclude": "\n".join(options.exclude),
-        "bandwidth_limit": options.bandwidth_limit or "",
-        "delete_extraneous": "on" if options.delete_extraneous else "",
-        "max_delete": "" if options.max_delete is None else str(options.max_delete),
+        **_texts_of(job.options, job.retry, job.tags),
     }
 
 
 def definition_of(values: Mapping[str, str], current: Job | None) -> dict[str, Any]:
-    """Return the definition that the typed values mean; what the form does not show is kept."""
-    kept: dict[str, Any] = {}
-    options: dict[str, Any] = {}
-    if current is not None:
-        kept = current.model_dump(mode="json", include={"source_deletion", "retry", "tags"})
-        options = current.options.model_dump(mode="json")
-    options |= {
-        "include": _lines(values["include"]),
-        "exclude": _lines(values["exclude"]),
-        "bandwidth_limit": values["bandwidth_limit"].strip() or None,
-        "delete_extraneous": values["delete_extraneous"] == "on",
-        "max_delete": values["max_delete"].strip() or None,
+    """Return the definition that the typed values mean; what was not changed is kept as it is.
+
+    Options of another engine than the chosen one are left out: they would be faults.
+    """
+    kept = Job.model_dump(current, mode="json") if current is not None else {}
+    shown = values_of(current) if current is not None else {}
+
+    def part_of(part: str, names: Iterable[str], prefix: str = "") -> dict[str, Any]:
+        typed: dict[str, Any] = dict(kept.get(part, {}))
+        for name in names:
+            field_name = prefix + name
+            if name in typed and _same(values[field_name], shown[field_name]):
+                continue
+            value = _meaning(name, values[field_name])
+            typed[name] = value
+            if value is None and _DEFAULTS.get(field_name):
+                typed[name] = _DEFAULTS[field_name]
+        return typed
+
+    options = part_of("options", _OPTIONS)
+    for engine, names in _OF_ENGINE.items():
+        if engine != values["engine"]:
+            options = {name: value for name, value in options.items() if name not in names}
+    same_tags = current is not None and _same(values["tags"], shown["tags"])
+    return {
+        **{name: values[name] for name in _TEXT_FIELDS},
+        "options": options,
+        "retry": part_of("retry", _RETRY, "retry_"),
+        "source_deletion": kept.get("source_deletion", {}),
+        "tags": kept["tags"] if same_tags else _lines(values["tags"].replace(",", "\n")),
     }
-    return {**kept, **{name: values[name] for name in _TEXT_FIELDS}, "options": options}
+
+
+_DEFAULTS = {name: NEW_JOB[name] for name in (*SECTIONS["retries"], "ssh_host_keys")}
+
+
+def _meaning(name: str, text: str) -> Any:
+    if name in _LINES:
+        return _lines(text)
+    if name in _SWITCHES:
+        return text == "on"
+    return text.strip() or None
+
+
+def _same(typed: str, shown: str) -> bool:
+    return typed.replace("\r\n", "\n") == shown
 
 
 def errors_by_field(faults: Iterable[FieldFault]) -> dict[str, tuple[str, ...]]:
     """Return the messages for each field of the form; the empty key holds the rest."""
     errors: dict[str, tuple[str, ...]] = {}
     for fault in faults:
-        name = next((own for path, own in _FIELD_OF.items() if fault.field.startswith(path)), None)
-        if name is None:
-            name = fault.field if fault.field in NEW_JOB else ""
+        name = _field_of(fault.field)
         message = fault.message if name else f"{fault.field}: {fault.message}"
         errors[name] = (*errors.get(name, ()), message)
     return errors
+
+
+def _field_of(path: str) -> str:
+    head, *rest = path.split(".")
+    name = rest[0] if rest else ""
+    if head == "options":
+        return name if name in _OPTIONS else ""
+    found = f"{head}_{name}" if head == "retry" else head
+    return found if found in NEW_JOB else ""
 
 
 def conflict_between(theirs: Job, yours: Mapping[str, str]) -> Conflict:

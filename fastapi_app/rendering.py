@@ -15,8 +15,8 @@ from fastapi_app.view_models import STRIP_LENGTH, JobCard, job_card, live_values
 from fastapi_app.websocket.hub import CardUpdate
 from models.errors import JobNotFound, RunNotFound
 from models.job_state import JobRecord
-from models.run import FailedFile
-from storage.run_directories import RunDirectoryStorage
+from models.run import Run
+from models.run_spec import RunKind
 
 TEMPLATES = Path(__file__).parent / "templates"
 VERSION = "0.1.0"
@@ -65,11 +65,8 @@ class Renderer:
 class Cards:
     """Job cards: for pages, for HTMX answers, and as the hub's source."""
 
-    def __init__(
-        self, queries: JobQueries, directories: RunDirectoryStorage, renderer: Renderer
-    ) -> None:
+    def __init__(self, queries: JobQueries, renderer: Renderer) -> None:
         self._queries = queries
-        self._directories = directories
         self._renderer = renderer
 
     async def cards_of(self, records: list[JobRecord]) -> tuple[JobCard, ...]:
@@ -81,10 +78,6 @@ class Cards:
     async def card_of(self, job_id: str) -> JobCard:
         """Return one job's card. Raises JobNotFound."""
         return (await self.cards_of([self._queries.get_job(job_id)]))[0]
-
-    async def failures_of(self, run_id: str) -> tuple[FailedFile, ...]:
-        """Return the files that failed in a run."""
-        return await self._directories.failures(run_id)
 
     def update_of(self, job_id: str) -> CardUpdate | None:
         """Return what a card looks like now; None when the job is gone."""
@@ -105,12 +98,21 @@ class Cards:
         except JobNotFound:
             return self._renderer.fragment("_removed_job.html", job_id=job_id)
         html = self._renderer.fragment("_job_card.html", card=card, oob=True)
-        if card.run_id is None:
-            return html
-        try:
-            run = await self._queries.get_run(card.run_id)
-        except RunNotFound:
-            return html
-        failures = await self.failures_of(run.id) if run.is_over else ()
-        detail = run_detail(run, failures)
-        return html + self._renderer.fragment("_run_header.html", detail=detail, oob=True)
+        for run in await self._runs_of(card):
+            detail = run_detail(run)
+            html += self._renderer.fragment("_run_header.html", detail=detail, oob=True)
+        return html
+
+    async def _runs_of(self, card: JobCard) -> list[Run]:
+        """Return the runs whose pages the card's change concerns: its own, and a newer dry run,
+        which the card no longer names when it has ended."""
+        runs: list[Run] = []
+        if card.run_id is not None:
+            try:
+                runs.append(await self._queries.get_run(card.run_id))
+            except RunNotFound:
+                pass  # Forgotten meanwhile: nobody looks at its page any more.
+        newest = await self._queries.newest_run(card.id)
+        if newest is not None and newest.kind == RunKind.DRY_RUN and newest.id != card.run_id:
+            runs.append(newest)
+        return runs

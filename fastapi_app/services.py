@@ -11,6 +11,7 @@ from starlette.requests import HTTPConnection
 
 from core.job_manager import JobManager
 from core.job_queries import JobQueries
+from core.rclone_remotes import RcloneRemotes
 from core.tools import LocalTools
 from fastapi_app.background import Monitor
 from fastapi_app.banners import Banners
@@ -36,6 +37,7 @@ class Services:
     manager: JobManager
     queries: JobQueries
     tools: LocalTools
+    remotes: RcloneRemotes
     hub: Hub
     monitor: Monitor
     renderer: Renderer

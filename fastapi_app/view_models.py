@@ -9,14 +9,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fastapi_app import formatting
-from models.job_state import JobRecord
+from fastapi_app.failure_views import again_text
+from fastapi_app.preview_views import dry_run_status, planned_text
+from models.job_state import JobRecord, JobState
 from models.job_status import ACTIVE_STATUSES, RESUMABLE_STATUSES, JobStatus
 from models.progress import PhaseName, Progress, RunOutcome
-from models.run import FailedFile, Run
+from models.run import Run
+from models.run_spec import RunKind
 
 STRIP_LENGTH = 30
 """How many past runs the strip of a card shows."""
 _STRIP_HEIGHTS = 8
+CARD_NOTICES = 2
+"""How many notices of its last run a card shows; the run's own page shows them all."""
 
 _WORDS = {
     "pending": "Not run yet",
@@ -42,6 +47,7 @@ _ICONS = {
 }
 _PHASES: dict[str, str] = {
     PhaseName.PREFLIGHT: "Checking",
+    PhaseName.DRY_RUN: "Comparing",
     PhaseName.TRANSFER: "Copying",
     PhaseName.SETTLE: "Writing to disk",
     PhaseName.VERIFY: "Verifying",
@@ -131,6 +137,8 @@ class JobCard:
     can_discard: bool
     can_edit: bool
     can_delete: bool
+    notices: tuple[str, ...] = ()
+    """What a person should know of the last run beside its outcome: the first few."""
 
 
 @dataclass(frozen=True)
@@ -160,11 +168,15 @@ class RunRow:
     bytes_sent: str
     files: str
     message: str | None
+    again: str | None = None
+    """What a run over failed files is; None for one over everything."""
+    planned: str | None = None
+    """What a dry run counted; None for a transfer."""
 
 
 @dataclass(frozen=True)
 class RunDetail:
-    """A run's own page: figures, phases, failures."""
+    """The head of a run's own page: figures, phases, notices."""
 
     row: RunRow
     is_active: bool
@@ -179,8 +191,9 @@ class RunDetail:
     files_skipped: str
     files_failed: str
     phases: tuple[PhaseView, ...]
-    failures: tuple[FailedFile, ...]
-    failures_total: int
+    notices: tuple[str, ...] = ()
+    again_of: str | None = None
+    is_dry_run: bool = False
 
 
 @dataclass(frozen=True)
@@ -206,7 +219,6 @@ def moment(text: str | None) -> Moment | None:
 def job_card(record: JobRecord, recent: Sequence[Run]) -> JobCard:
     """Return the card of a job with its newest runs, oldest first."""
     job, state = record.job, record.state
-    warned = state.status is JobStatus.COMPLETED and state.message is not None
     action, label = _primary_action(state.status)
     at_rest = state.status not in ACTIVE_STATUSES
     return JobCard(
@@ -218,7 +230,7 @@ def job_card(record: JobRecord, recent: Sequence[Run]) -> JobCard:
         source_short=formatting.short_path(job.source),
         destination=job.destination,
         destination_short=formatting.short_path(job.destination),
-        status=status_view("warning" if warned else state.status),
+        status=_job_status(state),
         is_active=not at_rest,
         message=state.message,
         live=live_values(state.run_id, state.progress, state.status),
@@ -230,6 +242,7 @@ def job_card(record: JobRecord, recent: Sequence[Run]) -> JobCard:
         can_discard=state.status in RESUMABLE_STATUSES,
         can_edit=True,
         can_delete=at_rest,
+        notices=next((run.notices for run in recent if run.id == state.run_id), ())[:CARD_NOTICES],
     )
 
 
@@ -248,6 +261,8 @@ def live_values(run_id: str | None, progress: Progress | None, status: JobStatus
             files=unknown,
             current_file="",
         )
+    if progress.phase == PhaseName.DRY_RUN:
+        return _live_dry_run(run_id, progress, status)
     return LiveValues(
         run_id=run_id or "",
         percent=progress.percent,
@@ -261,10 +276,26 @@ def live_values(run_id: str | None, progress: Progress | None, status: JobStatus
     )
 
 
+def _live_dry_run(run_id: str | None, progress: Progress, status: JobStatus) -> LiveValues:
+    """Files are looked at, and nothing moves."""
+    return LiveValues(
+        run_id=run_id or "",
+        percent=progress.percent,
+        percent_text=formatting.percent(progress.percent),
+        phase=_phase_text(progress, status),
+        rate="",
+        eta="",
+        bytes="",
+        files=_of(formatting.count(progress.files_done), progress.files_total, formatting.count),
+        current_file=formatting.short_path(progress.current_file or "", 64),
+    )
+
+
 def run_row(run: Run) -> RunRow:
     """Return a run for a list."""
     queued = moment(run.queued_at)
     assert queued is not None
+    is_dry_run = run.kind == RunKind.DRY_RUN
     return RunRow(
         id=run.id,
         job_id=run.job_id,
@@ -275,14 +306,21 @@ def run_row(run: Run) -> RunRow:
         queued=queued,
         duration=formatting.duration(formatting.time_taken(run)),
         # While it runs its figures change: the job's card shows them live, a list does not.
-        bytes_done=formatting.size(run.bytes_done if run.is_over else None),
-        bytes_sent=formatting.size(run.bytes_sent if run.is_over else None),
+        bytes_done=formatting.size(run.bytes_done if run.is_over and not is_dry_run else None),
+        bytes_sent=formatting.size(run.bytes_sent if run.is_over and not is_dry_run else None),
         files=formatting.count(run.files_done if run.is_over else None),
         message=run.message,
+        again=again_text(run),
+        planned=planned_text(run),
     )
 
 
-def run_detail(run: Run, failures: Sequence[FailedFile]) -> RunDetail:
+def run_title(run: Run) -> str:
+    """Return the title of a run's page."""
+    return f"{'Dry run' if run.kind == RunKind.DRY_RUN else 'Run'} of {run.job_name}"
+
+
+def run_detail(run: Run) -> RunDetail:
     """Return a run for its own page."""
     return RunDetail(
         row=run_row(run),
@@ -307,8 +345,9 @@ def run_detail(run: Run, failures: Sequence[FailedFile]) -> RunDetail:
             )
             for phase in run.phases
         ),
-        failures=tuple(failures),
-        failures_total=run.files_failed,
+        notices=run.notices,
+        again_of=run.only_failed_of,
+        is_dry_run=run.kind == RunKind.DRY_RUN,
     )
 
 
@@ -332,8 +371,18 @@ def status_counts(records: Mapping[str, JobRecord]) -> tuple[StatusCount, ...]:
     )
 
 
+def _job_status(state: JobState) -> StatusView:
+    if state.is_dry_run:
+        return StatusView(*dry_run_status(state.status))
+    warned = state.status is JobStatus.COMPLETED and state.message is not None
+    return status_view("warning" if warned else state.status)
+
+
 def _run_status(run: Run) -> StatusView:
-    return status_view("warning" if run.outcome is RunOutcome.WARNING else run.status)
+    status = "warning" if run.outcome is RunOutcome.WARNING else run.status
+    if run.kind == RunKind.DRY_RUN:
+        return StatusView(*dry_run_status(status))
+    return status_view(status)
 
 
 def _primary_action(status: JobStatus) -> tuple[str | None, str]:
@@ -347,9 +396,14 @@ def _primary_action(status: JobStatus) -> tuple[str | None, str]:
 
 
 def _phase_text(progress: Progress, status: JobStatus) -> str:
-    if status is JobStatus.RUNNING:
-        return _PHASES.get(progress.phase, progress.phase)
-    return _WORDS[status]
+    if status is not JobStatus.RUNNING:
+        return _WORDS[status]
+    word = _PHASES.get(progress.phase, progress.phase)
+    if progress.phase_percent is not None:
+        return f"{word} {formatting.percent(progress.phase_percent)}"
+    if progress.phase_files is not None:
+        return f"{word} {formatting.count(progress.phase_files)} files"
+    return word
 
 
 def _eta_text(progress: Progress) -> str:

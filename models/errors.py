@@ -59,6 +59,14 @@ class ErrorEventNotFound(LongshoreError):
         super().__init__(f"There is no error with the id {event_id!r}.")
 
 
+class NoPreview(LongshoreError):
+    """A list of planned changes was asked of a run that was no dry run."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(f"The run {run_id!r} was no dry run: there is no list of planned changes.")
+
+
 class VersionConflict(LongshoreError):
     """A definition was saved on top of a version that is no longer the current one."""
 
@@ -109,6 +117,31 @@ class NothingToDiscard(LongshoreError):
         super().__init__(
             f"There is nothing to discard: the job is {status}, not paused or interrupted."
         )
+
+
+class RetryRefused(LongshoreError):
+    """The failed files of a run cannot be tried again by themselves; `reason` is a sentence."""
+
+    def __init__(self, run_id: str, reason: str) -> None:
+        self.run_id = run_id
+        self.reason = reason
+        super().__init__(reason)
+
+
+class RemoteNotFound(LongshoreError):
+    """rclone's configuration has no remote of this name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"rclone's configuration has no remote {name!r}.")
+
+
+class RemotesUnknown(LongshoreError):
+    """rclone does not tell which remotes there are; `reason` is a sentence."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
 
 
 class RunnerStartFailed(LongshoreError):

@@ -68,6 +68,23 @@ class FileFailed(NamedTuple):
     path: str
     reason: str
     attempt: int = 1
+    name: str | None = None
+    """The name from the top of the source as it is on disk (bytes that are not UTF-8 as lone
+    surrogates, as os.fsdecode has them), so that the file can be tried again; None where the tool
+    does not tell."""
+
+
+class FileSkipped(NamedTuple):
+    """One file that no engine copies: a FIFO, a socket or a device."""
+
+    path: str
+    kind: str
+
+
+class Noticed(NamedTuple):
+    """Something that a person should know and that does not end the run."""
+
+    message: str
 
 
 class RetryScheduled(NamedTuple):
@@ -89,6 +106,11 @@ class RunEnded(NamedTuple):
     files_failed: int
     files_deleted: int
     progress: Progress
+    files_special: int = 0
+    """Of those that no engine copies."""
+    sources_deleted: int = 0
+    preview: dict[str, int] | None = None
+    """What a dry run counted, by kind of change; sizes in bytes."""
 
 
 Event = (
@@ -99,6 +121,8 @@ Event = (
     | HelperStarted
     | ProgressMade
     | FileFailed
+    | FileSkipped
+    | Noticed
     | RetryScheduled
     | RunEnded
 )
@@ -111,6 +135,8 @@ _KINDS: dict[str, type[Event]] = {
     "helper_started": HelperStarted,
     "progress": ProgressMade,
     "file_failed": FileFailed,
+    "file_skipped": FileSkipped,
+    "noticed": Noticed,
     "retry_scheduled": RetryScheduled,
     "run_ended": RunEnded,
 }

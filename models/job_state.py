@@ -13,6 +13,18 @@ from models.progress import Progress
 
 
 @dataclass(frozen=True)
+class AtRest:
+    """What a job was before a dry run, and is again when that ends, in whichever way."""
+
+    status: JobStatus
+    run_id: str | None = None
+    definition_version: int | None = None
+    message: str | None = None
+    progress: Progress | None = None
+    changed_at: str | None = None
+
+
+@dataclass(frozen=True)
 class JobState:
     """The program's side of a job. `version` counts durable saves of the state alone."""
 
@@ -33,6 +45,8 @@ class JobState:
     """The version that a definition got when a person had changed its file, and the SHA-256 of that
     file: the version stands here because the person's file is not written by the program."""
     changed_at: str | None = None
+    before_dry_run: AtRest | None = None
+    """There while a dry run of the job is queued, running or stopping, and only then."""
     last_good_at: str | None = None
     """When a run of this job last completed, with or without warnings."""
 
@@ -40,6 +54,11 @@ class JobState:
     def is_active(self) -> bool:
         """Whether a run of this job is queued, running or stopping."""
         return self.status in ACTIVE_STATUSES
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether the run that is queued, running or stopping is a dry run."""
+        return self.before_dry_run is not None
 
     @property
     def is_resumable(self) -> bool:

@@ -9,10 +9,15 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from models.remote import RSYNC_SCHEME
-from models.rsync_url import FORM, rsync_url_fault
+from models import rclone_url, rsync_url, ssh_url
+from models.remote import RCLONE_SCHEME, RSYNC_SCHEME, SSH_SCHEME
 
-_URL = re.compile(r"^(?P<scheme>ssh|rclone)://", re.IGNORECASE)
+_RULES = {
+    SSH_SCHEME: ssh_url.ssh_url_fault,
+    RSYNC_SCHEME: rsync_url.rsync_url_fault,
+    RCLONE_SCHEME: rclone_url.rclone_url_fault,
+}
+_FORMS = {"ssh": ssh_url.FORM, "rsync": rsync_url.FORM, "rclone": rclone_url.FORM}
 _HOST_PATH = re.compile(
     r"^(?P<host>(?:[^/:@\s]+@)?(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)):(?P<path>.*)$"
 )
@@ -46,16 +51,12 @@ def location_fault(value: str) -> str | None:
             "A path must not begin with “-”. Write the absolute path of the file or folder, "
             "such as /srv/-photos."
         )
-    if value.startswith(RSYNC_SCHEME):
-        return rsync_url_fault(value)
-    if value.lower().startswith("rsync:"):
-        return f"A location on an rsync daemon has the form {FORM}, in small letters."
-    url = _URL.match(value)
-    if url:
-        return (
-            f"{url['scheme'].lower()}:// locations are not supported by this version yet. Use "
-            f"{FORM}, or an absolute local path, such as the folder where the remote is mounted."
-        )
+    for scheme, fault_of in _RULES.items():
+        if value.startswith(scheme):
+            return fault_of(value)
+    form = _FORMS.get(value.partition(":")[0].lower())
+    if form is not None:
+        return f"Such a location has the form {form}, in small letters up to “://”."
     remote = _HOST_PATH.match(value)
     if remote:
         return _remote_hint(remote["host"], remote["path"])

@@ -14,6 +14,8 @@ class PhaseName(StrEnum):
     """The steps of a run, in their order (architecture.md, words)."""
 
     PREFLIGHT = "preflight"
+    DRY_RUN = "dry_run"
+    """In place of all that follow: tells what they would do."""
     TRANSFER = "transfer"
     SETTLE = "settle"
     VERIFY = "verify"
@@ -44,6 +46,11 @@ class Progress(NamedTuple):
     `bytes_done` is what stands at the destination over all attempts, skipped files included;
     `bytes_sent` is what travelled; `percent` is None until totals are known or estimated.
     Neither ever decreases within a run (architecture.md, decision 6).
+
+    The `phase_` fields tell how far a phase is that looks at the files once more after the
+    transfer (`verify`, `delete_source`): what it has looked at, skipped or deleted so far, and of
+    how much. They begin anew with each phase and are None in one that has no progress of its own;
+    where they are not, `bytes_per_second` and `eta_seconds` are the phase's.
     """
 
     phase: str = PhaseName.PREFLIGHT
@@ -60,3 +67,8 @@ class Progress(NamedTuple):
     eta_seconds: int | None = None
     current_file: str | None = None
     updated_at: str = ""
+    phase_files: int | None = None
+    phase_files_total: int | None = None
+    phase_bytes: int | None = None
+    phase_bytes_total: int | None = None
+    phase_percent: float | None = None

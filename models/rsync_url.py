@@ -7,16 +7,10 @@ would not take as it is written is refused here; nothing is ever escaped.
 
 from __future__ import annotations
 
-import ipaddress
-import re
+from models.authority import climbs, expansion_fault, host_fault
 
 FORM = "rsync://host/module/path"
-_AUTHORITY = re.compile(r"(?P<host>\[[^\[\]]*\]|[^:\[\]]*)(?::(?P<port>.*))?", re.DOTALL)
-_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
-_PORT = re.compile(r"[1-9][0-9]{0,4}")
-_MAX_PORT = 65535
-_MAX_HOST_CHARACTERS = 253
-_EXPANDED = "*?[\\"
+_DAEMON = "the daemon"
 
 
 def rsync_url_fault(url: str) -> str | None:
@@ -34,23 +28,14 @@ def _authority_fault(authority: str) -> str | None:
     if ":" in user:
         return (
             "A password must not stand in a location: the list of processes and the job’s file "
-            "would show it. This version uses rsync modules that ask for no password."
+            "would show it. Name a credential in the options."
         )
     if has_user:
         return (
-            "This version uses rsync modules that ask for no user name and password. "
+            "The user of an rsync module stands in a credential, with its password. "
             f"Write the location without “{user}@”, as {FORM}."
         )
-    match = _AUTHORITY.fullmatch(authority)
-    if match is None or not _is_host(match["host"]):
-        return (
-            f"A location on an rsync daemon has the form {FORM}; the host is a name, an IPv4 "
-            "address or an IPv6 address in brackets."
-        )
-    port = match["port"]
-    if port is not None and not (_PORT.fullmatch(port) and int(port) <= _MAX_PORT):
-        return "The port is a number from 1 to 65535, such as rsync://host:8730/module/path."
-    return None
+    return host_fault(authority, form=FORM, what="A location on an rsync daemon")
 
 
 def _module_fault(module: str) -> str | None:
@@ -58,12 +43,12 @@ def _module_fault(module: str) -> str | None:
         return f"Name the daemon’s module, and a path in it: {FORM}."
     if module.startswith(("-", "#")) or module in {".", ".."} or any(map(str.isspace, module)):
         return "The name of a module has no blanks and does not begin with “-” or “#”."
-    return _expansion_fault(module)
+    return expansion_fault(module, who=_DAEMON)
 
 
 def _path_fault(module: str, path: str) -> str | None:
     components = [component for component in path.split("/") if component]
-    if ".." in components:
+    if climbs(path):
         return "The path must not contain “..”: write where it really leads."
     if components and components[0].startswith("-"):
         return (
@@ -72,24 +57,4 @@ def _path_fault(module: str, path: str) -> str | None:
         )
     if f" {module}/" in f"{path}/":
         return "The path must not repeat the module’s name after a blank: the daemon would cut it."
-    return _expansion_fault(path)
-
-
-def _expansion_fault(text: str) -> str | None:
-    found = next((character for character in text if character in _EXPANDED), None)
-    if found is None:
-        return None
-    return f"The path must not contain “{found}”: the daemon would take it for a pattern."
-
-
-def _is_host(host: str) -> bool:
-    try:
-        if host.startswith("["):
-            # Without a zone: its name means something on one machine only.
-            return ipaddress.IPv6Address(host[1:-1]).scope_id is None
-        if re.fullmatch(r"[0-9.]+", host):
-            return bool(ipaddress.IPv4Address(host))
-    except ValueError:
-        return False
-    labels = host.split(".")
-    return len(host) <= _MAX_HOST_CHARACTERS and all(map(_LABEL.fullmatch, labels))
+    return expansion_fault(path, who=_DAEMON)

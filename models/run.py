@@ -5,10 +5,16 @@ How events change a run stands in `models/run_history.py`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from models.job_status import JobStatus
 from models.progress import Progress, RunOutcome
+from models.run_spec import RunKind
+
+MAX_NOTICES = 20
+MAX_DRY_RUNS = 10
+"""How many dry runs of a job are kept: each may have a long list beside it."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,21 @@ class Run:
     exit_code: int | None = None
     message: str | None = None
     progress: Progress | None = None
+    kind: str = RunKind.TRANSFER
+    files_special: int = 0
+    """FIFOs, sockets and devices, which no engine copies."""
+    sources_deleted: int = 0
+    notices: tuple[str, ...] = ()
+    """What a person should know of it beside its outcome; at most MAX_NOTICES."""
+    preview: Mapping[str, int] | None = None
+    """What a dry run counted, by kind of change; sizes in bytes."""
+    only_failed_of: str | None = None
+    """The run whose failed files alone this one is over; None in a run over everything."""
+    only_files: int | None = None
+    """How many files these are."""
+    leaves_job: JobStatus | None = None
+    """What its job is after a good end, where other files wait for a run over everything; None
+    leaves that to the outcome."""
 
     @property
     def is_over(self) -> bool:
@@ -82,3 +103,28 @@ class FailedFile:
 
     path: str
     reason: str
+    name: str | None = None
+    """As it is on disk, from the top of the source; see models/events.py, FileFailed."""
+
+
+@dataclass(frozen=True)
+class SkippedFile:
+    """One special file that a run passed over: `fifo`, `socket`, `device`, or `special`."""
+
+    path: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What a run's journal tells of single files: which failed in its last attempt, each once,
+    and which no engine copies."""
+
+    failed: tuple[FailedFile, ...] = ()
+    repeated: int = 0
+    """How often a file that failed was told of once more."""
+    skipped: tuple[SkippedFile, ...] = ()
+
+    def failed_in_all(self, counted: int) -> int:
+        """How many files failed, of which a run counted so many failures: not all are named."""
+        return max(counted - self.repeated, len(self.failed))

@@ -12,8 +12,10 @@ from models.events import (
     VERIFICATION,
     EngineStarted,
     FileFailed,
+    FileSkipped,
     HelperStarted,
     JournalLine,
+    Noticed,
     PhaseEnded,
     PhaseStarted,
     ProgressMade,
@@ -22,7 +24,7 @@ from models.events import (
     RunStarted,
 )
 from models.progress import Progress, RunOutcome
-from models.run import Phase, Run
+from models.run import MAX_NOTICES, Phase, Run
 from models.transitions import STATUS_OF_OUTCOME
 
 
@@ -68,6 +70,10 @@ def _apply(run: Run, line: JournalLine) -> Run:
             return with_progress(run, progress)
         case FileFailed():
             return replace(run, files_failed=run.files_failed + 1)
+        case FileSkipped():
+            return replace(run, files_special=run.files_special + 1)
+        case Noticed(message=message):
+            return replace(run, notices=(*run.notices, message)[:MAX_NOTICES])
         case RetryScheduled() as retry:
             return replace(run, message=_retry_message(retry))
         case RunEnded() as ended:
@@ -115,6 +121,9 @@ def _end_run(run: Run, ended: RunEnded, time: str) -> Run:
         exit_code=ended.exit_code,
         files_failed=ended.files_failed,
         files_deleted=ended.files_deleted,
+        files_special=ended.files_special,
+        sources_deleted=ended.sources_deleted,
+        preview=ended.preview,
     )
     outcome, message = _outcome_of(ended)
     return close_run(run, outcome, ended_at=time, message=message)

@@ -32,6 +32,18 @@ class Settings(BaseSettings):
     max_log_megabytes: float = Field(default=20, ge=0.1, le=10_000)
     """How much of a tool's output is kept for one run: its head and its tail."""
 
+    rclone_config: Path | None = None
+    """The rclone configuration with the remotes, as an absolute path; None leaves it to rclone."""
+
+    @field_validator("rclone_config", mode="before")
+    @classmethod
+    def _rclone_config(cls, value: object) -> object:
+        if isinstance(value, str) and not value.strip():
+            return None
+        if value is not None and not Path(str(value)).is_absolute():
+            raise ValueError("LONGSHORE_RCLONE_CONFIG must be an absolute path.")
+        return value
+
     @field_validator("root_path")
     @classmethod
     def _root_path(cls, value: str) -> str:

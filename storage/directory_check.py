@@ -32,7 +32,7 @@ from utils.durable_file import BACKUP_SUFFIX, TEMPORARY_PREFIX
 
 LOGS_DIRECTORY = "logs"
 SETTINGS_NAME = "settings.yaml"
-_OWN_FILES = ("longshore.lock", SETTINGS_NAME, "secrets.yaml", DATABASE_NAME)
+_OWN_FILES = ("longshore.lock", SETTINGS_NAME, "secrets.yaml", "known_hosts", DATABASE_NAME)
 """What is ours at the top of a data directory, with what stands beside it under the same name."""
 _SUFFIX = ".yaml"
 _WRITING_SECONDS = 60

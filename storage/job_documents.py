@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from models.errors import FieldFault, InvalidDocument
 from models.job import JOB_ID, Job, faults_of
-from models.job_state import JobState
-from models.job_status import JobStatus
+from models.job_state import AtRest, JobState
+from models.job_status import ACTIVE_STATUSES, JobStatus
 from models.progress import Progress
 from storage import yaml_documents
 
@@ -64,6 +64,7 @@ def state_from(content: bytes, job_id: str) -> JobState:
         raise InvalidDocument(name, "is cut off")
     known = {key: value for key, value in document.items() if key in JobState.__dataclass_fields__}
     progress, previous = known.get("progress"), known.get("previous_status")
+    before = known.get("before_dry_run")
     try:
         state = JobState(
             **known
@@ -72,6 +73,7 @@ def state_from(content: bytes, job_id: str) -> JobState:
                 "status": JobStatus(known.get("status", "")),
                 "previous_status": JobStatus(previous) if previous else None,
                 "progress": _progress_from(progress) if progress else None,
+                "before_dry_run": _at_rest_from(before) if before else None,
             }
         )
     except (TypeError, ValueError) as error:
@@ -80,6 +82,8 @@ def state_from(content: bytes, job_id: str) -> JobState:
         raise InvalidDocument(name, "its version is not a number")
     if state.is_active and not state.run_id:
         raise InvalidDocument(name, f"is {state.status} without a run")
+    if state.is_dry_run and not state.is_active:
+        raise InvalidDocument(name, f"is {state.status} in the middle of a dry run")
     return state
 
 
@@ -110,8 +114,28 @@ def _told(content: bytes, faults: tuple[FieldFault, ...]) -> str:
 
 
 def _state_document(state: JobState) -> dict[str, Any]:
-    progress = state.progress._asdict() if state.progress else None
-    return {"format": FORMAT, **asdict(state), "progress": progress}
+    document = {"format": FORMAT, **asdict(state), "progress": _document_of(state.progress)}
+    if state.before_dry_run is not None:
+        progress = _document_of(state.before_dry_run.progress)
+        document["before_dry_run"] = {**asdict(state.before_dry_run), "progress": progress}
+    return document
+
+
+def _document_of(progress: Progress | None) -> dict[str, Any] | None:
+    return progress._asdict() if progress else None
+
+
+def _at_rest_from(values: Any) -> AtRest:
+    if not isinstance(values, dict):
+        raise TypeError("before_dry_run is not a mapping")
+    known = {key: value for key, value in values.items() if key in AtRest.__dataclass_fields__}
+    status = JobStatus(known.get("status", ""))
+    if status in ACTIVE_STATUSES:
+        raise ValueError(f"before_dry_run cannot be {status}")
+    progress = known.get("progress")
+    return AtRest(
+        **known | {"status": status, "progress": _progress_from(progress) if progress else None}
+    )
 
 
 def _progress_from(values: Any) -> Progress:

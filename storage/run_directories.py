@@ -11,14 +11,13 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from models import events
 from models.errors import InvalidDocument, StorageFailed
 from models.events import (
     EngineStarted,
-    FileFailed,
     HelperStarted,
     JournalLine,
     JournalPart,
@@ -26,9 +25,10 @@ from models.events import (
     RunProcesses,
     RunStarted,
 )
-from models.run import FailedFile
-from models.run_spec import RunSpec
+from models.run import FailedFile, RunFiles
+from models.run_spec import ONLY_FILES, RunSpec
 from storage.engine_log import LogWindow, log_since, log_size, log_window
+from storage.failures import read_files
 from utils.durable_file import replace_file, sync_directory, try_lock
 from utils.process_identity import ProcessIdentity
 
@@ -50,10 +50,11 @@ class RunDirectoryStorage:
         """Return a run's directory."""
         return self._root / run_id
 
-    async def prepare(self, spec: RunSpec) -> None:
-        """Make the directory and freeze the spec in it. Raises StorageFailed."""
+    async def prepare(self, spec: RunSpec, *, only_files: Sequence[str] = ()) -> None:
+        """Make the directory and freeze the spec in it, with the names on disk of the files that
+        the run is over where these are not all. Raises StorageFailed."""
         try:
-            await asyncio.to_thread(self._prepare, spec)
+            await asyncio.to_thread(self._prepare, spec, only_files)
         except OSError as error:
             raise StorageFailed("Preparing the run", error.strerror or str(error)) from error
 
@@ -89,15 +90,13 @@ class RunDirectoryStorage:
         """Whether a live process (the runner or its engine) holds the run's lock."""
         return await asyncio.to_thread(self._is_held, run_id)
 
+    async def files(self, run_id: str) -> RunFiles:
+        """Return what the journal tells of single files."""
+        return await asyncio.to_thread(read_files, self.path_of(run_id))
+
     async def failures(self, run_id: str) -> tuple[FailedFile, ...]:
         """Return the files that failed in the run's last attempt, as many as the journal keeps."""
-        failed = [
-            line.event
-            for line in await self.read_journal(run_id)
-            if isinstance(line.event, FileFailed)
-        ]
-        last = max((event.attempt for event in failed), default=0)
-        return tuple(FailedFile(e.path, e.reason) for e in failed if e.attempt == last)
+        return (await self.files(run_id)).failed
 
     async def processes(self, run_id: str) -> RunProcesses:
         """Return who performs the run, as far as the journal tells yet."""
@@ -144,10 +143,14 @@ class RunDirectoryStorage:
                 found[run_id] = error
         return found
 
-    def _prepare(self, spec: RunSpec) -> None:
+    def _prepare(self, spec: RunSpec, only_files: Sequence[str]) -> None:
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory = self.path_of(spec.run_id)
         directory.mkdir(mode=0o700)
+        if only_files:
+            # Before the spec, which is what makes a run.
+            names = b"".join(os.fsencode(name) + b"\0" for name in only_files)
+            replace_file(directory / ONLY_FILES, names)
         content = json.dumps(spec.to_document(), indent=1).encode("utf-8")
         replace_file(directory / "spec.json", content)
         sync_directory(self._root)

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    case,
     delete,
     func,
     literal_column,
@@ -28,7 +29,8 @@ from sqlalchemy.dialects.sqlite import insert
 from models.errors import RunNotFound
 from models.job_status import JobStatus
 from models.progress import Progress, RunOutcome
-from models.run import Phase, Run, RunPage
+from models.run import MAX_DRY_RUNS, Phase, Run, RunPage
+from models.run_spec import RunKind
 from storage.database import Database
 
 METADATA = MetaData()
@@ -60,6 +62,14 @@ RUNS = Table(
     Column("exit_code", Integer),
     Column("message", Text),
     Column("progress", JSON(none_as_null=True)),
+    Column("kind", Text, nullable=False),
+    Column("files_special", Integer, nullable=False),
+    Column("sources_deleted", Integer, nullable=False),
+    Column("notices", JSON, nullable=False),
+    Column("preview", JSON(none_as_null=True)),
+    Column("only_failed_of", Text),
+    Column("only_files", Integer),
+    Column("leaves_job", Text),
 )
 _COLUMNS = [field.name for field in fields(Run)]
 MAX_PAGE = 200
@@ -113,14 +123,19 @@ class RunRepository:
         self, job_id: str | None, *, keep: int, ended_before: str | None = None
     ) -> tuple[str, ...]:
         """Forget ended runs of a job, or of each, and return their ids: all but so many of the
-        newest, and those that ended before a time, unless they are their job's last."""
-        rank = func.row_number().over(partition_by=RUNS.c.job_id, order_by=_place.desc())
-        ended = select(RUNS.c.id, RUNS.c.ended_at, rank.label("rank"))
+        newest, and those that ended before a time, unless they are their job's last.
+
+        Dry runs are counted apart, and no more than MAX_DRY_RUNS of a job are kept.
+        """
+        kinds = (RUNS.c.job_id, RUNS.c.kind)
+        rank = func.row_number().over(partition_by=kinds, order_by=_place.desc())
+        ended = select(RUNS.c.id, RUNS.c.kind, RUNS.c.ended_at, rank.label("rank"))
         ended = ended.where(RUNS.c.outcome.is_not(None))
         if job_id is not None:
             ended = ended.where(RUNS.c.job_id == job_id)
         ranked = ended.subquery()
-        is_old = ranked.c.rank > keep
+        is_dry_run = ranked.c.kind == RunKind.DRY_RUN
+        is_old = ranked.c.rank > case((is_dry_run, min(keep, MAX_DRY_RUNS)), else_=keep)
         if ended_before is not None:
             is_old = is_old | ((ranked.c.rank > 1) & (ranked.c.ended_at < ended_before))
 
@@ -165,13 +180,21 @@ class RunRepository:
         return await self._database.read(work)
 
     async def list_runs(
-        self, *, job_id: str | None = None, limit: int = 50, cursor: str | None = None
+        self,
+        *,
+        job_id: str | None = None,
+        kind: RunKind | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
     ) -> RunPage:
-        """Return a page of the history, newest first; `limit` is at most 200."""
+        """Return a page of the history, newest first; of one kind of runs, or of all. `limit` is at
+        most 200."""
         limit = max(1, min(limit, MAX_PAGE))
         matching: Select[Any] = select(RUNS, _place.label("place"))
         if job_id is not None:
             matching = matching.where(RUNS.c.job_id == job_id)
+        if kind is not None:
+            matching = matching.where(RUNS.c.kind == kind)
         total = select(func.count()).select_from(matching.subquery())
         page = matching.order_by(_place.desc()).limit(limit + 1)
         if cursor and _CURSOR.fullmatch(cursor):
@@ -189,11 +212,11 @@ class RunRepository:
     async def recent_by_job(
         self, job_ids: Iterable[str], limit: int
     ) -> Mapping[str, tuple[Run, ...]]:
-        """Return the newest runs of some jobs, oldest first within a job."""
+        """Return the newest transfers of some jobs, oldest first within a job."""
         rank = func.row_number().over(partition_by=RUNS.c.job_id, order_by=_place.desc())
         ranked = (
             select(RUNS, _place.label("place"), rank.label("rank"))
-            .where(RUNS.c.job_id.in_(list(job_ids)))
+            .where(RUNS.c.job_id.in_(list(job_ids)), RUNS.c.kind == RunKind.TRANSFER)
             .subquery()
         )
         statement = select(ranked).where(ranked.c.rank <= limit).order_by(ranked.c.place)
@@ -225,6 +248,8 @@ def _run(row: Row[Any]) -> Run:
     values["outcome"] = RunOutcome(values["outcome"]) if values["outcome"] else None
     values["phases"] = tuple(Phase(**phase) for phase in values["phases"])
     values["progress"] = Progress(**values["progress"]) if values["progress"] else None
+    values["notices"] = tuple(values["notices"])
+    values["leaves_job"] = JobStatus(values["leaves_job"]) if values["leaves_job"] else None
     return Run(**values)
 
 

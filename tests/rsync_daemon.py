@@ -14,6 +14,8 @@ import psutil
 
 from tests.support import free_port, wait_until
 
+USER, PASSWORD = "ada", "a daemon's password; 42"
+"""Who may use the module `secured`."""
 _CONFIG = """
 use chroot = no
 address = {address}
@@ -28,6 +30,16 @@ lock file = {root}/daemon.lock
     {chroot}
 [archive]
     path = {root}/module
+[secured]
+    path = {root}/module
+    read only = no
+    {chroot}
+    auth users = ada
+    secrets file = {root}/secrets
+[careful]
+    path = {root}/module
+    read only = no
+    refuse options = delete
 [gone]
     path = {root}/no such folder
 [full]
@@ -54,6 +66,9 @@ class RsyncDaemon:
         self._config.write_text(
             _CONFIG.format(root=root, address=address, port=self.port, owner=owner, chroot=chroot)
         )
+        secrets = root / "secrets"
+        secrets.touch(mode=0o600)
+        secrets.write_text(f"{USER}:{PASSWORD}\n")
         self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, path: str = "", *, module: str = "backup") -> str:

@@ -176,7 +176,9 @@ class RunningServer:
     def journal(self, run_id: str) -> list[dict[str, Any]]:
         """Return the journal as it stands on disk."""
         path = self.data_dir / "runs" / run_id / "journal.jsonl"
-        return [json.loads(line) for line in path.read_bytes().splitlines() if line]
+        # The last line may be on its way still.
+        whole, _, _ = path.read_bytes().rpartition(b"\n")
+        return [json.loads(line) for line in whole.splitlines() if line]
 
     def _answers(self) -> bool:
         assert self.process is not None
@@ -231,9 +233,13 @@ def tree_of(directory: Path) -> dict[str, tuple[int, int, str]]:
 
 
 def rsync_differences(source: Path, destination: Path) -> str:
-    """Return what bare rsync would still change, comparing checksums; empty when identical."""
+    """Return what bare rsync would still change, comparing checksums; empty when identical.
+
+    FIFOs, sockets and devices are passed over: no engine copies them.
+    """
+    options = ["-nac", "--no-D", "--info=nonreg0", "--delete", "--itemize-changes"]
     result = subprocess.run(
-        ["rsync", "-nac", "--delete", "--itemize-changes", f"{source}/", f"{destination}/"],
+        ["rsync", *options, f"{source}/", f"{destination}/"],
         capture_output=True,
         text=True,
         check=True,

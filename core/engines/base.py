@@ -45,6 +45,22 @@ class Failure(NamedTuple):
 
     path: str
     reason: str
+    name: str | None = None
+    """Its name from the top of the source as it is on disk (os.fsdecode), where that is told."""
+
+
+SPECIAL = "special"
+"""The kind of a special file where nobody says which: a FIFO, a socket or a device."""
+
+
+class SkippedSpecial(NamedTuple):
+    """A file that no engine copies: its path for people, and `fifo`, `socket`, `device` or, where
+    the tool does not tell, SPECIAL."""
+
+    path: str
+    kind: str = SPECIAL
+    name: str | None = None
+    """As in Failure."""
 
 
 _FULL_DISK_WORDS = ("no space left on device", "too big for remaining disk space")
@@ -79,6 +95,8 @@ class Reading:
         self.current_name = b""
         self.refusal: ExitMeaning | None = None
         """What the other side said about the whole attempt: plainer than any exit code."""
+        self.totals: ScannedTotals | None = None
+        """Those of the scan, as soon as they are known: for a tool that tells less of its own."""
 
     @property
     def current_file(self) -> str | None:
@@ -107,10 +125,12 @@ class OpenFile(NamedTuple):
 
 
 class Batch:
-    """What some lines of output came to: failed files, and the lines that belong in the log."""
+    """What some lines of output came to: failed files, special files that were passed over, and the
+    lines that belong in the log."""
 
     def __init__(self) -> None:
         self.failures: list[Failure] = []
+        self.skipped: list[SkippedSpecial] = []
         self.log: list[bytes] = []
 
 
@@ -138,8 +158,22 @@ class OutputReader(Protocol):
 class DifferenceReader(Protocol):
     """Reads the output of a verification: each difference is a Failure."""
 
+    refusal: ExitMeaning | None
+    """What was said of the verification as a whole: plainer than any exit code."""
+    is_unproven: bool
+    """Whether contents were to be compared and could not be by what both sides tell of them: then
+    they have to be read back."""
+    files_compared: int
+    """How many files were looked at by now."""
+    bytes_compared: int | None
+    """Their sizes in all; None where the tool does not tell."""
+
     def feed(self, segment: bytes) -> Failure | None:
         """Take one line (without its end)."""
+        ...
+
+    def tells_progress(self, segment: bytes) -> bool:
+        """Whether a line only tells how far the verification is: no word for the log."""
         ...
 
     def concerns(self, content: bytearray, start: int, end: int) -> bool:
@@ -154,7 +188,9 @@ class Engine(Protocol):
     command: str
     """The executable's name on PATH."""
     install_hint: str
-    """What to do when the tool is missing, as a sentence."""
+    """What to do when the tool is missing or too old, as a sentence."""
+    least_version: str
+    """The oldest version that the engine works with."""
     names_skipped_files: bool
     """Whether the output tells of files that were up to date; else the scan has to."""
     reads_source_itself: bool
@@ -173,8 +209,17 @@ class Engine(Protocol):
         """Return the version out of that print."""
         ...
 
+    def version_notice(self, version: str) -> str | None:
+        """Return what a person should know of a version that works, as a sentence, or None."""
+        ...
+
     def environment(self, inherited: dict[str, str]) -> dict[str, str]:
         """Return the environment for the tool: plain locale, nothing that changes its ways."""
+        ...
+
+    def write_only_files(self, spec: RunSpec) -> None:
+        """Before a run over some files alone is begun: write their names once more where the tool
+        needs them in another form. Raises OSError."""
         ...
 
     def build_argv(
@@ -192,15 +237,18 @@ class Engine(Protocol):
         """Return the totals out of a scan's output; None when it does not hold any."""
         ...
 
-    def build_verify_argv(self, spec: RunSpec, tool: str, *, is_directory: bool) -> list[str]:
-        """Arguments of a verification that changes nothing."""
+    def build_verify_argv(
+        self, spec: RunSpec, tool: str, *, is_directory: bool, reads_back: bool = False
+    ) -> list[str]:
+        """Arguments of a verification that changes nothing; with `reads_back` it compares contents
+        themselves, for a reader that calls it unproven without."""
         ...
 
     def output_reader(self, spec: RunSpec) -> OutputReader:
         """A fresh reader for one attempt."""
         ...
 
-    def difference_reader(self) -> DifferenceReader:
+    def difference_reader(self, spec: RunSpec) -> DifferenceReader:
         """A fresh reader for one verification."""
         ...
 
@@ -216,6 +264,26 @@ class Engine(Protocol):
     def classify_verify_exit(self, code: int) -> ExitMeaning:
         """What this exit code of a verification means, apart from the differences it listed."""
         ...
+
+
+def version_numbers(version: str) -> tuple[int, ...]:
+    """Return the numbers that a version begins with, for comparing: `3.2.7` is (3, 2, 7)."""
+    numbers = []
+    for part in version.split("."):
+        if not (part.isascii() and part.isdigit()):
+            break
+        numbers.append(int(part[:9]))
+    return tuple(numbers)
+
+
+def too_old(engine: Engine, version: str) -> str | None:
+    """Return why a version cannot be used, as a sentence that says what to do, or None."""
+    if version_numbers(version) >= version_numbers(engine.least_version):
+        return None
+    return (
+        f"{engine.command} {version} is too old: at least {engine.least_version} is needed. "
+        f"{engine.install_hint}"
+    )
 
 
 def shown_name(raw: bytes) -> str:

@@ -1,37 +1,36 @@
-"""rclone: what to call it with, how to read its JSON log, what its exit codes mean (rclone docs).
+"""rclone: what to call it with, and what its exit codes mean (rclone docs).
 
-Between local paths only, in this version. rclone's counters tell what travelled and nothing of
-the files it skipped: those are known when the run ends well, from the totals of the scan.
+Between local paths and remotes of the person's own configuration. What it logs is read in
+`core/engines/rclone_output.py`.
 """
 
 from __future__ import annotations
 
-import json
+import os
 import re
-from typing import Any
 
 from core.engines.base import (
-    Batch,
     DifferenceReader,
     ExitMeaning,
-    Failure,
-    OpenFile,
     OutputReader,
-    Reading,
     ScannedTotals,
     Verdict,
-    shown_name,
     source_argument,
 )
-from models.run_spec import RunSpec
+from core.engines.rclone_list import LIST_SUFFIX, write_list
+from core.engines.rclone_names import LINK_SUFFIX
+from core.engines.rclone_output import RcloneDifferences, RcloneOutput, parsed
+from core.engines.rsync_messages import PARTIAL_DIRECTORY
+from models.extra_args import selecting
+from models.remote import is_remote, rclone_location
+from models.run_spec import KEPT_FOLDER, PASSWORD_VARIABLE, TRASH_FOLDER, RunSpec
 
+CONFIG_PASSWORD_VARIABLE = "RCLONE_CONFIG_PASS"  # noqa: S105 - the variable's name
 _VERSION = r"(?m)^rclone v(?P<version>\d+(?:\.\d+)+)"
-_LOCAL = ["--config", "", "--links", "--metadata", "--use-json-log"]
-"""No configuration file (only local paths), symbolic links as such, owner, mode and times kept."""
-
-_NEWS = (b'"stats"', b'"error"')
-_DIFFERENCES = (b'"skipped"', b'"error"')
-"""Words in the lines that tell something; all others need not be taken apart."""
+_COPY_LINKS = "--copy-links"
+_NOT_FOR_CHECK = frozenset({"--size-only", "--ignore-size"})
+"""These would let a verification by checksum compare less than contents."""
+CONNECT_TIMEOUT_SECONDS = 15
 
 _EXITS: dict[int, ExitMeaning] = {
     0: ExitMeaning(Verdict.GOOD, "Everything was copied."),
@@ -50,13 +49,14 @@ _EXITS: dict[int, ExitMeaning] = {
 
 
 class RcloneEngine:
-    """rclone 1.75.1 or newer, between local paths."""
+    """rclone 1.75.1 or newer."""
 
     name = "rclone"
     command = "rclone"
     names_skipped_files = False
     paces_by_wall_clock = False
     reads_source_itself = False
+    least_version = "1.75.1"
     install_hint = "Run `make setup` again: rclone comes with Longshore's own packages."
 
     def version_argv(self, tool: str) -> list[str]:
@@ -68,62 +68,111 @@ class RcloneEngine:
         match = re.search(_VERSION, output)
         return match["version"] if match else None
 
+    def version_notice(self, version: str) -> str | None:
+        """Nothing is known of those that are new enough."""
+        return None
+
     def environment(self, inherited: dict[str, str]) -> dict[str, str]:
-        """No RCLONE_ variable: each of them is an option (rclone docs, environment variables)."""
-        kept = {key: value for key, value in inherited.items() if not key.startswith("RCLONE_")}
+        """No RCLONE_ variable: each of them is an option, a remote or a command (rclone docs,
+        environment variables); but the password of the configuration where there is one."""
+        password = inherited.get(PASSWORD_VARIABLE)
+        kept = {
+            key: value
+            for key, value in inherited.items()
+            if not key.upper().startswith("RCLONE_") and key != PASSWORD_VARIABLE
+        }
+        if password:
+            kept[CONFIG_PASSWORD_VARIABLE] = password
         return {**kept, "LC_ALL": "C"}
+
+    def write_only_files(self, spec: RunSpec) -> None:
+        """Write the names as rclone reads them. Raises OSError."""
+        if spec.only_files_path is not None:
+            write_list(spec, spec.only_files_path)
 
     def build_argv(
         self, spec: RunSpec, tool: str, *, is_directory: bool, lists_at_once: bool = False
     ) -> list[str]:
         """Arguments of the transfer: `sync` when it may delete at the destination, else `copy`."""
+        deletes = spec.delete_extraneous and is_directory and spec.only_files_path is None
         argv = [
             tool,
-            "sync" if spec.delete_extraneous and is_directory else "copy",
-            *_LOCAL,
+            "sync" if deletes else "copy",
+            *_ways(spec),
+            *_metadata(spec),
             "--create-empty-src-dirs",
             "--stats=500ms",
             "--stats-log-level=NOTICE",
-            "--log-level=INFO",
+            # A line for each copied file would cost 15% of the time over many small ones.
+            "--log-level=NOTICE",
             "--retries=1",
         ]
         if spec.bandwidth_limit is not None:
             argv.append(f"--bwlimit={spec.bandwidth_limit}B")
-        if spec.delete_extraneous and spec.max_delete is not None:
+        if deletes and spec.max_delete is not None:
             argv.append(f"--max-delete={spec.max_delete}")
-        return argv + self._filters(spec) + self._locations(spec, is_directory=is_directory)
+        if spec.keep_replaced_in is not None:
+            kept = _within(_argument(spec.destination), spec.keep_replaced_in)
+            argv.append(f"--backup-dir={kept}")
+        argv += [*_loads(spec), *spec.extra_args, *_filters(spec, is_directory=is_directory)]
+        return argv + _locations(spec, is_directory=is_directory)
 
     def build_scan_argv(self, spec: RunSpec, tool: str, *, is_directory: bool) -> list[str]:
         """Arguments of a scan that counts files and bytes."""
-        source = source_argument(spec, is_directory=is_directory)
-        argv = [tool, "size", "--json", "--config", "", "--links", "--log-level=ERROR"]
-        return argv + self._filters(spec) + ["--", source]
+        return [
+            tool,
+            "size",
+            "--json",
+            *_configuration(spec),
+            *_links(spec),
+            "--log-level=ERROR",
+            *_loads(spec),
+            *selecting(self.name, spec.extra_args),
+            *_filters(spec, is_directory=is_directory),
+            "--",
+            _source(spec, is_directory=is_directory),
+        ]
 
     def parse_scan(self, output: bytes) -> ScannedTotals | None:
         """Return the totals out of `rclone size --json`."""
-        document = _object(output)
+        document = parsed(output)
         count, size = document.get("count"), document.get("bytes")
         if not isinstance(count, int) or not isinstance(size, int):
             return None
         return ScannedTotals(files=count, bytes=size)
 
-    def build_verify_argv(self, spec: RunSpec, tool: str, *, is_directory: bool) -> list[str]:
-        """Arguments of a verification: hashes by `check`, size and time by a dry run of `copy`."""
-        command = (
-            ["check", "--one-way", "--config", "", "--links", "--use-json-log"]
-            if spec.verification == "checksum"
-            else ["copy", "--dry-run", *_LOCAL]
-        )
-        locations = self._locations(spec, is_directory=is_directory)
-        return [tool, *command, "--stats=0", *self._filters(spec), *locations]
+    def build_verify_argv(
+        self, spec: RunSpec, tool: str, *, is_directory: bool, reads_back: bool = False
+    ) -> list[str]:
+        """Arguments of a verification: contents by `check`, size and time by a dry run of `copy`.
+
+        A remote that has no hash in common with the source is read back (`check --download`).
+        """
+        selected = selecting(self.name, spec.extra_args)
+        if spec.verification == "checksum":
+            command = ["check", "--one-way", *_ways(spec)]
+            command += ["--download"] if reads_back else []
+            selected = [one for one in selected if one not in _NOT_FOR_CHECK]
+        else:
+            command = ["copy", "--dry-run", *_ways(spec), *_metadata(spec)]
+        return [
+            tool,
+            *command,
+            "--stats=500ms",
+            "--stats-log-level=NOTICE",
+            *_loads(spec),
+            *selected,
+            *_filters(spec, is_directory=is_directory),
+            *_locations(spec, is_directory=is_directory),
+        ]
 
     def output_reader(self, spec: RunSpec) -> OutputReader:
         """A fresh reader for one attempt."""
-        return RcloneOutput()
+        return RcloneOutput(spec)
 
-    def difference_reader(self) -> DifferenceReader:
+    def difference_reader(self, spec: RunSpec) -> DifferenceReader:
         """A fresh reader for one verification."""
-        return RcloneDifferences()
+        return RcloneDifferences(spec)
 
     def classify_exit(self, code: int) -> ExitMeaning:
         """What this exit code means; a negative one is the signal that ended rclone."""
@@ -141,106 +190,100 @@ class RcloneEngine:
             return ExitMeaning(Verdict.PARTIAL, "The verification could not look at every file.")
         return self.classify_exit(code)
 
-    def _filters(self, spec: RunSpec) -> list[str]:
-        # --filter keeps the order, in which the first match decides, as in rsync; a lone
-        # --include would exclude all else (rclone docs, filtering).
-        return [f"--filter=+ {pattern}" for pattern in spec.include] + [
-            f"--filter=- {pattern}" for pattern in spec.exclude
-        ]
 
-    def _locations(self, spec: RunSpec, *, is_directory: bool) -> list[str]:
-        source = source_argument(spec, is_directory=is_directory)
-        return ["--", source, spec.destination]
+def configuration_options(config: str | None) -> list[str]:
+    """Arguments for a call that reads the person's configuration, in whichever place: never a
+    question, and no command that could answer it."""
+    where = [] if config is None else [f"--config={config}"]
+    return [*where, "--ask-password=false", "--password-command="]
 
 
-class RcloneOutput:
-    """Reads the JSON log of a transfer."""
-
-    def __init__(self) -> None:
-        self.reading = Reading()
-
-    def feed(self, lines: list[bytes]) -> Batch:
-        """Take lines of the log; its meter readings do not belong in ours."""
-        batch = Batch()
-        for line in lines:
-            document = _object(line) if _holds(line, _NEWS) else {}
-            stats = document.get("stats")
-            if isinstance(stats, dict):
-                self._take_stats(stats)
-                continue
-            batch.log.append(line)
-            failure = _failure(document)
-            if failure is not None:
-                batch.failures.append(failure)
-        return batch
-
-    def concerns(self, content: bytearray, start: int, end: int) -> bool:
-        """Whether a line in it may be a reading of the meter or tell of a failed file."""
-        return _holds(content, _NEWS, start, end)
-
-    def note_open_file(self, file: OpenFile | None) -> None:
-        """rclone's own log tells what is under way."""
-
-    def _take_stats(self, stats: dict[str, Any]) -> None:
-        reading = self.reading
-        reading.bytes_finished = max(reading.bytes_finished, _count(stats.get("bytes")))
-        reading.bytes_sent = reading.bytes_finished
-        reading.files_finished = max(reading.files_finished, _count(stats.get("transfers")))
-        reading.files_deleted = max(reading.files_deleted, _count(stats.get("deletes")))
-        under_way = stats.get("transferring")
-        if isinstance(under_way, list) and under_way and isinstance(under_way[0], dict):
-            name = str(under_way[0].get("name", ""))
-            reading.current_name = name.encode("utf-8", errors="replace")
+def _configuration(spec: RunSpec) -> list[str]:
+    # Between local paths there is none to read.
+    return configuration_options(spec.rclone_config) if spec.is_remote else ["--config="]
 
 
-class RcloneDifferences:
-    """Reads the JSON log of a verification."""
-
-    def feed(self, segment: bytes) -> Failure | None:
-        """Take one line: an object that failed the check, or that a dry run would copy."""
-        document = _object(segment)
-        if str(document.get("skipped")) in {"copy", "update", "server-side copy"}:
-            return Failure(_name(document), "It is missing or differs at the destination.")
-        return _failure(document)
-
-    def concerns(self, content: bytearray, start: int, end: int) -> bool:
-        """Whether a line in it may be a difference."""
-        return _holds(content, _DIFFERENCES, start, end)
+def _links(spec: RunSpec) -> list[str]:
+    # As they are on disk, whatever the bytes: what is encoded by default is not unambiguous.
+    as_such = [] if _COPY_LINKS in spec.extra_args else ["--links"]
+    return [*as_such, "--local-encoding=Raw"]
 
 
-def _holds(
-    content: bytes | bytearray, words: tuple[bytes, ...], start: int = 0, end: int | None = None
-) -> bool:
-    # A single character first: it is found twenty times as fast as a word.
-    return content.find(b"{", start, end) >= 0 and any(
-        content.find(word, start, end) >= 0 for word in words
-    )
+def _ways(spec: RunSpec) -> list[str]:
+    return [*_configuration(spec), *_links(spec), "--use-json-log"]
 
 
-def _failure(document: dict[str, Any]) -> Failure | None:
-    if document.get("level") != "error" or not document.get("objectType"):
-        return None
-    if str(document["objectType"]).endswith(".Fs"):
-        return None
-    return Failure(_name(document), _shown(document.get("msg", "")))
+def _metadata(spec: RunSpec) -> list[str]:
+    """Owner, mode and times are kept where the source has them as they are.
+
+    Where only root may give files away, they become ours: rclone would fail on a file whose owner
+    it cannot set. What a remote tells beside times is no local attribute of a file: a storage class
+    would become an extended one, which a symbolic link cannot have.
+    """
+    if spec.source_is_remote:
+        return []
+    if spec.destination_is_remote:
+        return ["--metadata"]
+    if os.geteuid() == 0:
+        return ["--metadata"]
+    return [
+        "--metadata",
+        f"--metadata-set=uid={os.geteuid()}",
+        f"--metadata-set=gid={os.getegid()}",
+    ]
 
 
-def _name(document: dict[str, Any]) -> str:
-    return _shown(document.get("object", ""))
+def _loads(spec: RunSpec) -> list[str]:
+    options = []
+    if spec.is_remote:
+        options.append(f"--contimeout={CONNECT_TIMEOUT_SECONDS}s")
+        if spec.timeout_seconds is not None:
+            options.append(f"--timeout={spec.timeout_seconds}s")
+    if spec.transfers is not None:
+        options.append(f"--transfers={spec.transfers}")
+    if spec.checkers is not None:
+        options.append(f"--checkers={spec.checkers}")
+    return options
 
 
-def _shown(text: object) -> str:
-    # JSON can spell a lone surrogate, which has no bytes in UTF-8.
-    return shown_name(str(text).encode("utf-8", errors="replace"))
+def _filters(spec: RunSpec, *, is_directory: bool) -> list[str]:
+    if spec.only_files_path is not None:
+        return [f"--files-from-raw={spec.only_files_path}{LIST_SUFFIX}", "--no-traverse"]
+    if not is_directory:
+        # Whoever names one file means it.
+        return []
+    # --filter keeps the order, in which the first match decides, as in rsync; a lone --include
+    # would exclude all else (rclone docs, filtering).
+    own = [f"/{KEPT_FOLDER}/**", f"/{TRASH_FOLDER}/**", f"{PARTIAL_DIRECTORY}/**"]
+    return [
+        *(f"--filter=- {pattern}" for pattern in own),
+        *(f"--filter=+ {pattern}" for pattern in spec.include),
+        *(f"--filter=- {pattern}" for pattern in spec.exclude),
+    ]
 
 
-def _object(raw: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(raw)
-    except (ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
+def _locations(spec: RunSpec, *, is_directory: bool) -> list[str]:
+    return ["--", _source(spec, is_directory=is_directory), _argument(spec.destination)]
 
 
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and value >= 0 else 0
+def _source(spec: RunSpec, *, is_directory: bool) -> str:
+    if spec.source_is_remote:
+        return _argument(spec.source)
+    source = source_argument(spec, is_directory=is_directory)
+    if not is_directory and _COPY_LINKS not in spec.extra_args and os.path.islink(source):
+        # Under this name rclone knows a link (rclone docs, local, --links).
+        return source + LINK_SUFFIX
+    return source
+
+
+def _argument(location: str) -> str:
+    """Return a location as rclone takes it: `remote:path`, or an absolute local path."""
+    if not is_remote(location):
+        return location
+    remote, path = rclone_location(location)
+    return f"{remote}:{path}"
+
+
+def _within(folder: str, name: str) -> str:
+    separator = "" if folder.endswith(("/", ":")) else "/"
+    return f"{folder}{separator}{name}"

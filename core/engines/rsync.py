@@ -1,6 +1,7 @@
 """rsync: what to call it with, and what its exit codes mean (rsync(1)).
 
-What it prints is read in `core/engines/rsync_output.py`: one itemised line for each file when it is
+How it reaches another machine stands in `core/engines/rsync_remote.py`. What it prints is read in
+`core/engines/rsync_output.py`: one itemised line for each file when it is
 done. %b in `--out-format` makes rsync print after the transfer of the file, and `-ii` makes it name
 the files that were up to date. How far a large file is, the system tells (`note_open_file`):
 `--info=progress2` would cost 5% of the time over many small files.
@@ -17,26 +18,19 @@ from core.engines.base import (
     OutputReader,
     ScannedTotals,
     Verdict,
-    source_argument,
+    version_numbers,
 )
+from core.engines.rsync_messages import PARTIAL_DIRECTORY
 from core.engines.rsync_output import OUT_FORMAT, RsyncDifferences, RsyncOutput
-from models.remote import path_in_module
-from models.run_spec import RunSpec
+from core.engines.rsync_remote import destination_argument, locations, network_options
+from models.extra_args import selecting
+from models.run_spec import KEPT_FOLDER, PASSWORD_VARIABLE, TRASH_FOLDER, RunSpec
 
-PARTIAL_DIRECTORY = ".longshore-partial"
-"""Where rsync keeps the part of a file that was cut off."""
-IO_TIMEOUT_SECONDS = 20
-"""How long a daemon may be silent. Nothing else tells rsync of a cut link for a quarter of an hour;
-TCP outlives a shorter cut by itself. While a daemon is at work it is silent for much less: rsync's
-two sides nod to each other every half of this."""
-HASHING_TIMEOUT_SECONDS = 6 * 3600
-"""The same in a verification by checksum: rsync does not nod while it hashes one file, and hours
-are what a disk needs for a file of terabytes. A dead machine is noticed by TCP itself."""
-CONNECT_TIMEOUT_SECONDS = 10
-"""Three attempts of TCP to connect (after 1, 3 and 7 s); the next one of ours begins afresh."""
 _TOTAL_FILES = r"(?m)^Number of files: [\d,.]+(?: \((?P<kinds>[^)]*)\))?"
 _TOTAL_BYTES = r"(?m)^Total file size: (?P<bytes>[\d,.]+)"
+_COPIED = frozenset({"reg", "link"})
 _VERSION = r"(?m)^rsync\s+version\s+v?(?P<version>\d+(?:\.\d+)+)"
+_SOUND_VERSION = "3.5.0"
 # Compiled when they are first used (`re` keeps them): a runner starts some milliseconds sooner.
 
 _EXITS: dict[int, ExitMeaning] = {
@@ -48,7 +42,11 @@ _EXITS: dict[int, ExitMeaning] = {
     5: ExitMeaning(Verdict.TRANSIENT, "The rsync server could not start its protocol."),
     6: ExitMeaning(Verdict.FATAL, "The rsync daemon could not write to its log."),
     10: ExitMeaning(Verdict.TRANSIENT, "The connection failed."),
-    11: ExitMeaning(Verdict.FATAL, "A file could not be read or written: is the disk full?"),
+    11: ExitMeaning(
+        Verdict.FATAL,
+        "A file or folder could not be read or written: is there a file in the destination’s "
+        "place, may it be written to, is the disk full?",
+    ),
     12: ExitMeaning(Verdict.TRANSIENT, "The connection between the two sides of rsync broke off."),
     13: ExitMeaning(Verdict.FATAL, "rsync's own diagnostics failed."),
     14: ExitMeaning(Verdict.TRANSIENT, "rsync's processes lost each other."),
@@ -60,9 +58,16 @@ _EXITS: dict[int, ExitMeaning] = {
     25: ExitMeaning(Verdict.PARTIAL, "The limit of deletions was reached: some files were kept."),
     30: ExitMeaning(Verdict.TRANSIENT, "No data came for too long."),
     35: ExitMeaning(Verdict.TRANSIENT, "The connection to the rsync daemon timed out."),
-    255: ExitMeaning(Verdict.TRANSIENT, "ssh could not connect."),
+    124: ExitMeaning(Verdict.FATAL, "The command on the other host failed."),
+    125: ExitMeaning(Verdict.TRANSIENT, "rsync on the other host was killed."),
+    126: ExitMeaning(Verdict.FATAL, "rsync on the other host may not be run."),
+    127: ExitMeaning(
+        Verdict.FATAL, "There is no rsync on the other host: install rsync 3.2.3 or newer there."
+    ),
+    255: ExitMeaning(Verdict.TRANSIENT, "The connection over ssh failed or broke off."),
 }
-"""EXIT VALUES of rsync(1); 255 is ssh's own (ssh(1), EXIT STATUS)."""
+"""EXIT VALUES of rsync(1), and from 124 on those of the other host's shell (errcode.h of rsync);
+255 is ssh's own (ssh(1), EXIT STATUS)."""
 
 
 def partial_directory(spec: RunSpec) -> str:
@@ -80,10 +85,10 @@ def partial_directory(spec: RunSpec) -> str:
 
 
 def temporary_file_argv(spec: RunSpec, tool: str, name: bytes) -> list[str]:
-    """Arguments that list what a daemon is still writing of one file of the destination.
+    """Arguments that list what the other side is still writing of one file of the destination.
 
     rsync writes `.<name>.<six characters>` beside the file (rsync(1), --temp-dir). By filters and
-    not as a location: the daemon would expand the wildcards of a folder's name.
+    not as a location: the other side would expand the wildcards of a folder's name.
     """
     *folders, base = name.split(b"/")
     parents = [b"/".join(folders[: depth + 1]) for depth in range(len(folders))]
@@ -99,9 +104,9 @@ def temporary_file_argv(spec: RunSpec, tool: str, name: bytes) -> list[str]:
         "--no-human-readable",
         *(f"--include={os.fsdecode(pattern)}" for pattern in patterns),
         "--exclude=*",
-        *_network_options(spec),
+        *network_options(spec),
         "--",
-        spec.destination.rstrip("/") + "/",
+        destination_argument(spec),
     ]
 
 
@@ -112,22 +117,15 @@ def _literally(name: bytes, *, always: bool = False) -> bytes:
     return re.sub(rb"([\\*?[])", rb"\\\1", name)
 
 
-def _network_options(spec: RunSpec, *, hashes: bool = False) -> list[str]:
-    if not spec.is_remote:
-        return []
-    seconds = HASHING_TIMEOUT_SECONDS if hashes else IO_TIMEOUT_SECONDS
-    options = [f"--timeout={seconds}", f"--contimeout={CONNECT_TIMEOUT_SECONDS}"]
-    return [*options, "--sockopts=SO_KEEPALIVE"]
-
-
 class RsyncEngine:
-    """rsync 3.2.3 or newer, between local paths or to and from a daemon."""
+    """rsync 3.2.3 or newer: between local paths, over ssh, or to and from a daemon."""
 
     name = "rsync"
     command = "rsync"
     names_skipped_files = True
     paces_by_wall_clock = True
     reads_source_itself = True
+    least_version = "3.2.3"
     install_hint = (
         "Install rsync 3.2.3 or newer (on Debian and Ubuntu: apt install rsync; on Fedora: "
         "dnf install rsync; on Alpine: apk add rsync) and start the job again."
@@ -142,10 +140,27 @@ class RsyncEngine:
         match = re.search(_VERSION, output)
         return match["version"] if match else None
 
+    def version_notice(self, version: str) -> str | None:
+        """Tell of the weaknesses that are known of a version."""
+        if version_numbers(version) >= version_numbers(_SOUND_VERSION):
+            return None
+        return (
+            f"rsync {version} has weaknesses that are known: {_SOUND_VERSION} closed 33 of them, "
+            "CVE-2026-53800 among these. Update rsync, or see that your distribution has closed "
+            "them in its own package."
+        )
+
     def environment(self, inherited: dict[str, str]) -> dict[str, str]:
-        """Plain locale; no RSYNC_ variable, which could add options or another remote shell."""
-        kept = {key: value for key, value in inherited.items() if not key.startswith("RSYNC_")}
-        return {**kept, "LC_ALL": "C"}
+        """Plain locale; no RSYNC_ variable, which could add options or another remote shell, and
+        nothing that could ask a person (ssh(1), SSH_ASKPASS)."""
+        kept = {
+            key: value
+            for key, value in inherited.items()
+            if not key.startswith(("RSYNC_", "SSH_ASKPASS")) and key != PASSWORD_VARIABLE
+        }
+        # Always set, since rsync asks a terminal for a password that is missing.
+        password = inherited.get(PASSWORD_VARIABLE, "")
+        return {**kept, "LC_ALL": "C", "RSYNC_PASSWORD": password}
 
     def build_argv(
         self, spec: RunSpec, tool: str, *, is_directory: bool, lists_at_once: bool = False
@@ -154,6 +169,8 @@ class RsyncEngine:
         argv = [
             tool,
             "--archive",
+            "--no-devices",
+            "--no-specials",
             "--no-human-readable",
             "--itemize-changes",
             "--itemize-changes",
@@ -172,7 +189,12 @@ class RsyncEngine:
             argv.append("--mkpath")
         if spec.bandwidth_limit is not None:
             argv.append(f"--bwlimit={max(1, spec.bandwidth_limit // 1024)}")
-        return argv + self._common(spec) + self._locations(spec, is_directory=is_directory)
+        argv += _kept_attributes(spec)
+        argv += _changes_at_destination(spec)
+        argv += network_options(spec, hashes="--checksum" in spec.extra_args)
+        argv += _filters(spec)
+        argv += _only_files(spec, is_directory=is_directory)
+        return [*argv, *spec.extra_args, *locations(spec, is_directory=is_directory)]
 
     def build_scan_argv(self, spec: RunSpec, tool: str, *, is_directory: bool) -> list[str]:
         """Arguments of a scan: a dry run that considers every file and would touch none.
@@ -188,51 +210,57 @@ class RsyncEngine:
             "--ignore-existing",
             "--stats",
         ]
-        argv += _network_options(spec) + self._filters(spec)
-        return argv + self._locations(spec, is_directory=is_directory)
+        argv += network_options(spec) + _filters(spec)
+        argv += _only_files(spec, is_directory=is_directory)
+        argv += selecting(self.name, spec.extra_args)
+        return argv + locations(spec, is_directory=is_directory)
 
     def parse_scan(self, output: bytes) -> ScannedTotals | None:
-        """Return the totals out of `--stats`; directories are not counted as files."""
+        """Return the totals out of `--stats`: of files and links, which are what is copied."""
         text = output.decode("utf-8", errors="replace")
         files = re.search(_TOTAL_FILES, text)
         size = re.search(_TOTAL_BYTES, text)
         if not files or not size:
             return None
         kinds = dict(part.split(": ", 1) for part in (files["kinds"] or "").split(", ") if part)
-        count = sum(_number(value) for kind, value in kinds.items() if kind != "dir")
+        count = sum(_number(value) for kind, value in kinds.items() if kind in _COPIED)
         return ScannedTotals(files=count, bytes=_number(size["bytes"]))
 
-    def build_verify_argv(self, spec: RunSpec, tool: str, *, is_directory: bool) -> list[str]:
+    def build_verify_argv(
+        self, spec: RunSpec, tool: str, *, is_directory: bool, reads_back: bool = False
+    ) -> list[str]:
         """Arguments of a verification: a dry run that itemises what it would still change."""
         # Not --archive: owner and permissions, which many destinations cannot hold, are no part
         # of what `fast` (size and time) and `checksum` promise (contracts.md).
+        only_files = _only_files(spec, is_directory=is_directory)
         return [
             tool,
-            "--recursive",
+            *([] if only_files else ["--recursive"]),
             "--links",
-            "--devices",
-            "--specials",
             "--checksum" if spec.verification == "checksum" else "--times",
             "--dry-run",
             "--no-human-readable",
+            # Twice: what is the same is named as well, and tells how far it is.
+            "--itemize-changes",
             "--itemize-changes",
             f"--out-format={OUT_FORMAT}",
-            *_network_options(spec, hashes=spec.verification == "checksum"),
-            *self._filters(spec),
-            *self._locations(spec, is_directory=is_directory),
+            *network_options(spec, hashes=spec.verification == "checksum"),
+            *_filters(spec),
+            *only_files,
+            *selecting(self.name, spec.extra_args),
+            *locations(spec, is_directory=is_directory),
         ]
+
+    def write_only_files(self, spec: RunSpec) -> None:
+        """rsync reads the names as they are."""
 
     def output_reader(self, spec: RunSpec) -> OutputReader:
         """A fresh reader for one attempt."""
-        return RsyncOutput(
-            # A daemon at the other end compares with whatever it has of a file.
-            compares_with_partial=spec.resume or spec.destination_is_remote,
-            remote_source=path_in_module(spec.source) if spec.source_is_remote else None,
-        )
+        return RsyncOutput(spec)
 
-    def difference_reader(self) -> DifferenceReader:
+    def difference_reader(self, spec: RunSpec) -> DifferenceReader:
         """A fresh reader for one verification."""
-        return RsyncDifferences()
+        return RsyncDifferences(spec)
 
     def classify_exit(self, code: int) -> ExitMeaning:
         """What this exit code means; a negative one is the signal that ended rsync."""
@@ -248,26 +276,42 @@ class RsyncEngine:
         """A dry run uses the same codes; differences do not change them."""
         return self.classify_exit(code)
 
-    def _common(self, spec: RunSpec) -> list[str]:
-        argv = []
-        if spec.delete_extraneous:
-            argv.append("--delete-delay")
-            if spec.max_delete is not None:
-                argv.append(f"--max-delete={spec.max_delete}")
-        return argv + _network_options(spec) + self._filters(spec)
 
-    def _filters(self, spec: RunSpec) -> list[str]:
-        # The first rule that matches decides (rsync(1), FILTER RULES): includes come before
-        # excludes. An absolute partial directory is not left out by rsync itself.
-        return [
-            f"--exclude={PARTIAL_DIRECTORY}/",
-            *(f"--include={pattern}" for pattern in spec.include),
-            *(f"--exclude={pattern}" for pattern in spec.exclude),
-        ]
+def _kept_attributes(spec: RunSpec) -> list[str]:
+    options = {"--hard-links": spec.hard_links, "--acls": spec.acls, "--xattrs": spec.xattrs}
+    return [option for option, wanted in options.items() if wanted]
 
-    def _locations(self, spec: RunSpec, *, is_directory: bool) -> list[str]:
-        source = source_argument(spec, is_directory=is_directory)
-        return ["--", source, spec.destination.rstrip("/") + "/"]
+
+def _changes_at_destination(spec: RunSpec) -> list[str]:
+    argv = []
+    if spec.delete_extraneous and spec.only_files_path is None:
+        argv.append("--delete-delay")
+        if spec.max_delete is not None:
+            argv.append(f"--max-delete={spec.max_delete}")
+    if spec.keep_replaced_in is not None:
+        argv += ["--backup", f"--backup-dir={spec.keep_replaced_in}"]
+    return argv
+
+
+def _filters(spec: RunSpec) -> list[str]:
+    # The first rule that matches decides (rsync(1), FILTER RULES): includes come before excludes.
+    # An absolute partial directory is not left out by rsync itself. Whatever has the name of one
+    # of our folders is left out: a link in its place would lead what is kept elsewhere.
+    return [
+        f"--exclude={PARTIAL_DIRECTORY}/",
+        f"--exclude=/{KEPT_FOLDER}",
+        f"--exclude=/{TRASH_FOLDER}",
+        *(f"--include={pattern}" for pattern in spec.include),
+        *(f"--exclude={pattern}" for pattern in spec.exclude),
+    ]
+
+
+def _only_files(spec: RunSpec, *, is_directory: bool) -> list[str]:
+    # A folder that is named there is made, and not gone into: --archive does not imply --recursive
+    # then (rsync(1), --files-from).
+    if spec.only_files_path is None or not is_directory:
+        return []
+    return [f"--files-from={spec.only_files_path}", "--from0"]
 
 
 def _number(text: str) -> int:

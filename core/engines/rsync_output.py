@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import re
+import os
 
-from core.engines.base import (
-    Batch,
-    ExitMeaning,
-    Failure,
-    OpenFile,
-    Reading,
-    Verdict,
-    shown_name,
+from core.engines.base import Batch, ExitMeaning, Failure, OpenFile, Reading, shown_name
+from core.engines.rsync_messages import (
+    failure_in,
+    has_line,
+    may_hold_message,
+    places_of,
+    special_in,
+    unescape,
 )
+from core.engines.rsync_refusals import Refusals
+from models.run_spec import RunSpec
 
 _MARK = b"\t"
 OUT_FORMAT = "\t%i %l %b %n"
@@ -21,26 +23,27 @@ message of rsync begins with, tells these lines from all others at a glance."""
 _ITEM_WIDTH = 11
 """%i is eleven characters wide: YXcstpoguax (rsync(1), --itemize-changes)."""
 _LONGEST_SIZE = 20
+_MOST_FAILED_KEPT = 2000
+"""So many names of failed files are kept to tell a file from itself."""
 _SENT_FILE = (b">f", b"<f")
 _CHANGES = (b"<", b">", b"c", b"h", b".", b"*")
-_REFUSALS = (b"@ERROR: ", b"ERROR: module is ")
-_PASSING_REFUSAL = b"max connections"
-"""Of all that a daemon may refuse for, being full is what another attempt can help
-(rsyncd.conf(5), max connections)."""
-_FAILURES = (b"rsync: ", b"file has vanished: ", b"IO error", b"cannot ")
+_UNCHANGED = (b"\t.f          ", b"\t.L          ")
+_UNCHANGED_FOLDER = b"\t.d          "
+"""How a line begins that names a file, a link or a folder of which nothing differs."""
 Item = tuple[bytes, int, int, bytes]
 """What changed, the file's length, what travelled for it (both in bytes), its escaped name."""
-_ESCAPE = rb"\\#([0-3][0-7]{2})"
-_FAILED_FILE = r'(?s)^(?:rsync: )?(?:\[\w+\] )?(?P<what>[^"]*)"(?P<path>.+)"(?P<rest>[^"]*)$'
 
 
 class RsyncOutput:
     """Reads what `build_argv` makes rsync print."""
 
-    def __init__(self, *, compares_with_partial: bool, remote_source: str | None = None) -> None:
+    def __init__(self, spec: RunSpec) -> None:
         self.reading = Reading()
-        self._remote_source = remote_source
-        self._whole_files = not compares_with_partial
+        self._places = places_of(spec)
+        self._refusals = Refusals(spec, self._places)
+        # The other machine compares with whatever it has of a file.
+        self._whole_files = not (spec.resume or spec.destination_is_remote)
+        self._failed: set[str] = set()
         self._sent_of_finished = 0
         self._last_finished = b""
         self._newest = b""
@@ -57,18 +60,15 @@ class RsyncOutput:
             item = _split_item(line)
             if item is None:
                 batch.log.append(line)
-                failure = _failure(line)
-                if failure is not None:
-                    batch.failures.append(failure)
-                self._note_refusal(line, failure)
+                self._take_message(line, batch)
             elif self._take_item(item):
                 batch.log.append(line)
         self._settle()
         return batch
 
     def concerns(self, content: bytearray, start: int, end: int) -> bool:
-        """Whether a line in it may be an item or tell of a failed file."""
-        return _may_hold_news(content, start, end)
+        """Whether a line in it may be an item, or tell of a file or of the attempt as a whole."""
+        return _may_hold_news(content, start, end) or self._refusals.concerns(content, start, end)
 
     def note_open_file(self, file: OpenFile | None) -> None:
         """Count what is read of the file under way.
@@ -86,6 +86,27 @@ class RsyncOutput:
         if self._whole_files and not file.is_compared:
             travelled = self._sent_of_finished + file.position
             reading.bytes_sent = max(reading.bytes_sent, travelled)
+
+    def _take_message(self, line: bytes, batch: Batch) -> None:
+        special = special_in(line)
+        if special is not None:
+            batch.skipped.append(special)
+            return
+        failure = failure_in(line, self._places)
+        if failure is not None and self._is_news(failure):
+            batch.failures.append(failure)
+        self._refusals.take(line, failure)
+        self.reading.refusal = self._refusals.refusal
+
+    def _is_news(self, failure: Failure) -> bool:
+        # Of one file rsync may tell twice: that it cannot be read, and that it is not whole.
+        if failure.name is None:
+            return True
+        if failure.name in self._failed:
+            return False
+        if len(self._failed) < _MOST_FAILED_KEPT:
+            self._failed.add(failure.name)
+        return True
 
     def _take_sent_file(self, line: bytes) -> bool:
         """Count a file that was sent; False when the line is not of that form.
@@ -108,10 +129,11 @@ class RsyncOutput:
         if change[0:1] == b"*":
             reading.files_deleted += not name.endswith(b"/")
             return True
-        is_news = change[0:1] != b"." or change[2:].strip(b" ") != b""
+        # A hard link that is there already is named as one, with nothing behind (`hf         `).
+        is_news = change[0:1] not in b".h" or change[2:].strip(b" ") != b""
         if change[1:2] == b"d":
             return is_news
-        if change[0:1] == b".":
+        if change[0:1] == b"." or not is_news:
             reading.files_skipped += 1
             reading.bytes_skipped += size
             return is_news
@@ -126,30 +148,11 @@ class RsyncOutput:
         self._sent_of_finished += sent
         self._last_name = self._newest = name
 
-    def _note_refusal(self, line: bytes, failure: Failure | None) -> None:
-        if line.startswith(_REFUSALS):
-            verdict = Verdict.TRANSIENT if _PASSING_REFUSAL in line else Verdict.FATAL
-            words = shown_name(line.partition(b": ")[2].strip())
-            self.reading.refusal = ExitMeaning(verdict, f"The rsync daemon refused: {words}.")
-        elif self._is_about_whole_source(failure):
-            # The same code 23 as for one file among many; nothing was copied.
-            reason = failure.reason.rpartition("failed: ")[2] if failure else ""
-            message = f"Source: there is no such folder on the rsync daemon ({reason})."
-            self.reading.refusal = ExitMeaning(Verdict.FATAL, message)
-
-    def _is_about_whole_source(self, failure: Failure | None) -> bool:
-        return (
-            failure is not None
-            and self._remote_source is not None
-            and failure.reason.startswith("change_dir ")
-            and failure.path.strip("/") == self._remote_source
-        )
-
     def _settle(self) -> None:
         """After a batch: what was under way is among what is finished."""
         if not self._last_name:
             return
-        name, self._last_name = _unescape(self._last_name), b""
+        name, self._last_name = unescape(self._last_name), b""
         reading = self.reading
         reading.bytes_in_flight = 0
         reading.current_name = name
@@ -160,36 +163,48 @@ class RsyncOutput:
 class RsyncDifferences:
     """Reads what `build_verify_argv` makes rsync print: each line is a difference."""
 
+    def __init__(self, spec: RunSpec) -> None:
+        self.refusal: ExitMeaning | None = None
+        self.is_unproven = False
+        self.files_compared = 0
+        self.bytes_compared: int | None = 0
+        self._places = places_of(spec)
+        self._refusals = Refusals(spec, self._places)
+
     def feed(self, segment: bytes) -> Failure | None:
         """Take one line; folders whose own attributes alone differ do not count."""
         item = _split_item(segment.removeprefix(_MARK))
         if item is None:
-            return _failure(segment)
-        change, _, _, name = item
+            failure = failure_in(segment, self._places)
+            self._refusals.take(segment, failure)
+            self.refusal = self._refusals.refusal
+            return failure
+        change, size, _, escaped = item
         if change[0:2] == b".d":
             return None
-        return Failure(shown_name(_unescape(name)), _difference_reason(change))
+        self.files_compared += 1
+        self.bytes_compared = (self.bytes_compared or 0) + size
+        if self.tells_progress(segment):
+            return None
+        name = unescape(escaped)
+        return Failure(shown_name(name), _difference_reason(change), os.fsdecode(name))
+
+    def tells_progress(self, segment: bytes) -> bool:
+        """Whether it names what is the same."""
+        return segment.startswith(_UNCHANGED) or segment.startswith(_UNCHANGED_FOLDER)
 
     def concerns(self, content: bytearray, start: int, end: int) -> bool:
-        """Whether a line in it may be a difference."""
-        return _may_hold_news(content, start, end)
+        """Whether a line in it may be a difference, or tell of the verification as a whole."""
+        return _may_hold_news(content, start, end) or self._refusals.concerns(content, start, end)
 
 
 def _may_hold_news(content: bytearray, start: int, end: int) -> bool:
-    # Single characters first: those are found twenty times as fast as words.
-    if content.find(_MARK, start, end) >= 0 and _has_line(content, start, end, _MARK):
+    # A single character first: it is found twenty times as fast as words.
+    if content.find(_MARK, start, end) >= 0 and has_line(content, start, end, _MARK):
         return True
-    if content.find(b"@", start, end) >= 0 and _has_line(content, start, end, _REFUSALS[0]):
-        return True
-    if content.find(b'"', start, end) < 0:
+    if content.find(b'"', start, end) < 0 and content.find(b": ", start, end) < 0:
         return False
-    return any(_has_line(content, start, end, beginning) for beginning in _FAILURES)
-
-
-def _has_line(content: bytearray, start: int, end: int, beginning: bytes) -> bool:
-    return content.startswith(beginning, start, end) or any(
-        content.find(end_of_line + beginning, start, end) >= 0 for end_of_line in (b"\n", b"\r")
-    )
+    return may_hold_message(content, start, end)
 
 
 def _split_item(line: bytes) -> Item | None:
@@ -222,19 +237,3 @@ def _difference_reason(change: bytes) -> str:
         if change[place : place + 1] and change[place : place + 1] in letters
     ]
     return f"It differs in {', '.join(different)}." if different else "It differs."
-
-
-def _failure(segment: bytes) -> Failure | None:
-    if b'"' not in segment or not segment.startswith(_FAILURES):
-        return None
-    match = re.match(_FAILED_FILE, _unescape(segment).decode("utf-8", errors="backslashreplace"))
-    if not match:
-        return None
-    reason = f"{match['what'].rstrip()}{match['rest']}".strip(" :")
-    path = shown_name(match["path"].encode("utf-8", errors="replace"))
-    return Failure(path, shown_name(reason.encode("utf-8", errors="replace")))
-
-
-def _unescape(name: bytes) -> bytes:
-    # rsync prints bytes that are not printable as \#ooo, in octal (rsync(1), --8-bit-output).
-    return re.sub(_ESCAPE, lambda match: bytes([int(match[1], 8)]), name)

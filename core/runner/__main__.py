@@ -7,18 +7,20 @@ library only: it must start fast and stay small (architecture.md, decision 10).
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
 import time
 
+from core.engines.base import Engine
 from core.engines.registry import ENGINES
 from core.runner.journal import CappedLog, Journal, write_result
 from core.runner.phases import Performance
 from core.runner.process import StopSwitch
 from models.errors import InvalidDocument
 from models.events import RunEnded, RunStarted
-from models.run_spec import RunSpec
+from models.run_spec import RunKind, RunSpec
 from utils.durable_file import try_lock
 from utils.process_identity import identify
 
@@ -38,7 +40,7 @@ def main(arguments: list[str]) -> int:
     directory = os.path.abspath(arguments[0])
     try:
         with open(os.path.join(directory, "spec.json"), "rb") as file:
-            spec = RunSpec.from_document(json.load(file))
+            spec = RunSpec.from_document(json.load(file)).in_directory(directory)
         engine = ENGINES[spec.engine]
     except (OSError, ValueError, KeyError, InvalidDocument) as error:
         sys.stderr.write(f"spec.json cannot be used: {error}\n")
@@ -57,9 +59,25 @@ def main(arguments: list[str]) -> int:
     if os.fork():
         return 0
     _detach()
-    performance = Performance(spec, engine, journal, log, stop)
+    performance = _performance(directory, spec, engine, journal, log, stop)
     _perform(directory, performance, journal, log)
     return 0
+
+
+def _performance(
+    directory: str,
+    spec: RunSpec,
+    engine: Engine,
+    journal: Journal,
+    log: CappedLog,
+    stop: StopSwitch,
+) -> Performance:
+    # What only a dry run needs costs no other run its time and memory.
+    if spec.kind == RunKind.DRY_RUN:
+        module = importlib.import_module("core.runner.preview")
+        dry_run: Performance = module.DryRun(directory, spec, engine, journal, log, stop)
+        return dry_run
+    return Performance(spec, engine, journal, log, stop)
 
 
 def _perform(directory: str, performance: Performance, journal: Journal, log: CappedLog) -> None:

@@ -9,21 +9,24 @@ import os
 import stat
 
 from core.engines.base import OpenFile
-from core.engines.rsync import PARTIAL_DIRECTORY
+from core.engines.rsync_messages import PARTIAL_DIRECTORY
 
 _SUFFIX = len(".x7Yz09")
 """rsync writes a file as `.<name>.<six characters>` (rsync(1), --temp-dir)."""
 
 
-def bytes_written(pid: int) -> int:
+def bytes_written(pid: int, *, through_helper: bool = False) -> int:
     """Return how many bytes a process has handed to the system: with a local source, what it sent.
 
-    What it prints counts as well, which is a line for each file.
+    What it prints counts as well, which is a line for each file. What goes `through_helper`, ssh,
+    is told only while that lives: then the system adds up what both have written (proc(5), io).
     """
     try:
         with open(f"/proc/{pid}/io", "rb") as file:
             figures = dict(line.split(b": ") for line in file)
-        return int(figures[b"wchar"])
+        # Looked at last: whoever is there still has not been added.
+        is_told = not through_helper or bool(_children_of(pid))
+        return int(figures[b"wchar"]) if is_told else 0
     except (OSError, ValueError, KeyError):
         return 0
 
@@ -35,11 +38,15 @@ def file_being_received(pid: int, destination: str) -> OpenFile | None:
     """
     top = os.fsencode(os.path.realpath(destination)).rstrip(b"/") + b"/"
     try:
-        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
-            children = file.read().split()
+        children = _children_of(pid)
     except OSError:
         return None
     return next(filter(None, (_written_by(int(child), top) for child in children)), None)
+
+
+def _children_of(pid: int) -> list[bytes]:
+    with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
+        return file.read().split()
 
 
 def _written_by(pid: int, top: bytes) -> OpenFile | None:

@@ -13,8 +13,11 @@ from core.engines.base import (
     Verdict,
 )
 from core.engines.rsync import temporary_file_argv
+from core.engines.rsync_remote import is_over_ssh
 from core.partial_files import keep_partial_file, remove_partial_files
-from core.preflight import source_fault
+from core.preflight import EMPTY_SOURCE, source_fault
+from core.preflight_space import full_disk
+from core.runner.known_hosts import make_known_hosts
 from core.runner.leftovers import end_what_is_left
 from core.runner.network import bytes_written, file_being_received, names_file
 from core.runner.process import Child, file_under_way
@@ -24,6 +27,8 @@ from models.run_spec import RunSpec
 from utils.process_identity import identify
 from utils.timestamps import seconds_since_boot
 
+_ENDS = (Verdict.GOOD, Verdict.PARTIAL)
+"""After these the transfer is over: totals that are still to come are waited for."""
 _SCAN_OUTPUT_LIMIT = 64 * 1024
 _SCAN_NICENESS = 19
 _SCAN_DELAY_SECONDS = 1.0
@@ -32,6 +37,8 @@ _DAEMON_PATIENCE_SECONDS = 30.0
 """How long a daemon's side of a cut attempt is waited for; then the file is sent anew."""
 _DAEMON_LOOK_SECONDS = 1.0
 
+SOME_NOT_COPIED = "Some files could not be copied."
+"""For a tool whose exit code does not say so."""
 _CLOCK_SET_BACK = ExitMeaning(Verdict.TRANSIENT, "The machine's clock was set back.")
 
 
@@ -40,6 +47,8 @@ class Transfer(Workbench):
 
     def _transfer(self) -> None:
         spec = self._spec
+        make_known_hosts(spec)
+        self._look_ahead(spec)
         under_way = b""
         if spec.cut_off_file:
             # Whoever cut that run off may have left its runner no time to do so.
@@ -49,6 +58,8 @@ class Transfer(Workbench):
             meaning = self._await_daemon(spec, under_way) or self._attempt(spec)
             if meaning.verdict is Verdict.GOOD:
                 self._tidy_up()
+                if self._tally.files_failed:
+                    self._tally.warning = SOME_NOT_COPIED
                 return
             if meaning.verdict is Verdict.PARTIAL:
                 gone = source_fault(spec.source)
@@ -67,6 +78,43 @@ class Transfer(Workbench):
             self._wait_for_next_attempt(meaning)
             spec = spec._replace(resume=True)
 
+    def _look_ahead(self, spec: RunSpec) -> None:
+        """Scan before the first file is copied where that may tell that none must be.
+
+        A local source was looked at in preflight; and an estimate alone ends no run.
+        """
+        self._room.measure()
+        deletes = spec.delete_extraneous and spec.only_failed_of is None
+        may_be_empty = deletes and spec.source_is_remote
+        if not may_be_empty and not self._room.is_doubtful():
+            return
+        self._attendant().attend(self._start_scan(spec), on_tick=self._report_progress)
+        self._check_stop()
+        totals = self._meter.totals
+        if may_be_empty and totals is not None and totals.files == 0:
+            raise RunFailed(f"Source: {EMPTY_SOURCE}")
+        self._heed_room(at_once=True)
+        if self._no_room is not None:
+            raise RunFailed(self._no_room.message)
+
+    def _heed_room(self, *, at_once: bool = False) -> None:
+        finding = self._room.look(self._meter.totals, self._reading, at_once=at_once)
+        if finding is None:
+            return
+        if finding.notice is not None:
+            self._journal.append_if_possible(events.Noticed(finding.notice))
+        if finding.fault is not None:
+            self._no_room = ExitMeaning(Verdict.FATAL, finding.fault)
+
+    def _end_early(self, child: Child) -> None:
+        """End a transfer that there is no room for: as a person's stop would."""
+        now = time.monotonic()
+        if self._ended_early_at is None:
+            self._ended_early_at = now
+            child.signal_group(signal.SIGTERM)
+        elif now - self._ended_early_at > self._spec.stop_grace_seconds:
+            child.signal_group(signal.SIGKILL)
+
     def _keep_partial_file(self, spec: RunSpec, name: bytes) -> None:
         if not name or not self._engine.reads_source_itself or spec.is_remote:
             return
@@ -83,6 +131,9 @@ class Transfer(Workbench):
         None when the attempt may begin.
         """
         if not (name and spec.resume and spec.destination_is_remote):
+            return None
+        if not self._engine.reads_source_itself:
+            # It keeps no part of a file.
             return None
         assert spec.tool_path is not None
         give_up_at = time.monotonic() + _DAEMON_PATIENCE_SECONDS
@@ -140,13 +191,17 @@ class Transfer(Workbench):
         assert spec.tool_path is not None
         reader = self._engine.output_reader(spec)
         self._reading = reader.reading
+        self._reading.totals = self._meter.totals
         self._meter.begin_attempt()
         self._tally.begin_attempt()
+        self._specials.begin_attempt()
 
         def take(segments: list[bytes]) -> None:
             batch = reader.feed(segments)
             for failure in batch.failures:
                 self._note_failure(failure)
+            if batch.skipped:
+                self._note_specials(batch.skipped)
             if batch.log:
                 self._log_lines(batch.log)
 
@@ -191,26 +246,35 @@ class Transfer(Workbench):
             scan_when_due()
             self._look_at_open_file(child.pid, reader)
             self._report_progress()
+            self._heed_room()
+            if self._no_room is not None:
+                self._end_early(child)
             if is_paced and clock.goes_back():
                 child.signal_group(signal.SIGTERM)
 
         scan_when_due()
         meaning = self._meaning_of(attendant.attend(child, on_tick=tick))
         for scan in scans:
-            may_end = self._engine.names_skipped_files or meaning.verdict is not Verdict.GOOD
+            may_end = self._engine.names_skipped_files or meaning.verdict not in _ENDS
             attendant.finish(scan, kill=may_end or self._stop.requested)
         if clock.went_back and meaning.verdict is Verdict.TRANSIENT:
             return _CLOCK_SET_BACK
+        if self._no_room is not None and meaning.verdict is not Verdict.GOOD:
+            return self._no_room
         return meaning
 
     def _look_at_open_file(self, pid: int, reader: OutputReader) -> None:
         spec, reading = self._spec, reader.reading
+        if not self._engine.reads_source_itself:
+            # It tells of its files by itself, and keeps more than one open.
+            return
         if spec.source_is_remote:
             reader.note_open_file(file_being_received(pid, spec.destination))
-        elif self._engine.reads_source_itself:
+        else:
             reader.note_open_file(file_under_way(pid, spec.source))
         if spec.destination_is_remote:
-            reading.bytes_sent = max(reading.bytes_sent, bytes_written(pid))
+            sent = bytes_written(pid, through_helper=is_over_ssh(spec))
+            reading.bytes_sent = max(reading.bytes_sent, sent)
 
     def _meaning_of(self, code: int) -> ExitMeaning:
         """Put the end of an attempt on record, and tell what it means."""
@@ -218,11 +282,12 @@ class Transfer(Workbench):
         self._tally.files_deleted = self._reading.files_deleted
         meaning = self._engine.classify_exit(code)
         if meaning.verdict is not Verdict.GOOD and self._reading.refusal is not None:
-            return self._reading.refusal
+            is_full = self._reading.refusal == DISK_FULL
+            return full_disk(self._spec.destination) if is_full else self._reading.refusal
         if meaning.verdict is not Verdict.PARTIAL:
             return meaning
         if self._tally.disk_is_full:
-            return DISK_FULL
+            return full_disk(self._spec.destination)
         if self._engine.is_partial_for_sure(code, files_failed=self._tally.files_failed):
             return meaning
         return ExitMeaning(Verdict.FATAL, f"{self._engine.command} failed: see its output.")
@@ -253,6 +318,7 @@ class Transfer(Workbench):
             totals = self._engine.parse_scan(bytes(output))
             if totals is not None:
                 self._meter.set_totals(totals)
+                self._reading.totals = totals
 
         argv = self._engine.build_scan_argv(spec, spec.tool_path, is_directory=self._is_directory)
         scan = self._start(argv, take, _ignore, niceness=_SCAN_NICENESS)

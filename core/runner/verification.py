@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.engines.base import DifferenceReader, ExitMeaning, Failure, Verdict
+from core.engines.base import DifferenceReader, ExitMeaning, Failure, ScannedTotals, Verdict
+from core.runner.meter import PhaseWork
 
 
 class Differences:
@@ -16,14 +17,25 @@ class Differences:
         self.count = 0
         self.named: list[Failure] = []
 
-    def take(self, lines: list[bytes]) -> None:
-        """Take lines of the verification's output."""
+    def take(self, lines: list[bytes]) -> list[bytes]:
+        """Take lines of the verification's output; returns those that belong in the log."""
+        reader, news = self._reader, []
         for line in lines:
-            failure = self._reader.feed(line)
+            failure = reader.feed(line)
             if failure is not None:
                 self.count += 1
                 if len(self.named) < self._most_named:
                     self.named.append(failure)
+            if failure is not None or not reader.tells_progress(line):
+                news.append(line)
+        return news
+
+    def work(self, totals: ScannedTotals | None) -> PhaseWork:
+        """Return how far the verification is, of so much in all where that is known."""
+        reader = self._reader
+        if totals is None:
+            return PhaseWork(reader.files_compared, reader.bytes_compared)
+        return PhaseWork(reader.files_compared, reader.bytes_compared, totals.files, totals.bytes)
 
     def fault(self, meaning: ExitMeaning, *, known_failures: Sequence[str]) -> str | None:
         """Return why the run has failed, or None when the copy is as it should be.

@@ -8,15 +8,19 @@ import time
 from core.engines.base import (
     MAX_LINE,
     Engine,
+    ExitMeaning,
     Failure,
     Reading,
     ScannedTotals,
+    SkippedSpecial,
     tells_of_full_disk,
 )
 from core.runner.journal import CappedLog, Journal
 from core.runner.meter import Meter
 from core.runner.pipe import Bulk, Intake, Segments
 from core.runner.process import Attendant, Child, StopSwitch
+from core.runner.room import RoomWatch
+from core.runner.specials import Specials
 from models import events
 from models.run_spec import RunSpec
 from utils.process_identity import identify
@@ -24,7 +28,9 @@ from utils.process_search import RUN_VARIABLE
 from utils.timestamps import utc_timestamp
 
 MAX_FAILURES_NAMED = 1000
-"""How many failed files the journal names; all of them are counted."""
+"""How many failed files of an attempt the journal names; all of them are counted."""
+_MAX_NAMED_IN_ALL = 10 * MAX_FAILURES_NAMED
+"""The same over all attempts of a run: a journal has a bound."""
 _JOURNAL_LIMIT = 16 * 1024 * 1024
 
 
@@ -49,6 +55,7 @@ class Tally:
         self.warning: str | None = None
         self.files_failed = 0
         self.failures_named = 0
+        self.named_in_all = 0
         self.failed_paths: list[str] = []
         self.files_deleted = 0
         self.disk_is_full = False
@@ -56,6 +63,7 @@ class Tally:
     def begin_attempt(self) -> None:
         """What failed in the attempt before is tried again."""
         self.files_failed = 0
+        self.failures_named = 0
         self.failed_paths = []
         self.disk_is_full = False
 
@@ -71,10 +79,16 @@ class Workbench:
         self._journal = journal
         self._log = log
         self._stop = stop
-        self._meter = Meter()
+        # Links to a file that is there are made in no time and all in the end (rsync -H), and what
+        # they count in the totals nobody tells.
+        self._meter = Meter(tells_time_left=not spec.hard_links)
         if spec.expected_bytes is not None and spec.expected_files is not None:
             self._meter.expect_totals(ScannedTotals(spec.expected_files, spec.expected_bytes))
         self._tally = Tally()
+        self._specials = Specials(spec)
+        self._room = RoomWatch(spec)
+        self._no_room: ExitMeaning | None = None
+        self._ended_early_at: float | None = None
         self._children: list[Child] = []
         self._reading = Reading()
         self._is_directory = True
@@ -135,10 +149,25 @@ class Workbench:
         self._tally.disk_is_full = self._tally.disk_is_full or tells_of_full_disk(failure)
         if len(self._tally.failed_paths) < MAX_FAILURES_NAMED:
             self._tally.failed_paths.append(failure.path)
-        if self._tally.failures_named < MAX_FAILURES_NAMED:
+        has_room = self._tally.named_in_all < _MAX_NAMED_IN_ALL
+        if has_room and self._tally.failures_named < MAX_FAILURES_NAMED:
             self._tally.failures_named += 1
-            event = events.FileFailed(failure.path, failure.reason, self._tally.attempt)
+            self._tally.named_in_all += 1
+            event = events.FileFailed(
+                failure.path, failure.reason, self._tally.attempt, failure.name
+            )
             self._journal.append_if_possible(event)
+
+    def _note_specials(self, skipped: list[SkippedSpecial]) -> None:
+        for special in skipped:
+            event = self._specials.take(special)
+            if event is not None:
+                self._journal.append_if_possible(event)
+
+    def _tell_of_specials(self) -> None:
+        notice = self._specials.notice()
+        if notice is not None:
+            self._journal.append_if_possible(events.Noticed(notice))
 
     def _report_progress(self, *, at_once: bool = False) -> None:
         now = time.monotonic()

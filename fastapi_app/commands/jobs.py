@@ -120,7 +120,7 @@ def start_job(
     else:
         out.print(started["run_id"], markup=False)
     if follow:
-        raise typer.Exit(_follow(job_id, started["run_id"]))
+        raise typer.Exit(follow_run(started["run_id"]))
 
 
 @app.command("stop")
@@ -131,9 +131,10 @@ def stop_job(job_id: JobId, as_json: JsonFlag = False) -> None:
         print_json(stopped)
 
 
-def _follow(job_id: str, run_id: str) -> int:
+def follow_run(run_id: str, *, shows: bool = True) -> int:
+    """Follow a run to its end, with a bar; returns the exit code that tells its outcome."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"))
-    with Progress(*columns, console=out) as bar:
+    with Progress(*columns, console=out, disable=not shows) as bar:
         task = bar.add_task("queued", total=None, figures="")
         while True:
             run = call("GET", f"/runs/{as_part(run_id)}")
@@ -162,7 +163,10 @@ def _draw(bar: Progress, task: Any, run: dict[str, Any]) -> None:
 def _status(job: dict[str, Any]) -> str:
     status = str(job["state"]["status"])
     percent = (job["state"]["progress"] or {}).get("percent")
-    return f"{status} {formatting.percent(percent)}" if status in _ACTIVE else status
+    if status not in _ACTIVE:
+        return status
+    shown = f"{status} {formatting.percent(percent)}"
+    return f"dry run {shown}" if job["state"]["run_kind"] == "dry_run" else shown
 
 
 def _plain(text: str) -> str:

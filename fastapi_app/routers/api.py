@@ -155,18 +155,6 @@ async def get_run_log(
     return Response(window.content, media_type="text/plain; charset=utf-8", headers=headers)
 
 
-@router.get("/runs/{run_id}/failures")
-async def get_run_failures(services: ServicesDep, run_id: str) -> dict[str, Any]:
-    """List the files that failed, with the tool's reasons; at most 1,000 are named."""
-    run = await services.queries.get_run(run_id)
-    failures = await services.directories.failures(run_id)
-    return {
-        "items": [{"path": failed.path, "reason": failed.reason} for failed in failures],
-        "total": max(run.files_failed, len(failures)),
-        "next_cursor": None,
-    }
-
-
 async def _runs(
     services: Services, *, job_id: str | None, limit: int, cursor: str | None
 ) -> dict[str, Any]:

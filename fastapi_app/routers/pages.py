@@ -5,19 +5,26 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import HTMLResponse
 
+from core.failed_files import why_not
 from core.job_queries import DEFAULT_PAGE, JobFilter, urgency
+from fastapi_app.failure_views import FilesQuery, run_files_view
 from fastapi_app.folders import view_folder
+from fastapi_app.option_words import job_options_in_words
+from fastapi_app.preview_pages import preview_part
+from fastapi_app.preview_views import PreviewQuery, dry_run_summary
 from fastapi_app.services import Services, ServicesDep
-from fastapi_app.view_models import run_detail, run_row, status_counts
+from fastapi_app.view_models import run_detail, run_row, run_title, status_counts
 from models.job_status import JobStatus
+from models.run_spec import RunKind
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 _RECENT_RUNS = 8
 _LOG_WINDOW = 64 * 1024
 _CARDS_PER_PAGE = 200
+_NO_JOB = "The file of the job cannot be read."
 
 
 @router.get("/", name="dashboard")
@@ -71,6 +78,7 @@ async def job_page(services: ServicesDep, job_id: str) -> HTMLResponse:
     """One job: its card, its definition, its runs."""
     record = services.queries.get_job(job_id)
     runs = await services.queries.list_runs(job_id=job_id, limit=DEFAULT_PAGE)
+    dry_run = await services.queries.newest_run(job_id, RunKind.DRY_RUN)
     return await page(
         services,
         "job.html",
@@ -78,7 +86,10 @@ async def job_page(services: ServicesDep, job_id: str) -> HTMLResponse:
         title=record.job.name,
         card=await services.cards.card_of(job_id),
         job=record.job,
+        option_words=job_options_in_words(record.job),
         runs=tuple(run_row(run) for run in runs.items),
+        dry_run=dry_run_summary(dry_run, saved_at=record.job.updated_at),
+        dry_run_row=run_row(dry_run) if dry_run else None,
     )
 
 
@@ -105,17 +116,31 @@ async def runs_page(services: ServicesDep, cursor: str | None = None) -> HTMLRes
 
 
 @router.get("/runs/{run_id}", name="run_page")
-async def run_page(services: ServicesDep, run_id: str) -> HTMLResponse:
+async def run_page(
+    services: ServicesDep,
+    run_id: str,
+    query: Annotated[FilesQuery, Depends()],
+    preview_query: Annotated[PreviewQuery, Depends()],
+) -> HTMLResponse:
     """One run: its figures, its phases, what failed, and the tool's output."""
     run = await services.queries.get_run(run_id)
-    failures = await services.directories.failures(run_id)
+    files = await services.directories.files(run_id)
+    record = services.queries.all_jobs().get(run.job_id)
     log = await services.directories.log_window(run_id, offset=-_LOG_WINDOW, limit=_LOG_WINDOW)
     return await page(
         services,
         "run.html",
         nav="runs",
-        title=f"Run of {run.job_name}",
-        detail=run_detail(run, failures),
+        title=run_title(run),
+        detail=run_detail(run),
+        preview=await preview_part(services, run, preview_query),
+        files=run_files_view(
+            run,
+            files,
+            query,
+            no_retry=why_not(run, files, record) if record else _NO_JOB,
+            url=services.renderer.url,
+        ),
         log_text=log.content.decode("utf-8", errors="backslashreplace"),
         log_offset=log.offset,
         log_next=log.next_place,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from core.job_manager import JobManager
@@ -11,6 +11,7 @@ from core.new_run import RunLimits
 from core.ports import Ports
 from models.errors import RunnerStartFailed
 from models.events import JournalLine, JournalPart, RunLook, RunProcesses
+from models.run import RunFiles
 from models.run_spec import RunSpec
 from tests.fakes.stores import Failing, InMemoryJobStore, InMemoryRunStore
 from utils.timestamps import utc_timestamp
@@ -34,15 +35,18 @@ class InMemoryRunDirectories(Failing):
     def __init__(self) -> None:
         super().__init__()
         self.specs: dict[str, RunSpec] = {}
+        self.only_files: dict[str, tuple[str, ...]] = {}
+        self.found_files: dict[str, RunFiles] = {}
         self.journals: dict[str, tuple[JournalLine, ...]] = {}
         self.results: dict[str, JournalLine] = {}
         self.held: set[str] = set()
         self.known_processes: dict[str, RunProcesses] = {}
 
-    async def prepare(self, spec: RunSpec) -> None:
-        """Keep a spec."""
+    async def prepare(self, spec: RunSpec, *, only_files: Sequence[str] = ()) -> None:
+        """Keep a spec, and the names of the files that it is over."""
         await self._touch_disk("prepare")
         self.specs[spec.run_id] = spec
+        self.only_files[spec.run_id] = tuple(only_files)
 
     async def remove(self, run_id: str) -> None:
         """Remove a run's directory."""
@@ -75,6 +79,10 @@ class InMemoryRunDirectories(Failing):
             except OSError as error:
                 found[run_id] = error
         return found
+
+    async def files(self, run_id: str) -> RunFiles:
+        """Return what the test put there."""
+        return self.found_files.get(run_id, RunFiles())
 
     async def processes(self, run_id: str) -> RunProcesses:
         """Return who performs the run."""
@@ -149,10 +157,15 @@ class FixedTools:
 
     def __init__(self) -> None:
         self.path: str | None = "/usr/bin/tool"
+        self.version: str | None = "99.0"
 
     def path_of(self, engine: str) -> str | None:
         """Return the tool's place."""
         return self.path
+
+    async def version_of(self, engine: str) -> str | None:
+        """Return the tool's version."""
+        return self.version
 
 
 @dataclass

@@ -17,7 +17,8 @@ from models.errors import (
 from models.job import Job
 from models.job_snapshot import JobSnapshot
 from models.job_state import DamagedJob, JobRecord, JobState
-from models.run import Run, RunPage
+from models.run import MAX_DRY_RUNS, Run, RunPage
+from models.run_spec import RunKind
 
 MAX_PAGE = 200
 
@@ -154,13 +155,15 @@ class InMemoryRunStore(Failing):
         await self._touch_disk("prune")
         old: list[str] = []
         for one in {run.job_id for run in self.kept.values()} if job_id is None else {job_id}:
-            ended = [run for run in self._newest_first(one) if run.outcome is not None]
-            old += [
-                run.id
-                for rank, run in enumerate(ended, start=1)
-                if rank > keep
-                or (rank > 1 and ended_before and (run.ended_at or "") < ended_before)
-            ]
+            for kind in RunKind:
+                most = keep if kind is RunKind.TRANSFER else min(keep, MAX_DRY_RUNS)
+                ended = [run for run in self._newest_first(one, kind) if run.outcome is not None]
+                old += [
+                    run.id
+                    for rank, run in enumerate(ended, start=1)
+                    if rank > most
+                    or (rank > 1 and ended_before and (run.ended_at or "") < ended_before)
+                ]
         for run_id in old:
             del self.kept[run_id]
         return tuple(old)
@@ -178,11 +181,16 @@ class InMemoryRunStore(Failing):
         return tuple(run_id for run_id in self.kept if run_id in run_ids)
 
     async def list_runs(
-        self, *, job_id: str | None = None, limit: int = 50, cursor: str | None = None
+        self,
+        *,
+        job_id: str | None = None,
+        kind: RunKind | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
     ) -> RunPage:
         """Return a page of the history, newest first."""
         limit = max(1, min(limit, MAX_PAGE))
-        matching = self._newest_first(job_id)
+        matching = self._newest_first(job_id, kind)
         total = len(matching)
         if cursor and cursor.isdecimal():
             matching = [run for run in matching if self._places[run.id] < int(cursor)]
@@ -193,8 +201,10 @@ class InMemoryRunStore(Failing):
     async def recent_by_job(
         self, job_ids: Iterable[str], limit: int
     ) -> Mapping[str, tuple[Run, ...]]:
-        """Return the newest runs of some jobs, oldest first."""
-        recent = {job_id: self._newest_first(job_id)[:limit] for job_id in set(job_ids)}
+        """Return the newest transfers of some jobs, oldest first."""
+        recent = {
+            job_id: self._newest_first(job_id, RunKind.TRANSFER)[:limit] for job_id in set(job_ids)
+        }
         return {
             job_id: tuple(self._published.get(run.id, run) for run in reversed(runs))
             for job_id, runs in recent.items()
@@ -209,6 +219,10 @@ class InMemoryRunStore(Failing):
         else:
             self._published[run.id] = run
 
-    def _newest_first(self, job_id: str | None) -> list[Run]:
-        matching = [run for run in self.kept.values() if job_id in (None, run.job_id)]
+    def _newest_first(self, job_id: str | None, kind: RunKind | None = None) -> list[Run]:
+        matching = [
+            run
+            for run in self.kept.values()
+            if job_id in (None, run.job_id) and kind in (None, run.kind)
+        ]
         return sorted(matching, key=lambda run: self._places[run.id], reverse=True)

@@ -78,7 +78,12 @@ def test_a_job_is_created_read_changed_and_deleted(
     assert job["options"].keys() >= OPTION_KEYS
     assert job["name"] == definition["name"].strip()
     assert job["options"]["bandwidth_limit"] == "10M"
-    assert job["source_deletion"] == {"enabled": False, "mode": "verify_then_delete"}
+    assert job["source_deletion"] == {
+        "enabled": False,
+        "mode": "verify_then_delete",
+        "delete_empty_directories": False,
+        "trash_days": None,
+    }
     assert job["retry"] == {"max_attempts": 10, "first_delay_seconds": 1, "max_delay_seconds": 60}
     assert (job["verification"], job["version"]) == ("fast", 1)
     assert (job["state"]["status"], job["state"]["run_id"]) == ("pending", None)

@@ -140,7 +140,7 @@ def test_the_log_is_read_in_windows_of_bytes(shared_server: RunningServer, room:
     for query in ("limit=-1", "limit=9999999999", "offset=x"):
         assert shared_server.http.get(f"/api/v1/runs/{run_id}/log?{query}").status_code == 422
     failures = shared_server.http.get(f"/api/v1/runs/{run_id}/failures").json()
-    assert failures == {"items": [], "total": 0, "next_cursor": None}
+    assert failures == {"items": [], "total": 0, "named": 0, "next_cursor": None}
 
 
 def test_health_tells_how_the_parts_are_and_nobodys_paths(

@@ -174,7 +174,9 @@ def test_a_full_disk_fails_the_run_and_says_so(
     run = run_to_end(shared_server, job_id)
 
     assert run["outcome"] == "failed", run
-    assert "full" in run["message"] or "No space left" in run["message"], run["message"]
+    # Seen before by its figures, where the engine lets it be counted in time, or met by the tool.
+    words = ("full", "has no room")
+    assert any(word in run["message"] for word in words), run["message"]
     assert run["progress"]["percent"] != 100
     assert shared_server.state(job_id)["status"] == "failed"
     for path in (small_disk / "to").glob("*.bin"):

@@ -6,6 +6,7 @@ And, for both engines, that a copy which rotted unseen is found by a verificatio
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tests.integration.trees import (
     count_entries,
     differences_beneath,
     listing,
+    make_hostile_tree,
     size_of,
 )
 from tests.support import (
@@ -30,11 +32,10 @@ MEGABYTE = 1024 * 1024
 
 
 def make_ordinary_tree(root: Path) -> Path:
-    """Make a tree of what rclone can copy: no FIFO, no setuid bit, room in names for its own."""
+    """Make a tree of what rclone can copy."""
     make_tree(root, files=150)
     for name in HOSTILE_NAMES:
-        if len(name) < 200:
-            (root / os.fsdecode(name)).write_bytes(name)
+        (root / os.fsdecode(name)).write_bytes(name)
     (root / "empty folder").mkdir()
     (root / "dangling").symlink_to("no such file")
     (root / "link to folder").symlink_to("folder 000")
@@ -65,6 +66,82 @@ def test_rclone_copies_a_tree_as_it_is_and_then_nothing(
     assert second["outcome"] == "completed"
     assert second["files_skipped"] == entries
     assert second["bytes_sent"] < size_of(source) / 100
+
+
+RCLONES_OWN_SIGNS = (
+    "\u201bq",
+    "\u201b\u201bq",
+    "\u240a",
+    "\u201b\u240a",
+    "a\uff0fb",
+    "\uff0e",
+    "\x7f",
+)
+"""Names that rclone's default encoding confuses with others."""
+
+
+def test_rclone_copies_the_hostile_tree_as_it_is_and_names_what_it_cannot(
+    shared_server: RunningServer, room: Path
+) -> None:
+    source, destination = room / "from", room / "to"
+    source.mkdir()
+    make_hostile_tree(source, room / "outside")
+    # rclone keeps no bit that gives a program another user's rights.
+    (source / "setuid").chmod(0o755)
+    for sign in RCLONES_OWN_SIGNS:
+        (source / sign).write_text(sign)
+    (source / "folder 1").mkdir()
+    (source / "folder 1" / "no link \udcff.rclonelink").write_text("/etc")
+    job_id = shared_server.create_job(
+        source, destination, engine="rclone", retry={"max_attempts": 1}
+    )
+
+    run = run_to_end(shared_server, job_id)
+
+    left_out = [one for one in listing(source) if "rclonelink" in one]
+    assert len(left_out) == 1
+    assert sorted([*listing(destination), *left_out]) == listing(source)
+    assert (run["outcome"], run["files_failed"], run["files_special"]) == ("warning", 1, 1)
+    http = shared_server.http
+    (failed,) = http.get(f"/api/v1/runs/{run['id']}/failures").json()["items"]
+    assert failed["path"] == "folder 1/no link \\xff.rclonelink"
+    assert "keeps the ending .rclonelink for symbolic links" in failed["reason"]
+    (skipped,) = http.get(f"/api/v1/runs/{run['id']}/skipped").json()["items"]
+    assert skipped == {"path": "fifo", "kind": "fifo"}
+    told = [line for line in shared_server.journal(run["id"]) if line["event"] == "file_failed"]
+    assert [line["name"] for line in told] == ["folder 1/no link \udcff.rclonelink"]
+
+
+def test_only_the_files_that_failed_are_tried_again(
+    shared_server: RunningServer, room: Path
+) -> None:
+    source, destination = room / "from", room / "to"
+    make_tree(source, files=5)
+    destination.mkdir()
+    odd = ("new\nline", "not utf-8 \udcff", "-rf", "\u201bq", " # blank ", "n" * 255)
+    for name in odd:
+        (source / name).write_text(f"contents of {name!a}")
+        # A folder in its place: the file cannot be written.
+        (destination / name / "in the way").mkdir(parents=True)
+    (source / "a link").symlink_to("nowhere")
+    (destination / "a link" / "in the way").mkdir(parents=True)
+    job_id = shared_server.create_job(
+        source, destination, engine="rclone", retry={"max_attempts": 1}
+    )
+    failed = run_to_end(shared_server, job_id)
+    assert (failed["outcome"], failed["files_failed"]) == ("warning", len(odd) + 1)
+    for name in (*odd, "a link"):
+        shutil.rmtree(destination / name)
+    (source / "added later").write_text("no part of what failed")
+
+    answer = shared_server.http.post(f"/api/v1/runs/{failed['id']}/retry-failed")
+    assert answer.status_code == 202, answer.text
+    again = shared_server.wait_for_end(answer.json()["run_id"])
+
+    assert (again["outcome"], again["files_done"]) == ("completed", len(odd) + 1)
+    assert not (destination / "added later").exists()
+    (source / "added later").unlink()
+    assert differences_beneath(source, destination) == ""
 
 
 def test_rclone_stopped_and_started_again_goes_on_by_file(

@@ -107,7 +107,8 @@ def test_a_flood_stays_under_the_cap_and_costs_nothing_of_the_run(
     wait_until(has_ended, seconds=120, what="the end of the flood")
     assert cap / 3 < most <= cap
     run = server.run(run_id)
-    assert (run["outcome"], run["files_done"]) == ("completed", FILES)
+    # One file has failed in words, whatever the exit code says.
+    assert (run["outcome"], run["files_done"]) == ("warning", FILES)
     assert files_of(tmp_path / "from") == files_of(tmp_path / "to")
     failures = server.http.get(f"/api/v1/runs/{run_id}/failures").json()
     assert [failed["path"] for failed in failures["items"]] == ["/in/the/flood"]

@@ -285,7 +285,7 @@ def test_a_daemon_is_refused_for_rclone_in_words(shared_server: RunningServer, r
     assert answer.status_code == 422
     (fault,) = answer.json()["errors"]
     assert fault["field"] == "destination"
-    assert "The engine rclone cannot reach an rsync daemon" in fault["message"]
+    assert "Choose the engine rsync for this location." in fault["message"]
 
 
 @pytest.mark.parametrize("field", ["source", "destination"])

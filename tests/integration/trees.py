@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 import stat
 from pathlib import Path
 
@@ -27,6 +28,7 @@ HOSTILE_NAMES: tuple[bytes, ...] = (
     b"a:b",
     b".hidden",
 )
+SPECIAL = "special"
 LONG_AGO_NANOSECONDS = 915_148_799_123_456_789
 
 
@@ -60,10 +62,73 @@ def make_hostile_tree(root: Path, outside: Path) -> int:
     return sum(1 for line in listing(root) if not line.startswith("folder "))
 
 
+DEEP_NAME = b"deep \xff <i> \n" + b"d" * 200
+MOST_PATH_BYTES = 4096
+"""PATH_MAX (limits.h), which counts the zero byte at the end."""
+
+
+def make_deep_folders(root: Path, *, path_bytes: int) -> None:
+    """Make folders within folders, a file in each, whose paths beneath root come to so many bytes:
+    more than any system call takes at once, where that is wanted."""
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    length = 0
+    while length < path_bytes:
+        os.mkdir(DEEP_NAME, dir_fd=folder)
+        below = os.open(DEEP_NAME, os.O_RDONLY | os.O_DIRECTORY, dir_fd=folder)
+        os.close(folder)
+        folder = below
+        length += len(DEEP_NAME) + 1
+        file = os.open(b"file", os.O_WRONLY | os.O_CREAT, 0o640, dir_fd=folder)
+        os.write(file, b"%d" % length)
+        os.close(file)
+    os.close(folder)
+
+
+def make_special_files(root: Path) -> set[str]:
+    """Make a FIFO, a socket and, as root, devices; returns their names."""
+    names = {"fifo <b>", "socket \n"}
+    os.mkfifo(root / "fifo <b>")
+    here = os.open(".", os.O_RDONLY)
+    os.chdir(root)
+    try:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind("socket \n")
+    finally:
+        os.fchdir(here)
+        os.close(here)
+    if os.geteuid() == 0:
+        os.mknod(root / "device \x1b", stat.S_IFCHR | 0o600, os.makedev(1, 3))
+        os.mknod(root / "disk", stat.S_IFBLK | 0o600, os.makedev(7, 250))
+        names |= {"device \x1b", "disk"}
+    return names
+
+
+def deep_listing(root: Path) -> dict[bytes, str]:
+    """Describe every entry beneath a folder but special ones, however deep it lies: by kind, mode,
+    time (in seconds for folders and links), and contents by their hash."""
+    found = {}
+    for folder, folders, files, descriptor in os.fwalk(os.fsencode(root)):
+        for name in folders + files:
+            facts = os.lstat(name, dir_fd=descriptor)
+            path = os.path.join(folder, name).removeprefix(os.fsencode(root))
+            about = f"{stat.S_IFMT(facts.st_mode):o} {facts.st_mtime_ns // 10**9}"
+            if stat.S_ISLNK(facts.st_mode):
+                found[path] = f"{about} {os.readlink(name, dir_fd=descriptor)!r}"
+            elif stat.S_ISDIR(facts.st_mode):
+                found[path] = f"{about} {facts.st_mode:o}"
+            elif stat.S_ISREG(facts.st_mode):
+                file = os.open(name, os.O_RDONLY, dir_fd=descriptor)
+                with os.fdopen(file, "rb") as content:
+                    digest = hashlib.file_digest(content, "sha256").hexdigest()
+                found[path] = f"{facts.st_mode:o} {facts.st_mtime_ns} {facts.st_size} {digest}"
+    return found
+
+
 def listing(root: Path) -> list[str]:
     """Describe every entry beneath a folder: kind, name, mode, time, and contents by their hash.
 
-    Owners are left out (a test need not be root), and so are hard links, which `-a` does not keep.
+    FIFOs, sockets and devices are left out: no engine copies them. Owners are left out (a test need
+    not be root), and so are hard links, which `-a` does not keep.
     Times of folders and links are in seconds: rsync takes those of the same second for equal.
     """
     lines = []
@@ -71,7 +136,9 @@ def listing(root: Path) -> list[str]:
     for directory, folders, files in os.walk(top):
         for name in folders + files:
             path = os.path.join(directory, name)
-            lines.append(f"{_described(path)} {os.path.relpath(path, top)!r}")
+            described = _described(path)
+            if not described.startswith(SPECIAL):
+                lines.append(f"{described} {os.path.relpath(path, top)!r}")
     return sorted(lines)
 
 
@@ -112,6 +179,6 @@ def _described(path: bytes) -> str:
     if stat.S_ISLNK(found.st_mode):
         return f"link {os.readlink(path)!r} {found.st_mtime_ns // 1_000_000_000}"
     if not stat.S_ISREG(found.st_mode):
-        return f"special {stat.S_IFMT(found.st_mode):o} {mode}"
+        return f"{SPECIAL} {stat.S_IFMT(found.st_mode):o} {mode}"
     digest = hash_of(Path(os.fsdecode(path)))
     return f"file {mode} {found.st_mtime_ns} {found.st_size} {digest}"

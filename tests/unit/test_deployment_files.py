@@ -81,4 +81,6 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 
 def _shown(default: Any) -> str:
+    if default is None:
+        return ""
     return str(default).lower() if isinstance(default, bool) else str(default)

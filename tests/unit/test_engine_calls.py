@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from core.engines.base import Engine, Verdict, shown_name
+from core.engines.base import Engine, Verdict, shown_name, too_old
 from core.engines.registry import ENGINES
 from models.job import ENGINES as ENGINE_NAMES
 from tests.fakes.builders import a_spec
@@ -191,6 +191,94 @@ def test_deletion() -> None:
     assert single[1] == "copy", "one file does not make the rest extraneous"
 
 
+RSYNC = ENGINES["rsync"]
+
+
+def test_rsync_never_copies_special_files() -> None:
+    assert {"--no-devices", "--no-specials"} <= {*transfer("rsync")}
+    argv = transfer("rsync")
+    assert argv.index("--archive") < argv.index("--no-devices"), "the last one counts"
+    assert not {"--devices", "--specials", "-D"} & {*calls(RSYNC)["verify"]}
+
+
+@pytest.mark.parametrize("field", ["hard_links", "acls", "xattrs"])
+def test_rsync_keeps_more_attributes_when_asked(field: str) -> None:
+    option = f"--{field.replace('_', '-')}"
+    assert option in transfer("rsync", **{field: True})
+    assert option not in transfer("rsync")
+
+
+def test_what_is_replaced_is_kept_beside_the_copy_and_never_touched_again() -> None:
+    folder = ".longshore-kept/2026-11-23T12-00-00"
+    argv = transfer("rsync", keep_replaced_in=folder)
+    assert argv[argv.index("--backup") + 1] == f"--backup-dir={folder}"
+    assert not any(one.startswith("--backup") for one in transfer("rsync"))
+    for found in (calls(RSYNC), calls(RSYNC, keep_replaced_in=folder, include=("*",))):
+        for argv in found.values():
+            own = [argv.index(f"--exclude=/.longshore-{name}") for name in ("kept", "trash")]
+            # The first rule that matches decides.
+            assert all(
+                at < argv.index(one) for at in own for one in argv if one.startswith("--include")
+            )
+
+
+def test_rsync_looks_at_the_named_files_alone_and_deletes_nothing_then() -> None:
+    path = "/data/runs/run-2/only-files"
+    for name, argv in calls(RSYNC, only_files_path=path, delete_extraneous=True).items():
+        at = argv.index(f"--files-from={path}")
+        assert argv[at + 1] == "--from0"
+        assert at < argv.index("--")
+        assert "--recursive" not in argv, name
+        assert not any("delete" in argument for argument in argv)
+    # One file is the source itself.
+    for argv in calls(RSYNC, is_directory=False, only_files_path=path).values():
+        assert not any(argument.startswith("--files-from") for argument in argv)
+
+
+def test_extra_arguments_stand_behind_our_own_and_those_that_select_in_every_call() -> None:
+    extra = ("--max-size=1G", "--numeric-ids", "--update")
+    found = calls(RSYNC, extra_args=extra)
+    assert found["transfer"][-6:-3] == list(extra)
+    for name in ("scan", "verify"):
+        assert [one for one in found[name] if one in extra] == ["--max-size=1G", "--update"]
+
+
+@pytest.mark.parametrize(
+    ("engine", "version", "is_usable", "is_noticed"),
+    [
+        ("rsync", "3.2.2", False, True),
+        ("rsync", "3.1.99", False, True),
+        ("rsync", "3.2.3", True, True),
+        ("rsync", "3.2.7", True, True),
+        ("rsync", "3.4.4", True, True),
+        ("rsync", "3.5.0", True, False),
+        ("rsync", "3.10.0", True, False),
+        ("rsync", "4.0", True, False),
+        ("rclone", "1.75.0", False, False),
+        ("rclone", "1.60.1", False, False),
+        ("rclone", "1.75.1", True, False),
+        ("rclone", "1.100.0", True, False),
+        ("rclone", "2", True, False),
+    ],
+)
+def test_what_a_version_means(engine: str, version: str, is_usable: bool, is_noticed: bool) -> None:
+    fault, notice = too_old(ENGINES[engine], version), ENGINES[engine].version_notice(version)
+    assert (fault is None) == is_usable
+    assert (notice is not None) == is_noticed
+    if fault is not None:
+        assert f"{engine} {version} is too old: at least" in fault
+    if notice is not None:
+        assert version in notice
+        assert "CVE-2026-53800" in notice
+
+
+def test_a_password_is_handed_over_by_the_tools_own_variable() -> None:
+    given = {"PATH": "/bin", "LONGSHORE_PASSWORD": "a b'c", "RSYNC_PASSWORD": "other"}
+    found = RSYNC.environment(given)
+    assert found["RSYNC_PASSWORD"] == "a b'c"
+    assert "LONGSHORE_PASSWORD" not in found
+
+
 def test_verification_is_as_deep_as_asked_for() -> None:
     assert "--checksum" in calls(ENGINES["rsync"], verification="checksum")["verify"]
     assert "--checksum" not in calls(ENGINES["rsync"], verification="fast")["verify"]
@@ -206,8 +294,13 @@ def test_the_environment_holds_nothing_that_changes_the_tool(engine: Engine) -> 
         "LC_ALL": "de_DE.UTF-8",
         f"{engine.name.upper()}_PARTIAL_DIR": "x",
         f"{engine.name.upper()}_": "x",
+        "RCLONE_CONFIG_PASS" if engine.name == "rclone" else "RSYNC_PASSWORD": "of another",
+        "SSH_ASKPASS" if engine.name == "rsync" else "RCLONE_PASSWORD_COMMAND": "/bin/evil",
     }
-    assert engine.environment(inherited) == {"PATH": "/bin", "HOME": "/root", "LC_ALL": "C"}
+    kept = {"PATH": "/bin", "HOME": "/root", "LC_ALL": "C"}
+    # A password that is missing would be asked for at a terminal.
+    own = {"rsync": {"RSYNC_PASSWORD": ""}, "rclone": {}}[engine.name]
+    assert engine.environment(inherited) == kept | own
     assert inherited["LC_ALL"] == "de_DE.UTF-8"
 
 
@@ -216,8 +309,8 @@ EXITS = {
     "rsync": {
         GOOD: [0],
         PARTIAL: [23, 24, 25],
-        TRANSIENT: [5, 10, 12, 14, 20, 30, 35, 255, -1, -9, -15],
-        FATAL: [1, 2, 3, 4, 6, 11, 13, 21, 22, 7, 99, 127],
+        TRANSIENT: [5, 10, 12, 14, 20, 30, 35, 125, 255, -1, -9, -15],
+        FATAL: [1, 2, 3, 4, 6, 11, 13, 21, 22, 7, 99, 124, 126, 127],
     },
     "rclone": {
         GOOD: [0, 9],

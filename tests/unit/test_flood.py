@@ -116,7 +116,10 @@ ITEMS = [
     b"\t*deleting   0 0 a",
     b'rsync: [sender] send_files failed to open "/a/b": Permission denied (13)',
     b'file has vanished: "/a/b"',
-    b'cannot delete non-empty directory "/a"',
+    b'skipping non-regular file "a"',
+    b"ERROR: a failed verification -- update discarded.",
+    b"could not make way for new regular file: a",
+    b"rsync error: some files could not be transferred (code 23) at main.c(1) [sender=3.2.7]",
 ]
 STATS = b'{"level":"notice","msg":"x","stats":{"bytes":5}}'
 FAILED = b'{"level":"error","msg":"x","object":"a","objectType":"*local.Object"}'
@@ -127,9 +130,9 @@ MISSING = b'{"level":"notice","skipped":"copy","object":"a","objectType":"*local
     ("reader", "line"),
     [
         *((RSYNC.output_reader(a_spec()), item) for item in ITEMS),
-        *((RSYNC.difference_reader(), item) for item in ITEMS),
+        *((RSYNC.difference_reader(a_spec()), item) for item in ITEMS),
         *((RCLONE.output_reader(a_spec()), item) for item in (STATS, FAILED)),
-        *((RCLONE.difference_reader(), item) for item in (MISSING, FAILED)),
+        *((RCLONE.difference_reader(a_spec()), item) for item in (MISSING, FAILED)),
     ],
 )
 def test_an_engine_sees_what_matters_in_bulk(
@@ -154,7 +157,8 @@ pieces_of_rsync = st.lists(
             b"1 2 ",
             b'"a"',
             b"rsync: ",
-            b"cannot ",
+            b"ERROR: ",
+            b"rsync error: ",
             b" ",
             b"b",
         ]

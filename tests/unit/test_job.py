@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from models.errors import FieldFault
-from models.job import MAX_FAULTS, Job, JobDefinition, JobOptions, faults_of, parse_rate
+from models.job import MAX_FAULTS, Job, JobDefinition, faults_of
+from models.job_options import JobOptions, parse_rate
 from models.location import control_character, location_fault
 from tests.fakes.builders import a_definition, a_job
 
@@ -80,10 +81,10 @@ BAD_LOCATIONS = [
     ("ada@host::module", "rsync://host/module"),
     ("[::1]:path", "ssh://[::1]/path"),
     ("C:\\photos", "looks like a remote location"),
-    ("ssh://host/path", "not supported by this version yet"),
-    ("rclone://remote/path", "not supported by this version yet"),
     ("RSYNC://host/module", "rsync://host/module/path, in small letters"),
     ("rsync:/host/module", "rsync://host/module/path, in small letters"),
+    ("SSH://host/path", "ssh://user@host/path, in small letters"),
+    ("rclone:/remote/path", "rclone://remote-name/path, in small letters"),
     ("/a\nb", "control character \\n"),
     ("/a\x00b", "control character \\x00"),
     ("/a\udcff", "control character \\udcff"),
@@ -117,13 +118,13 @@ def test_a_daemon_is_for_the_engine_rsync(fields: dict[str, str]) -> None:
     assert DAEMON in {definition.source, definition.destination}
     (fault,) = faults(engine="rclone", **fields)
     assert fault.field == next(iter(fields))
-    assert "The engine rclone cannot reach an rsync daemon" in fault.message
+    assert "Choose the engine rsync for this location" in fault.message
 
 
 def test_two_daemons_are_refused_at_the_destination() -> None:
     (fault,) = faults(source=DAEMON, destination="rsync://other/backup")
     assert fault.field == "destination"
-    assert "one of the two must be a local path" in fault.message
+    assert "one of the two locations must be a local path" in fault.message
 
 
 def test_what_is_wrong_with_a_daemons_url_is_a_fault_of_its_field() -> None:
@@ -219,9 +220,13 @@ def test_too_many_patterns_are_refused() -> None:
         ({"options": {"max_delete": -1}}, "options.max_delete", "greater than or equal to 0"),
         ({"options": {"max_delete": "many"}}, "options.max_delete", "a whole number"),
         ({"options": {"colour": "red"}}, "options.colour", "There is no such field."),
-        ({"options": {"keep_replaced": True}}, "options.keep_replaced", "cannot keep"),
-        ({"options": {"extra_args": ["-e", "sh"]}}, "options.extra_args", "“-e” is refused"),
-        ({"source_deletion": {"enabled": True}}, "source_deletion.enabled", "does not delete"),
+        ({"options": {"extra_args": ["--rsh=x"]}}, "options.extra_args", "“--rsh=x” is not among"),
+        ({"options": {"transfers": 4}}, "options.transfers", "rsync has no such option"),
+        (
+            {"source_deletion": {"enabled": True}},
+            "source_deletion.enabled",
+            "does not delete sources yet",
+        ),
         ({"retry": {"max_attempts": 0}}, "retry.max_attempts", "greater than or equal to 1"),
         ({"tags": ["a\tb"]}, "tags", "no control characters"),
         ({"name": 7}, "name", "This must be text."),

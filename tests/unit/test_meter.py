@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core.engines.base import Reading, ScannedTotals
-from core.runner.meter import Meter
+from core.runner.meter import Meter, PhaseWork
 from models.progress import PhaseName, Progress
 from tests.fakes.builders import a_reading
 
@@ -95,10 +97,73 @@ def test_an_estimate_is_shown_as_one_until_totals_are_known() -> None:
     progress = shown(meter, 0.0, bytes_finished=50)
     assert (progress.percent, progress.bytes_total, progress.totals) == (50.0, 100, "estimated")
     more = shown(meter, 1.0, bytes_finished=150)
-    assert (more.percent, more.bytes_total) == (99.9, 150), "never past the end"
+    assert (more.percent, more.bytes_total) == (94.0, None), "one that was too small"
     meter.set_totals(ScannedTotals(files=4, bytes=1000))
     known = shown(meter, 2.0, bytes_finished=160)
-    assert (known.percent, known.bytes_total, known.totals) == (99.9, 1000, "known")
+    assert (known.percent, known.bytes_total, known.totals) == (94.0, 1000, "known")
+
+
+def test_an_estimate_that_was_too_small_never_makes_the_percentage_stand_still() -> None:
+    meter = Meter()
+    meter.expect_totals(ScannedTotals(files=4, bytes=100))
+    percentages = [
+        shown(meter, float(done), bytes_finished=done).percent or 0.0 for done in range(0, 400, 20)
+    ]
+    meter.set_totals(ScannedTotals(files=4, bytes=10_000))
+    percentages += [
+        shown(meter, float(done), bytes_finished=done).percent or 0.0
+        for done in range(800, 10_000, 800)
+    ]
+    steps = [after - before for before, after in pairwise(percentages)]
+    assert min(steps) >= 0, percentages
+    assert steps.count(0.0) <= 1, "but for the moment at which the totals are known"
+
+
+def test_an_estimate_that_was_too_large_ends_with_the_known_totals() -> None:
+    meter = Meter()
+    meter.expect_totals(ScannedTotals(files=4, bytes=1000))
+    assert shown(meter, 0.0, bytes_finished=50).percent == 5.0
+    meter.set_totals(ScannedTotals(files=4, bytes=100))
+    assert shown(meter, 1.0, bytes_finished=60).percent == 60.0
+
+
+def test_the_time_left_is_unknown_when_an_estimate_becomes_doubtful() -> None:
+    meter = Meter()
+    meter.expect_totals(ScannedTotals(files=1, bytes=100))
+    left = [
+        shown(meter, float(second), bytes_finished=second, bytes_sent=second).eta_seconds
+        for second in range(110)
+    ]
+    assert left[45] == 55
+    assert left[91:] == [None] * 19
+
+
+def test_a_phase_after_the_transfer_has_a_progress_of_its_own() -> None:
+    meter = Meter()
+    meter.set_totals(ScannedTotals(files=4, bytes=100))
+    reading = a_reading(bytes_finished=100, files_finished=4)
+    meter.complete(reading)
+    meter.progress(reading, 0.0, "now")
+    meter.begin_phase(PhaseName.VERIFY, 1)
+    seen = []
+    for second in range(1, 11):
+        meter.note_phase_work(PhaseWork(0, second * 10, 4, 100))
+        seen.append(meter.progress(reading, float(second), "now"))
+    assert [one.percent for one in seen] == [100.0] * 10
+    assert [one.phase_percent for one in seen] == [float(tenth) for tenth in range(10, 110, 10)]
+    assert (seen[4].eta_seconds, seen[4].bytes_per_second, seen[4].phase_bytes) == (5, 10, 50)
+    meter.note_phase_work(PhaseWork(0, 0, 4, 100))
+    again = meter.progress(reading, 11.0, "now")
+    assert (again.phase_percent, again.phase_bytes) == (100.0, 100), "nothing falls in a phase"
+    meter.begin_phase(PhaseName.DELETE_SOURCE, 1)
+    assert meter.last("now").phase_percent is None
+    meter.note_phase_work(PhaseWork(files=1, files_total=2))
+    deleting = meter.progress(reading, 12.0, "now")
+    assert (deleting.phase_percent, deleting.phase_bytes, deleting.percent) == (50.0, None, 100.0)
+    meter.begin_phase(PhaseName.DELETE_SOURCE, 1)
+    meter.note_phase_work(PhaseWork(files=7))
+    unknown = meter.progress(reading, 13.0, "now")
+    assert (unknown.phase_percent, unknown.phase_files) == (None, 7)
 
 
 def test_an_estimate_ends_with_the_transfer() -> None:
@@ -147,7 +212,7 @@ def test_rate_and_time_left() -> None:
     meter.set_totals(ScannedTotals(files=2, bytes=1000))
     assert (shown(meter, 0.0).bytes_per_second, shown(meter, 0.4).eta_seconds) == (None, None)
     early = shown(meter, 1.0, bytes_finished=100, bytes_sent=50)
-    assert (early.bytes_per_second, early.eta_seconds) == (50, None)
+    assert (early.bytes_per_second, early.eta_seconds) == (50, 9)
     later = shown(meter, 4.0, bytes_finished=400, bytes_sent=200)
     assert (later.bytes_per_second, later.eta_seconds) == (50, 6)
 
@@ -158,7 +223,7 @@ def test_the_time_left_is_unknown_where_nobody_can_know_it() -> None:
     assert shown(meter, 5.0, bytes_finished=50).eta_seconds is None, "without totals"
     meter.set_totals(ScannedTotals(files=1, bytes=100))
     stalled = shown(meter, 60.0, bytes_finished=50)
-    assert (stalled.bytes_per_second, stalled.eta_seconds) == (None, None), "a new window"
+    assert (stalled.bytes_per_second, stalled.eta_seconds) == (0, None), "it has come to a halt"
     stalled = shown(meter, 65.0, bytes_finished=50)
     assert (stalled.bytes_per_second, stalled.eta_seconds) == (0, None), "nothing moves"
     meter.complete(a_reading(bytes_finished=100))

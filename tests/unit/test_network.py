@@ -71,6 +71,40 @@ def test_what_a_process_has_written() -> None:
     assert bytes_written(pid) == 0
 
 
+_WRITES_BY_HELPER = """
+import os, sys
+os.write(1, b"x" * 4000)
+child = os.fork()
+if child == 0:
+    os._exit(os.write(2, b"y" * 9000) != 9000)
+print("ready", flush=True)
+sys.stdin.readline()
+os.waitpid(child, 0)
+print("reaped", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_a_helper_has_written_is_not_counted_once_more() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _WRITES_BY_HELPER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        bufsize=0,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline().endswith(b"ready\n")
+        assert 4000 < bytes_written(process.pid, through_helper=True) < 5000
+        process.stdin.write(b"go\n")
+        assert process.stdout.readline() == b"reaped\n"
+        assert bytes_written(process.pid) > 13_000, "the system adds them up"
+        assert bytes_written(process.pid, through_helper=True) == 0
+        process.stdin.close()
+
+
 def test_a_listing_of_folders_names_no_file() -> None:
     folder, file = b"drwxr-xr-x  4096 2026/11/23 10:00:00 a", b"-rw-------  7 2026/11/23 10:00:00 b"
     assert not names_file([])

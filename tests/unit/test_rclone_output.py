@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.engines.base import Failure, OutputReader, ScannedTotals
+from core.engines.base import DISK_FULL, ExitMeaning, Failure, OutputReader, ScannedTotals
 from core.engines.rclone import RcloneEngine
+from core.engines.rclone_words import ACCESS_REFUSED, NO_ANSWER, NOT_ALLOWED
 from tests.fakes.builders import a_spec
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
@@ -30,7 +31,7 @@ def reader() -> OutputReader:
 
 def differences(name: str) -> list[Failure]:
     """Return what a verification's transcript comes to."""
-    fresh = ENGINE.difference_reader()
+    fresh = ENGINE.difference_reader(a_spec(engine="rclone"))
     return [failure for line in lines(name) if (failure := fresh.feed(line)) is not None]
 
 
@@ -74,16 +75,16 @@ MISSING = "file not in Local file system at /backup/destination"
 
 def test_verify_by_checksum() -> None:
     assert differences("rclone-verify-checksum.txt") == [
-        Failure("new␊line.txt", MISSING),
-        Failure("plain.txt", "sizes differ"),
-        Failure("secret.txt", MISSING),
-        Failure("sub/inner.txt", MISSING),
+        Failure("new\\nline.txt", MISSING, "new\nline.txt"),
+        Failure("plain.txt", "sizes differ", "plain.txt"),
+        Failure("secret.txt", MISSING, "secret.txt"),
+        Failure("sub/inner.txt", MISSING, "sub/inner.txt"),
     ]
 
 
 def test_verify_by_size_and_time() -> None:
     found = differences("rclone-verify-fast.txt")
-    paths = ["new␊line.txt", "secret.txt", "plain.txt", "sub/inner.txt"]
+    paths = ["new\\nline.txt", "secret.txt", "plain.txt", "sub/inner.txt"]
     assert [failure.path for failure in found] == paths
     assert {failure.reason for failure in found} == {"It is missing or differs at the destination."}
 
@@ -93,11 +94,11 @@ def test_verify_by_size_and_time() -> None:
     [
         (
             written(level="error", object="a", objectType="*local.Object", msg="no\x1b"),
-            [Failure("a", "no\\x1b")],
+            [Failure("a", "no\\x1b", "a")],
         ),
         (
             written(level="error", object="a\n\x7f", objectType="*local.Object", msg="x"),
-            [Failure("a\\n\\x7f", "x")],
+            [Failure("a\\n\\x7f", "x", "a\n\x7f")],
         ),
         (
             b'{"level":"error","object":"a\\ud800","objectType":"o","msg":"\\udfff"}',
@@ -132,6 +133,53 @@ def test_a_meter_reading() -> None:
     assert (reading.bytes_done, reading.files_done) == (70, 2)
 
 
+def failed(name: str, reason: str) -> bytes:
+    """Return a line that tells of a failed file."""
+    return written(level="error", object=name, objectType="*local.Object", msg=reason)
+
+
+def test_a_file_that_fails_twice_is_named_once() -> None:
+    fresh = reader()
+    told = [
+        failed("x.rclonelink", "Failed to read link size: x"),
+        failed("x.rclonelink", "Failed to copy: x"),
+    ]
+    named = fresh.feed(told).failures + fresh.feed(told).failures
+    assert [(failure.path, failure.reason) for failure in named] == [
+        ("x.rclonelink", "Failed to copy: x")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reason", "of_idle", "of_busy"),
+    [
+        ("openat a: permission denied", NOT_ALLOWED, None),
+        ("failed to open source object: open /a: permission denied", None, None),
+        ("operation error S3: PutObject, StatusCode: 403, AccessDenied", ACCESS_REFUSED, None),
+        ("write /a: no space left on device", DISK_FULL, DISK_FULL),
+        ("googleapi: Error 403: storageQuotaExceeded", DISK_FULL, DISK_FULL),
+        ("read tcp: connection reset by peer", NO_ANSWER, NO_ANSWER),
+        ("503 Service Unavailable", NO_ANSWER, NO_ANSWER),
+        ("hash differ", None, None),
+        ("file not in webdav root 'timeout'", None, None),
+        ("open /srv/timeout/slowdown: no such file or directory", None, None),
+    ],
+)
+def test_what_one_file_says_of_the_attempt(
+    reason: str, of_idle: ExitMeaning | None, of_busy: ExitMeaning | None
+) -> None:
+    idle, busy = reader(), reader()
+    idle.feed([failed("a", reason)])
+    busy.feed([written(stats={"transfers": 1}), failed("a", reason)])
+    assert (idle.reading.refusal, busy.reading.refusal) == (of_idle, of_busy)
+
+
+def test_what_will_not_pass_is_said_before_what_may() -> None:
+    fresh = reader()
+    fresh.feed([failed("a", "i/o timeout"), failed("b", "no space left on device")])
+    assert fresh.reading.refusal == DISK_FULL
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
@@ -148,7 +196,7 @@ LOG_LINES = st.dictionaries(
 
 @given(batch=st.lists(LOG_LINES | st.binary(max_size=60), max_size=6))
 def test_any_line_is_taken_without_an_exception(batch: list[bytes]) -> None:
-    fresh, verification = reader(), ENGINE.difference_reader()
+    fresh, verification = reader(), ENGINE.difference_reader(a_spec(engine="rclone"))
     found = fresh.feed(batch).failures
     found += [failure for line in batch if (failure := verification.feed(line)) is not None]
     assert all((failure.path + failure.reason).isprintable() for failure in found)

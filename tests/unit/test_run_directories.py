@@ -136,8 +136,15 @@ async def test_processes_are_the_runner_and_the_last_engine(
 
 
 async def test_failures_are_those_of_the_last_attempt(directories: RunDirectoryStorage) -> None:
-    failed = [FileFailed("a", "x", 1), FileFailed("b", "y", 2), FileFailed("c", "z", 2)]
-    write(directories, "journal.jsonl", b"".join(line(event) for event in failed))
+    who = ProcessIdentity(1, 10, "boot")
+    journal: list[events.Event] = [
+        events.EngineStarted(who, 1),
+        FileFailed("a", "x", 1),
+        events.EngineStarted(who, 2),
+        FileFailed("b", "y", 2),
+        FileFailed("c", "z", 2),
+    ]
+    write(directories, "journal.jsonl", b"".join(line(event) for event in journal))
     expected = (FailedFile("b", "y"), FailedFile("c", "z"))
     assert await directories.failures("run-1") == expected
 

@@ -10,11 +10,22 @@ from core.runner.verification import Differences
 
 
 class Listed:
-    """A reader for which each line names a file that differs."""
+    """A reader for which each line names a file that differs, or is the same."""
+
+    def __init__(self) -> None:
+        self.refusal: ExitMeaning | None = None
+        self.is_unproven = False
+        self.files_compared = 0
+        self.bytes_compared: int | None = None
 
     def feed(self, segment: bytes) -> Failure | None:
         """Take one line."""
-        return Failure(segment.decode(), "It differs.")
+        self.files_compared += 1
+        return None if segment.startswith(b"=") else Failure(segment.decode(), "It differs.")
+
+    def tells_progress(self, segment: bytes) -> bool:
+        """A line that begins so names what is the same."""
+        return segment.startswith(b"=")
 
     def concerns(self, content: bytearray, start: int, end: int) -> bool:
         """Every line counts."""

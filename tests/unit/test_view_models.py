@@ -20,7 +20,7 @@ from fastapi_app.view_models import (
 from models.job_state import JobRecord, JobState
 from models.job_status import JobStatus
 from models.progress import Progress, RunOutcome
-from models.run import FailedFile, Phase, Run
+from models.run import Phase, Run
 from models.run_history import close_run
 from tests.fakes.builders import a_job, a_run
 
@@ -130,10 +130,28 @@ def test_at_rest_the_status_stands_where_the_phase_stood(status: JobStatus) -> N
     assert live.phase == WORDS[status]
 
 
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        ({}, "Verifying"),
+        ({"phase_percent": 42.9, "phase_files": 3}, "Verifying 42%"),
+        ({"phase_percent": 0.0, "phase_files": 0}, "Verifying 0%"),
+        ({"phase_files": 1204}, "Verifying 1,204 files"),
+    ],
+)
+def test_a_phase_shows_its_own_progress_beside_that_of_the_run(
+    fields: dict[str, Any], shown: str
+) -> None:
+    progress = Progress(phase="verify", percent=100.0, **fields)
+    live = live_values("run-1", progress, JobStatus.RUNNING)
+    assert (live.phase, live.percent_text) == (shown, "100%")
+    assert live_values("run-1", progress, JobStatus.COMPLETED).phase == "Completed"
+
+
 def test_a_phase_of_a_newer_runner_is_shown_by_its_own_name() -> None:
     live = live_values("run-1", Progress(phase="polish"), JobStatus.RUNNING)
     assert live.phase == "polish"
-    detail = run_detail(a_run(phases=(Phase("polish", "2026-11-23T12:00:00.000Z"),)), ())
+    detail = run_detail(a_run(phases=(Phase("polish", "2026-11-23T12:00:00.000Z"),)))
     assert detail.phases[0].word == "polish"
 
 
@@ -178,15 +196,15 @@ def test_the_page_of_a_run() -> None:
         files_failed=1500,
         exit_code=23,
     )
-    detail = run_detail(run, [FailedFile("a", "b")])
+    detail = run_detail(run)
     assert (detail.is_active, detail.can_stop, detail.exit_code) == (False, False, 23)
-    assert (detail.files_failed, detail.failures_total, len(detail.failures)) == ("1,500", 1500, 1)
+    assert detail.files_failed == "1,500"
     assert [(p.word, p.status.key, p.duration) for p in detail.phases] == [
         ("Copying", "completed", "4.0 s"),
         ("Verifying", "failed", "1.0 s"),
     ]
     assert detail.phases[1].message == "Differs."
-    assert run_detail(a_run(), ()).can_stop is True
+    assert run_detail(a_run()).can_stop is True
 
 
 def test_status_counts_are_in_the_order_of_urgency() -> None:

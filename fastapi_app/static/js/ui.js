@@ -191,6 +191,9 @@ document.addEventListener("htmx:after:swap", (event) => {
   const { ctx } = event.detail;
   const target = typeof ctx.target === "string" ? document.querySelector(ctx.target) : ctx.target;
   if (target) settle(target);
+  if (ctx.response?.status === 422) {
+    document.querySelectorAll("details:has([aria-invalid])").forEach((section) => { section.open = true; });
+  }
   if ([412, 422].includes(ctx.response?.status)) document.querySelector("[data-error-summary]")?.focus();
   tick();
 });

@@ -1,0 +1,87 @@
+"""Dry runs: how they are started, and what they told."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import RedirectResponse, Response
+from pydantic import BeforeValidator
+
+from core.job_queries import DEFAULT_PAGE
+from fastapi_app.preview_views import MAX_QUERY
+from fastapi_app.routers.forms import is_htmx
+from fastapi_app.services import Services, ServicesDep
+from models.errors import NoPreview
+from models.planned_change import ChangeKind
+from models.run import Run
+from models.run_spec import RunKind
+from storage.previews import MAX_PAGE, PreviewFilter, read_preview
+
+router = APIRouter()
+_SEE_OTHER = 303
+
+
+def _none(value: Any) -> Any:
+    return value or None
+
+
+# As with the other lists, an empty value means none.
+Cursor = Annotated[str | None, Query(pattern="^[0-9]{1,12}$"), BeforeValidator(_none)]
+Kind = Annotated[ChangeKind | None, Query(), BeforeValidator(_none)]
+Words = Annotated[str, Query(max_length=MAX_QUERY)]
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
+
+
+@router.post("/api/v1/jobs/{job_id}/dry-run", status_code=202)
+async def start_dry_run(services: ServicesDep, job_id: str) -> dict[str, str]:
+    """Start a dry run, or queue it: it tells what a run would do, and does nothing.
+
+    When it ends, in whichever way, the job is what it was before.
+    """
+    return {"run_id": await services.manager.start_dry_run(job_id)}
+
+
+@router.get("/api/v1/runs/{run_id}/preview")
+async def get_preview(
+    services: ServicesDep,
+    run_id: str,
+    q: Words = "",
+    change: Kind = None,
+    limit: Limit = DEFAULT_PAGE,
+    cursor: Cursor = None,
+) -> dict[str, Any]:
+    """List what a dry run told: `create`, `update`, `delete` or `attributes` of a path, sizes in
+    bytes.
+
+    `total` counts those of the list that match; `counts` all of them, listed or not, and is null
+    until the dry run has ended. A folder's path ends with a slash; a byte that is not UTF-8 is
+    written as an escape.
+    """
+    run = await _dry_run(services, run_id)
+    directory = services.directories.path_of(run.id)
+    page = await read_preview(
+        directory, PreviewFilter(change, q), limit=limit, cursor=int(cursor or 0)
+    )
+    return {
+        "items": [item._asdict() for item in page.items],
+        "total": page.total,
+        "next_cursor": str(page.next_cursor) if page.next_cursor is not None else None,
+        "counts": run.preview,
+    }
+
+
+@router.post("/jobs/{job_id}/dry-run", name="job_dry_run", include_in_schema=False)
+async def start_dry_run_form(request: Request, services: ServicesDep, job_id: str) -> Response:
+    """Start a dry run, and show it."""
+    path = services.renderer.url("run_page", run_id=await services.manager.start_dry_run(job_id))
+    if is_htmx(request):
+        return Response(status_code=200, headers={"HX-Redirect": path})
+    return RedirectResponse(path, _SEE_OTHER)
+
+
+async def _dry_run(services: Services, run_id: str) -> Run:
+    run = await services.queries.get_run(run_id)
+    if run.kind != RunKind.DRY_RUN:
+        raise NoPreview(run_id)
+    return run

@@ -1,0 +1,54 @@
+"""Proves that a tool is asked for its version once, and again when it is another file."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from core.engines.registry import ENGINES
+from core.tools import LocalTools
+
+SCRIPT = "#!/bin/sh\necho asked >> {log}\necho 'rsync  version {version}  protocol version 32'\n"
+
+
+def install(place: Path, version: str) -> Path:
+    """Put an rsync of that version into a folder of its own; returns what it notes its calls in."""
+    log, tool = place / "log", place / "rsync"
+    fresh = place / "new"
+    fresh.write_text(SCRIPT.format(log=log, version=version))
+    fresh.chmod(0o755)
+    fresh.replace(tool)
+    return log
+
+
+def test_a_version_is_asked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    log = install(tmp_path, "3.2.7")
+    tools = LocalTools({"rsync": ENGINES["rsync"]})
+
+    async def ask() -> list[str | None]:
+        return [await tools.version_of("rsync") for _ in range(3)]
+
+    assert asyncio.run(ask()) == ["3.2.7"] * 3
+    assert log.read_text().count("asked") == 1
+    install(tmp_path, "3.5.0")
+    assert asyncio.run(ask()) == ["3.5.0"] * 3
+    assert log.read_text().count("asked") == 2
+    [tool] = asyncio.run(tools.all())
+    assert (tool.version, log.read_text().count("asked")) == ("3.5.0", 2)
+
+
+def test_a_tool_that_says_nothing_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    tools = LocalTools({"rsync": ENGINES["rsync"]})
+    assert asyncio.run(tools.version_of("rsync")) is None
+    (tmp_path / "rsync").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "rsync").chmod(0o755)
+    assert asyncio.run(tools.version_of("rsync")) is None
+    install(tmp_path, "3.2.3")
+    assert asyncio.run(tools.version_of("rsync")) == "3.2.3"
