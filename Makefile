@@ -34,6 +34,8 @@ screenshots: ## make the pictures of the README anew
 chaos: ## the fault sweeps in their long form
 	$(SETUP) test
 	LONGSHORE_CHAOS=full $(BIN)/python -m pytest tests/chaos -m chaos --timeout 1800
+	LONGSHORE_CHAOS=full $(BIN)/python -m pytest tests/integration/test_hostile_values.py \
+		tests/integration/test_dry_run.py tests/integration/test_rclone_remotes.py --timeout 7200
 
 bench: ## measure, print a table and write bench-results.json
 	$(SETUP) test
