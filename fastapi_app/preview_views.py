@@ -105,12 +105,20 @@ class PreviewView:
 
 
 @dataclass(frozen=True)
+class PlannedPart:
+    """How much of one kind would be done, in words."""
+
+    text: str
+    deletes: bool = False
+
+
+@dataclass(frozen=True)
 class DryRunSummary:
     """The newest dry run of a job, on the job's page."""
 
     run_id: str
-    sentence: str
-    deletes: bool
+    message: str | None
+    parts: tuple[PlannedPart, ...]
     is_outdated: bool
     """Whether the job was changed since."""
 
@@ -124,23 +132,17 @@ def planned_text(run: Run) -> str | None:
     """Return what a dry run counted, in one line; None for a transfer, and before it counted."""
     if run.kind != RunKind.DRY_RUN or run.preview is None:
         return None
-    parts = [
-        f"{formatting.count(count)} {word.lower()}{_in_brackets(run.preview, figure)}"
-        for figure, word, _, _ in _KINDS.values()
-        if (count := run.preview.get(figure, 0))
-    ]
-    return ", ".join(parts) or _NOTHING
+    return ", ".join(part.text for part in _parts(run.preview))
 
 
 def dry_run_summary(run: Run | None, *, saved_at: datetime) -> DryRunSummary | None:
     """Return the newest dry run for its job's page; None when there is none that ended."""
     if run is None or not run.is_over:
         return None
-    told = planned_text(run)
     return DryRunSummary(
         run_id=run.id,
-        sentence=" ".join(filter(None, (run.message, f"{told.rstrip('.')}." if told else None))),
-        deletes=bool(run.preview and run.preview.get("deleted")),
+        message=run.message,
+        parts=_parts(run.preview) if run.preview is not None else (),
         is_outdated=saved_at > formatting.parse_time(run.queued_at),
     )
 
@@ -225,6 +227,18 @@ def _about(counts: Mapping[str, int], figure: str) -> str:
     unknown = figure == "deleted" and counts.get("sizes_unknown", 0) >= count - folders > 0
     parts = ["size unknown" if unknown else size, _folders(folders)]
     return ", ".join(part for part in parts if part)
+
+
+def _parts(counts: Mapping[str, int]) -> tuple[PlannedPart, ...]:
+    parts = tuple(
+        PlannedPart(
+            f"{formatting.count(count)} {word.lower()}{_in_brackets(counts, figure)}",
+            deletes=figure == "deleted",
+        )
+        for figure, word, _, _ in _KINDS.values()
+        if (count := counts.get(figure, 0))
+    )
+    return parts or (PlannedPart(_NOTHING),)
 
 
 def _folders(count: int) -> str:

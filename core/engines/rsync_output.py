@@ -16,7 +16,7 @@ from core.engines.rsync_messages import (
 from core.engines.rsync_refusals import Refusals
 from models.run_spec import RunSpec
 
-_MARK = b"\t"
+MARK = b"\t"
 OUT_FORMAT = "\t%i %l %b %n"
 """What changed, the length, what travelled, the name: the form that is read here. The tab, which no
 message of rsync begins with, tells these lines from all others at a glance."""
@@ -53,11 +53,11 @@ class RsyncOutput:
         """Take lines; the files that were up to date do not belong in the log."""
         batch = Batch()
         for marked in lines:
-            line = marked.removeprefix(_MARK)
+            line = marked.removeprefix(MARK)
             if line.startswith(_SENT_FILE) and self._take_sent_file(line):
                 batch.log.append(line)
                 continue
-            item = _split_item(line)
+            item = split_item(line)
             if item is None:
                 batch.log.append(line)
                 self._take_message(line, batch)
@@ -173,7 +173,7 @@ class RsyncDifferences:
 
     def feed(self, segment: bytes) -> Failure | None:
         """Take one line; folders whose own attributes alone differ do not count."""
-        item = _split_item(segment.removeprefix(_MARK))
+        item = split_item(segment.removeprefix(MARK))
         if item is None:
             failure = failure_in(segment, self._places)
             self._refusals.take(segment, failure)
@@ -200,14 +200,14 @@ class RsyncDifferences:
 
 def _may_hold_news(content: bytearray, start: int, end: int) -> bool:
     # A single character first: it is found twenty times as fast as words.
-    if content.find(_MARK, start, end) >= 0 and has_line(content, start, end, _MARK):
+    if content.find(MARK, start, end) >= 0 and has_line(content, start, end, MARK):
         return True
     if content.find(b'"', start, end) < 0 and content.find(b": ", start, end) < 0:
         return False
     return may_hold_message(content, start, end)
 
 
-def _split_item(line: bytes) -> Item | None:
+def split_item(line: bytes) -> Item | None:
     if line[_ITEM_WIDTH : _ITEM_WIDTH + 1] != b" " or not line.startswith(_CHANGES):
         return None
     parts = line[_ITEM_WIDTH + 1 :].split(b" ", 2)

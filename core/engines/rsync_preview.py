@@ -5,9 +5,7 @@ from __future__ import annotations
 from core.engines.base import Batch, Engine, OutputReader, Reading, shown_name
 from core.engines.preview import PreviewBatch, PreviewReader
 from core.engines.rsync_messages import unescape
-from core.engines.rsync_output import _MARK as MARK
-from core.engines.rsync_output import Item
-from core.engines.rsync_output import _split_item as split_item
+from core.engines.rsync_output import MARK, Item, split_item
 from models.planned_change import ChangeKind, PlannedChange
 from models.run_spec import RunSpec
 

@@ -13,8 +13,9 @@ from core.ports import RunStore
 from models.errors import RunNotFound
 from models.job_status import JobStatus
 from models.progress import Progress, RunOutcome
-from models.run import Phase, Run
+from models.run import MAX_DRY_RUNS, Phase, Run
 from models.run_history import close_run
+from models.run_spec import RunKind
 from storage.database import Database
 from storage.run_repository import RunRepository
 from tests.fakes.builders import a_run
@@ -224,3 +225,23 @@ async def test_unfinished_runs_are_those_without_an_end(store: RunStore) -> None
     await store.add(at(1))
     await store.add(ended(at(2)))
     assert await store.unfinished() == (at(1).id,)
+
+
+async def test_dry_runs_are_listed_by_kind_and_kept_apart(store: RunStore) -> None:
+    for minute in range(14):
+        await store.add(ended(at(minute, kind=RunKind.DRY_RUN)))
+    await store.add(ended(at(20)))
+    await store.add(ended(at(21)))
+    await store.add(ended(at(22, kind=RunKind.DRY_RUN)))
+    page = await store.list_runs(job_id="photos-0001", kind=RunKind.TRANSFER, limit=1)
+    assert ([run.id for run in page.items], page.total) == ([at(21).id], 2)
+    newest = (await store.list_runs(kind=RunKind.DRY_RUN, limit=1)).items[0]
+    assert (newest.id, newest.kind) == (at(22).id, "dry_run")
+    recent = await store.recent_by_job(["photos-0001"], 5)
+    assert [run.id for run in recent["photos-0001"]] == [at(20).id, at(21).id]
+    forgotten = await store.prune("photos-0001", keep=50)
+    assert set(forgotten) == {at(minute).id for minute in range(14 - MAX_DRY_RUNS + 1)}
+    forgotten = await store.prune(None, keep=50, ended_before="9999-01-01T00:00:00.000Z")
+    assert len(forgotten) == MAX_DRY_RUNS
+    left = {run.id for run in (await store.list_runs()).items}
+    assert left == {at(21).id, at(22).id}, "the last one of each kind is kept"

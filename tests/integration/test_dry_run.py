@@ -18,6 +18,7 @@ import pytest
 
 from tests.integration.running import event_of, processes_of, run_to_end, wait_for_status
 from tests.integration.trees import make_hostile_tree
+from tests.rsync_daemon import running_daemon
 from tests.support import RunningServer, make_large_file, make_tree, wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("rsync")]
@@ -327,7 +328,7 @@ def earlier_state(server: RunningServer, job_id: str, room: Path, status: str) -
     if status == "completed":
         run_to_end(server, job_id)
     elif status in {"paused", "interrupted"}:
-        make_large_file(room / "from" / "large.bin", megabytes=3)
+        make_large_file(room / "from" / "large.bin", megabytes=2)
         run_id = server.start_job(job_id)
         event_of(server, run_id, "engine_started")
         if status == "paused":
@@ -466,3 +467,37 @@ def test_the_command_line(shared_server: RunningServer, room: Path) -> None:
     started = shared_server.cli("jobs", "dry-run", job_id, "--json")
     assert shared_server.wait_for_end(json.loads(started.stdout)["run_id"])
     assert shared_server.cli("jobs", "dry-run", "nobody").returncode == 1
+
+
+def test_a_daemon_is_asked_again_and_nothing_is_written_to_it(
+    shared_server: RunningServer, room: Path
+) -> None:
+    source, destination = room / "from", room / "daemon"
+    make_tree(source, files=20)
+    with running_daemon(destination) as daemon:
+        (daemon.module / "there").mkdir()
+        (daemon.module / "there" / "extra").write_bytes(b"too many")
+        retry = {"max_attempts": 5, "first_delay_seconds": 0.5, "max_delay_seconds": 1}
+        options = {"delete_extraneous": True}
+        there, away = (
+            shared_server.create_job(source, daemon.url(path), options=options, retry=retry)
+            for path in ("there", "not/yet")
+        )
+        before = picture(daemon.module)
+        daemon.stop()
+        answer = shared_server.http.post(f"/api/v1/jobs/{there}/dry-run")
+        run_id = answer.json()["run_id"]
+        event_of(shared_server, run_id, "retry_scheduled")
+        daemon.start()
+        run = shared_server.wait_for_end(run_id)
+        assert run["outcome"] == "completed"
+        assert run["attempts"] > 1
+        assert picture(daemon.module) == before
+        counts = run["preview"]
+        assert (counts["created"], counts["created_folders"]) == (21, 1)
+        assert (counts["deleted"], counts["sizes_unknown"]) == (1, 1), "nobody tells its size"
+        items = listed(shared_server, run_id, change="delete")
+        assert items == [{"change": "delete", "path": "extra", "size": None}]
+        assert "size unknown" in shared_server.http.get(f"/runs/{run_id}").text
+        assert dry_run(shared_server, away)["preview"]["created"] == 22
+        assert picture(daemon.module) == before

@@ -131,7 +131,9 @@ async def test_whatever_its_end_says_the_job_is_what_it_was(
         await world.manager.start_dry_run("photos-0001")
     assert await world.manager.update_job_from_engine(run_id, [ended(outcome, message="told")])
     assert state_of(world) == replace(before, version=0)
-    assert world.runs.kept[run_id].is_over
+    run = world.runs.kept[run_id]
+    assert run.is_over
+    assert "resumed" not in str(run.message), "nobody stopped it, and there is nothing to resume"
 
 
 @pytest.mark.parametrize("status", AT_REST)
