@@ -14,6 +14,7 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import Any
 
+from core.credentials import user_for
 from core.definition_check import check_definition
 from core.failed_files import listed, names_to_retry, narrowed, refuse_folders, retry_run
 from core.new_run import begun, new_run, spec_of
@@ -138,9 +139,15 @@ class JobManager(RunKeeper):
         return run.id
 
     async def _spec_of(self, run: Run, record: JobRecord) -> RunSpec:
-        tool_path = self._ports.tools.path_of(record.job.engine)
-        version = await self._ports.tools.version_of(record.job.engine)
-        return spec_of(run, record, tool_path=tool_path, limits=self._limits, tool_version=version)
+        tools, job = self._ports.tools, record.job
+        return spec_of(
+            run,
+            record,
+            tool_path=tools.path_of(job.engine),
+            tool_version=await tools.version_of(job.engine),
+            daemon_user=await user_for(self._ports.credentials, job),
+            limits=self._limits,
+        )
 
     async def _begin(
         self, run: Run, spec: RunSpec, record: JobRecord, *, only_files: Sequence[str] = ()

@@ -69,6 +69,7 @@ def spec_of(
     tool_path: str | None,
     limits: RunLimits,
     tool_version: str | None = None,
+    daemon_user: str | None = None,
 ) -> RunSpec:
     """Return what a run is to do, out of the definition and the state before it."""
     job = record.job
@@ -111,6 +112,7 @@ def spec_of(
         xattrs=job.options.xattrs,
         ssh_identity=job.options.ssh_identity,
         ssh_host_keys=job.options.ssh_host_keys,
+        daemon_user=daemon_user,
         transfers=job.options.transfers,
         checkers=job.options.checkers,
         rclone_config=limits.rclone_config,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from models.credential import Credential
 from models.error_event import Component, ErrorEvent, ErrorPage, Fault, Severity
 from models.events import JournalLine, JournalPart, RunLook, RunProcesses
 from models.job import Job
@@ -176,6 +177,11 @@ class RunDirectories(Protocol):
         the run is over where these are not all. Raises StorageFailed."""
         ...
 
+    async def spec(self, run_id: str) -> RunSpec | None:
+        """Return what a run is to do as it was frozen, or None when that cannot be read: its
+        runner then says so."""
+        ...
+
     async def remove(self, run_id: str) -> None:
         """Remove a run's directory."""
         ...
@@ -222,8 +228,9 @@ class RunDirectories(Protocol):
 class Executor(Protocol):
     """Where a runner is started."""
 
-    async def submit(self, run_id: str) -> None:
-        """Start the runner of a prepared run. Raises RunnerStartFailed."""
+    async def submit(self, run_id: str, secret: str | None = None) -> None:
+        """Start the runner of a prepared run, with the password of its credential in its
+        environment alone. Raises RunnerStartFailed."""
         ...
 
     async def stop(self, run_id: str) -> bool:
@@ -237,6 +244,14 @@ class Executor(Protocol):
     async def end(self, run_id: str, processes: RunProcesses, *, kill: bool) -> None:
         """Signal all that lives of a run whose runner is gone; with `kill` so that nothing can
         refuse it, the runner included."""
+        ...
+
+
+class Credentials(Protocol):
+    """Users and passwords by name, as they are at this moment: nothing of them is kept."""
+
+    async def find(self, name: str) -> Credential:
+        """Return a credential. Raises CredentialUnusable."""
         ...
 
 
@@ -279,3 +294,4 @@ class Ports:
     tools: ToolFinder
     sink: EventSink
     clock: Clock
+    credentials: Credentials

@@ -10,12 +10,14 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from core.credentials import secret_for
 from core.destinations import Destinations
 from core.failed_files import job_end
 from core.new_run import RunLimits, new_run
 from core.ports import Ports
 from core.run_queue import Place, RunQueue, Wait
 from models.errors import (
+    CredentialUnusable,
     JobNotFound,
     RunnerStartFailed,
     RunNotFound,
@@ -148,8 +150,8 @@ class RunLauncher:
     async def _submit(self, run: Run) -> None:
         self._ports.runs.publish(run)
         try:
-            await self._ports.executor.submit(run.id)
-        except RunnerStartFailed as error:
+            await self._ports.executor.submit(run.id, await self._secret_of(run))
+        except (CredentialUnusable, RunnerStartFailed) as error:
             _logger.error("%s", error)
             now = self._ports.clock.now()
             ended = close_run(run, RunOutcome.FAILED, ended_at=now, message=str(error))
@@ -162,6 +164,13 @@ class RunLauncher:
             return
         # Not before: the monitor would take a runner that has no lock yet for a dead one.
         self._ports.sink.run_started(run.id)
+
+    async def _secret_of(self, run: Run) -> str | None:
+        record = self._ports.jobs.snapshot().get(run.job_id)
+        if record is None or record.job.options.credential is None:
+            return None
+        spec = await self._ports.directories.spec(run.id)
+        return None if spec is None else await secret_for(self._ports.credentials, record.job, spec)
 
     async def _finish(self, run: Run) -> None:
         # In two steps: the final progress and the outcome are durable in the history before the

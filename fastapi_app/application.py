@@ -54,6 +54,7 @@ from storage.job_storage import JobStorage
 from storage.job_table import Observer
 from storage.run_directories import RunDirectoryStorage
 from storage.run_repository import RunRepository
+from storage.secrets import SecretsFile
 from utils.timestamps import utc_timestamp
 
 STATIC = Path(__file__).parent / "static"
@@ -177,7 +178,8 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
         grace_seconds=settings.stop_grace_seconds,
     )
     source.monitor = monitor
-    ports = Ports(jobs, runs, directories, executor, tools, monitor, SystemClock())
+    credentials = SecretsFile(data_dir)
+    ports = Ports(jobs, runs, directories, executor, tools, monitor, SystemClock(), credentials)
     limits = RunLimits(
         max_concurrent_runs=settings.max_concurrent_runs,
         stop_grace_seconds=settings.stop_grace_seconds,

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import importlib
 
-from fastapi_app.commands import check, doctor, dry_run, failures, interchange, jobs, remotes, runs
+from fastapi_app.commands import (
+    check,
+    doctor,
+    dry_run,
+    failures,
+    interchange,
+    jobs,
+    remotes,
+    runs,
+    secrets,
+)
 from fastapi_app.commands.console import new_app
 
 
@@ -25,6 +35,7 @@ app.add_typer(jobs.app, name="jobs")
 failures.add_to(runs.app)
 app.add_typer(runs.app, name="runs")
 app.add_typer(remotes.app, name="remotes")
+app.add_typer(secrets.app, name="secrets")
 
 
 def main() -> None:

@@ -153,6 +153,15 @@ class RunnerStartFailed(LongshoreError):
         super().__init__(f"The runner of {run_id} could not be started: {reason}")
 
 
+class CredentialUnusable(LongshoreError):
+    """A run's credential cannot be had; `reason` is the rest of a sentence, without any secret."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        self.reason = reason
+        super().__init__(f"The credential “{name}” cannot be used: {reason}")
+
+
 class InvalidDocument(LongshoreError):
     """A stored document (YAML, JSON) is not what its format promises."""
 

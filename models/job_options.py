@@ -205,8 +205,6 @@ def option_faults(
         yield OptionFault(
             "credential", "A credential is for a location on an rsync daemon; ssh uses a key."
         )
-    if options.credential:
-        yield OptionFault("credential", "This version has no credentials yet.")
     yield from _mount_faults("source_mount", options.source_mount, source)
     yield from _mount_faults("destination_mount", options.destination_mount, destination)
     if options.source_marker and is_remote(source):

@@ -28,11 +28,12 @@ from storage.job_files import (
 )
 from storage.layout import DATABASE_NAME
 from storage.run_directories import RUNS_DIRECTORY
+from storage.secrets import SECRETS_NAME, parse_secrets
 from utils.durable_file import BACKUP_SUFFIX, TEMPORARY_PREFIX
 
 LOGS_DIRECTORY = "logs"
 SETTINGS_NAME = "settings.yaml"
-_OWN_FILES = ("longshore.lock", SETTINGS_NAME, "secrets.yaml", "known_hosts", DATABASE_NAME)
+_OWN_FILES = ("longshore.lock", SETTINGS_NAME, SECRETS_NAME, "known_hosts", DATABASE_NAME)
 """What is ours at the top of a data directory, with what stands beside it under the same name."""
 _SUFFIX = ".yaml"
 _WRITING_SECONDS = 60
@@ -172,6 +173,8 @@ class _Checker:
         ):
             if os.path.lexists(self._directory / name):
                 self._is_there(name, name, _settings, tell)
+        if os.path.lexists(self._directory / SECRETS_NAME):
+            self._is_there(SECRETS_NAME, SECRETS_NAME, _secrets, self.fault)
 
     def _check_database(self) -> None:
         path = self._directory / DATABASE_NAME
@@ -255,6 +258,10 @@ def _state(found: OnDisk, job_id: str) -> object:
 
 def _settings(found: OnDisk, name: str) -> object:
     return yaml_documents.parse(found.content, name)
+
+
+def _secrets(found: OnDisk, _name: str) -> object:
+    return parse_secrets(found.content)
 
 
 def _spec(found: OnDisk, _run_id: str) -> object:

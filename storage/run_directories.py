@@ -58,6 +58,10 @@ class RunDirectoryStorage:
         except OSError as error:
             raise StorageFailed("Preparing the run", error.strerror or str(error)) from error
 
+    async def spec(self, run_id: str) -> RunSpec | None:
+        """Return what a run is to do, or None when that cannot be read: its runner then says so."""
+        return await asyncio.to_thread(_read_spec, self.path_of(run_id))
+
     async def remove(self, run_id: str) -> None:
         """Remove the directory of a run that never began."""
         await asyncio.to_thread(shutil.rmtree, self.path_of(run_id), ignore_errors=True)
@@ -211,6 +215,14 @@ def _worth_reading(lines: list[bytes]) -> Iterator[bytes]:
     for number, raw in enumerate(lines):
         if raw and (number == last_progress or _PROGRESS not in raw[:80]):
             yield raw
+
+
+def _read_spec(directory: Path) -> RunSpec | None:
+    try:
+        return RunSpec.from_document(json.loads((directory / "spec.json").read_bytes()))
+    except (OSError, ValueError, RecursionError, InvalidDocument) as error:
+        _logger.error("the spec of %s cannot be used: %s", directory.name, error)
+        return None
 
 
 def _read_result(directory: Path) -> JournalLine | None:

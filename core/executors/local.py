@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 from core.ports import RunDirectories
 from models.errors import RunnerStartFailed
 from models.events import RunProcesses
+from models.run_spec import PASSWORD_VARIABLE
 from utils.process_identity import ProcessIdentity, is_alive, send_signal
 from utils.process_search import started_by_run
 
@@ -27,10 +29,11 @@ class LocalExecutor:
         self._directories = directories
         self._path_of = path_of
 
-    async def submit(self, run_id: str) -> None:
+    async def submit(self, run_id: str, secret: str | None = None) -> None:
         """Start the runner of a prepared run; returns once it holds its lock.
 
-        Raises RunnerStartFailed with what the runner said.
+        A secret stands in the runner's environment alone: everybody sees arguments. Raises
+        RunnerStartFailed with what the runner said.
         """
         directory = self._path_of(run_id).resolve()
         # -S, -E, -s: no site packages and nothing from the environment: quicker and smaller.
@@ -43,6 +46,7 @@ class LocalExecutor:
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
                 start_new_session=True,
+                env=None if secret is None else {**os.environ, PASSWORD_VARIABLE: secret},
             )
         except OSError as error:
             raise RunnerStartFailed(run_id, error.strerror or str(error)) from error

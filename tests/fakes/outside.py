@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from core.job_manager import JobManager
 from core.new_run import RunLimits
 from core.ports import Ports
-from models.errors import RunnerStartFailed
+from models.credential import Credential
+from models.errors import CredentialUnusable, RunnerStartFailed
 from models.events import JournalLine, JournalPart, RunLook, RunProcesses
 from models.run import RunFiles
 from models.run_spec import RunSpec
@@ -47,6 +48,10 @@ class InMemoryRunDirectories(Failing):
         await self._touch_disk("prepare")
         self.specs[spec.run_id] = spec
         self.only_files[spec.run_id] = tuple(only_files)
+
+    async def spec(self, run_id: str) -> RunSpec | None:
+        """Return what was kept."""
+        return self.specs.get(run_id)
 
     async def remove(self, run_id: str) -> None:
         """Remove a run's directory."""
@@ -103,18 +108,20 @@ class RecordingExecutor:
     def __init__(self, directories: InMemoryRunDirectories) -> None:
         self._directories = directories
         self.submitted: list[str] = []
+        self.secrets: dict[str, str | None] = {}
         self.stopped: list[str] = []
         self.fails_with: str | None = None
         self.runners_gone: set[str] = set()
         self.ended: list[tuple[str, bool]] = []
 
-    async def submit(self, run_id: str) -> None:
+    async def submit(self, run_id: str, secret: str | None = None) -> None:
         """Take note of a run, which must have been prepared."""
         await asyncio.sleep(0)
         assert run_id in self._directories.specs, "submitted before it was prepared"
         if self.fails_with is not None:
             raise RunnerStartFailed(run_id, self.fails_with)
         self.submitted.append(run_id)
+        self.secrets[run_id] = secret
         self._directories.held.add(run_id)
 
     async def stop(self, run_id: str) -> bool:
@@ -129,6 +136,21 @@ class RecordingExecutor:
     async def end(self, run_id: str, processes: RunProcesses, *, kill: bool) -> None:
         """Take note of who was to be ended, and how."""
         self.ended.append((run_id, kill))
+
+
+class InMemoryCredentials:
+    """Credentials that a test puts there and takes away."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Credential] = {}
+
+    async def find(self, name: str) -> Credential:
+        """Return a credential."""
+        await asyncio.sleep(0)
+        try:
+            return self.kept[name]
+        except KeyError:
+            raise CredentialUnusable(name, "there is none of this name.") from None
 
 
 class RecordingSink:
@@ -180,6 +202,7 @@ class World:
     sink: RecordingSink = field(default_factory=RecordingSink)
     tools: FixedTools = field(default_factory=FixedTools)
     clock: SettableClock = field(default_factory=SettableClock)
+    credentials: InMemoryCredentials = field(default_factory=InMemoryCredentials)
 
     def __post_init__(self) -> None:
         self.executor = RecordingExecutor(self.directories)
@@ -195,6 +218,7 @@ class World:
             self.tools,
             self.sink,
             self.clock,
+            self.credentials,
         )
         limits = RunLimits(
             max_concurrent_runs=self.limit, resume_interrupted=self.resume_interrupted

@@ -79,6 +79,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
         "fault jobs/a.yaml: line 3: source: This looks like a remote location.",
     ),
     "yaml": (put("jobs/b.yaml", b"a: [\n"), "fault jobs/b.yaml: is not valid YAML at line 2"),
+    "secrets": (
+        put("secrets.yaml", b"format: 1\ncredentials:\n  nas: {password: !hush x}\n"),
+        "fault secrets.yaml: cannot be read at line 3: a password with special characters",
+    ),
     "name": (put("jobs/Big.yaml", b"a: 1\n"), "fault jobs/Big.yaml: its name is not a job id"),
     "power cut": (put("jobs/a.yaml", b"\0" * 99), "fault jobs/a.yaml: holds nothing but NUL"),
     "directory": (lambda data: (data / "jobs/d.yaml").mkdir(0o700), "fault jobs/d.yaml: cannot be"),
