@@ -7,6 +7,7 @@ WAL with synchronous=FULL: with NORMAL acknowledged commits were lost in power c
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,8 +15,8 @@ from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from models.errors import StorageFailed
 from storage.layout import DATABASE_NAME
@@ -23,6 +24,7 @@ from storage.layout import DATABASE_NAME
 Result = TypeVar("Result")
 _BUSY_MILLISECONDS = 5000
 _READERS = 2
+_PRIMARY_CODE = 0xFF
 
 
 class Database:
@@ -73,8 +75,16 @@ class Database:
             with self._engine.begin() as connection:
                 return work(connection)
 
+        def transact_anew() -> Result:
+            try:
+                return transact()
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                return transact()
+
         try:
-            return await asyncio.get_running_loop().run_in_executor(pool, transact)
+            return await asyncio.get_running_loop().run_in_executor(pool, transact_anew)
         except SQLAlchemyError as error:
             raise StorageFailed("The database", str(error.__cause__ or error)) from error
 
@@ -91,6 +101,15 @@ def _make_engine(path: Path) -> Engine:
             "foreign_keys=ON",
         ):
             connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "handle_error")
+    def _reopen(context: ExceptionContext) -> None:
+        # What was opened while the disk was read-only stays so when the disk is not any more
+        # (sqlite.org/c3ref/open.html, SQLITE_OPEN_READWRITE).
+        error = context.original_exception
+        if isinstance(error, sqlite3.Error):
+            code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
+            context.is_disconnect = code == sqlite3.SQLITE_READONLY
 
     return engine
 

@@ -75,6 +75,8 @@ class RunningServer:
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
         self.http = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
+        self.had_no_room = False
+        """Whether a full disk may have cut a line of a journal: readers pass over that one."""
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -178,7 +180,10 @@ class RunningServer:
         path = self.data_dir / "runs" / run_id / "journal.jsonl"
         # The last line may be on its way still.
         whole, _, _ = path.read_bytes().rpartition(b"\n")
-        return [json.loads(line) for line in whole.splitlines() if line]
+        return [json.loads(line) for line in whole.splitlines() if line and self._is_whole(line)]
+
+    def _is_whole(self, line: bytes) -> bool:
+        return not self.had_no_room or line.endswith(b"}")
 
     def _answers(self) -> bool:
         assert self.process is not None

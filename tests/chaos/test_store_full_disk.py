@@ -6,6 +6,7 @@ is well again within five seconds.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -14,7 +15,9 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
+from storage.database import Database
 from tests.chaos.ledger import Ledger, check_all_readable, definitions_in
 from tests.chaos.mounts import LoopMount, loop_mount, read_only
 from tests.fakes.builders import a_definition
@@ -125,6 +128,7 @@ def test_changes_are_refused_and_all_else_goes_on(
     source, destination = tmp_path / "from", tmp_path / "to"
     make_large_file(source / "large.bin", megabytes=MEGABYTES)
     server = make_server(disk.path.name)
+    server.had_no_room = trouble == "full"
     drain(server)
     running = server.create_job(source, destination, options={"bandwidth_limit": RATE})
     resting = server.create_job(source, tmp_path / "never")
@@ -156,6 +160,24 @@ def test_changes_are_refused_and_all_else_goes_on(
     tell(f"{trouble}: {refused} changes refused, {read} pages and lists read, 1 transfer went on")
 
 
+async def test_what_was_opened_while_the_disk_was_read_only_is_written_to_later(
+    disk: LoopMount,
+) -> None:
+    database = await Database.open(disk.path)
+    both = threading.Barrier(2, timeout=30)
+    try:
+        await database.write(lambda one: one.execute(text("CREATE TABLE told (word TEXT)")))
+        with read_only(disk.path):
+            # Two at once, so that a second connection is opened.
+            await asyncio.gather(*(database.read(lambda _one: both.wait()) for _ in range(2)))
+        for _ in range(4):
+            await database.write(lambda one: one.execute(text("INSERT INTO told VALUES ('on')")))
+        count = text("SELECT count(*) FROM told")
+        assert await database.read(lambda one: one.execute(count).scalar_one()) == 4
+    finally:
+        await database.close()
+
+
 def check_restart(server: RunningServer) -> None:
     """Find every job after a crash as it was shown before, and every file whole."""
     before = documents(server)
@@ -179,6 +201,7 @@ def test_a_run_that_ends_without_room_has_its_outcome_once_there_is_room(
     source, destination = tmp_path / "from", tmp_path / "to"
     make_large_file(source / "large.bin", megabytes=2)
     server = make_server(disk.path.name)
+    server.had_no_room = True
     job_id = server.create_job(source, destination, options={"bandwidth_limit": RATE})
     run_id = server.start_job(job_id)
     engine = event_of(server, run_id, "engine_started")["engine"]

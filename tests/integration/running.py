@@ -84,12 +84,16 @@ def wait_for_status(
 ) -> dict[str, Any]:
     """Wait until a job has one of these statuses; returns its state."""
 
-    def reached() -> dict[str, Any] | None:
-        state = server.state(job_id)
-        return state if state["status"] in statuses else None
+    state: dict[str, Any] = {}
 
-    state = wait_until(reached, seconds=seconds, what=f"{job_id} as one of {statuses}")
-    assert state is not None
+    def reached() -> bool:
+        state.update(server.state(job_id))
+        return state["status"] in statuses
+
+    try:
+        wait_until(reached, seconds=seconds, what=f"{job_id} as one of {statuses}")
+    except AssertionError as error:
+        raise AssertionError(f"{error}; it is {state}") from None
     return state
 
 
