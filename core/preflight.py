@@ -22,7 +22,8 @@ _EMPTY = (
 )
 _EMPTY_TO_DELETE = (
     "The source is empty: is its disk mounted? This job deletes its sources, so the run was "
-    "stopped."
+    "stopped. Where an empty source is as it should be, give the job a marker file or a mount "
+    "point to look for."
 )
 
 
@@ -199,6 +200,8 @@ def _empty_faults(spec: RunSpec) -> list[FieldFault]:
         return []
     if has_any_file(spec.source):
         return []
+    if spec.source_mount and not spec.delete_extraneous:
+        return []  # It is mounted: the last run has deleted all of it.
     return [FieldFault("source", _EMPTY if spec.delete_extraneous else _EMPTY_TO_DELETE)]
 
 

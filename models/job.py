@@ -114,9 +114,39 @@ class JobDefinition(Part):
 
     @field_validator("source_deletion")
     @classmethod
-    def _source_deletion(cls, deletion: SourceDeletion) -> SourceDeletion:
-        if deletion.enabled:
-            _raise([OptionFault("enabled", "This version does not delete sources yet.")])
+    def _source_deletion(cls, deletion: SourceDeletion, info: ValidationInfo) -> SourceDeletion:
+        if not deletion.enabled:
+            return deletion
+        faults = []
+        if info.data.get("verification", "checksum") != "checksum":
+            faults.append(
+                OptionFault(
+                    "enabled",
+                    "Sources are deleted on proof alone: choose the verification “checksum”.",
+                )
+            )
+        if is_remote(info.data.get("source", "")):
+            faults.append(
+                OptionFault("enabled", "Only a source on this machine can be deleted safely.")
+            )
+        if is_remote(info.data.get("destination", "")):
+            faults.append(
+                OptionFault(
+                    "enabled",
+                    "Sources are deleted only when the destination is on this machine: what "
+                    "another one has really written to its disk cannot be proven from here.",
+                )
+            )
+        options = info.data.get("options")
+        if isinstance(options, JobOptions) and options.delete_extraneous:
+            faults.append(
+                OptionFault(
+                    "enabled",
+                    "A job that deletes extraneous files at the destination must not delete its "
+                    "sources: its next run would delete their copies.",
+                )
+            )
+        _raise(faults)
         return deletion
 
     @field_validator("tags")

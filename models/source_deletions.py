@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 RECORD_NAME = "deletions.jsonl"
 FORMAT = 1
+PUT_BACK = "put-back"
+"""Has the process that deletes put back what a run that was cut off had moved aside."""
 
 
 class DeletionOutcome(StrEnum):

@@ -72,11 +72,15 @@ def _performance(
     log: CappedLog,
     stop: StopSwitch,
 ) -> Performance:
-    # What only a dry run needs costs no other run its time and memory.
+    # What only a dry run or the deletion of sources needs costs no other run its time and memory.
     if spec.kind == RunKind.DRY_RUN:
         module = importlib.import_module("core.runner.preview")
         dry_run: Performance = module.DryRun(directory, spec, engine, journal, log, stop)
         return dry_run
+    if spec.source_deletion is not None and spec.only_failed_of is None:
+        module = importlib.import_module("core.runner.deletion_phase")
+        deleting: Performance = module.DeletingRun(directory, spec, engine, journal, log, stop)
+        return deleting
     return Performance(spec, engine, journal, log, stop)
 
 

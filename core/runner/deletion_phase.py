@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from core.engines.base import Engine, Verdict
 from core.engines.selection import selected_names, selection_argv
+from core.preflight_mounts import has_any_file
 from core.runner.journal import CappedLog, Journal
 from core.runner.meter import PhaseWork
 from core.runner.phases import Performance
@@ -21,7 +23,8 @@ from core.runner.selected_files import SELECTED_NAME, NameWriter
 from core.runner.workbench import RunFailed
 from models import events
 from models.progress import PhaseName, RunOutcome
-from models.run_spec import RunSpec
+from models.run_spec import TRASH_FOLDER, RunSpec
+from models.source_deletions import PUT_BACK
 
 _PURPOSE = "source deletion"
 _PROJECT_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -74,6 +77,27 @@ class DeletingRun(Performance):
         self._report = DeletionReport()
         self._has_differences = False
 
+    def _preflight(self) -> None:
+        # First, since what was moved aside may be all that the source has.
+        self._put_back_cut_off()
+        super()._preflight()
+        if self._spec.source_mount and not has_any_file(self._spec.source):
+            self._notice("The source is empty, and its disk is mounted: there is nothing to copy.")
+
+    def _put_back_cut_off(self) -> None:
+        source = self._spec.source
+        tops = (source, os.path.dirname(source))
+        if self._spec.is_remote or not any(
+            os.path.isdir(os.path.join(top, TRASH_FOLDER)) for top in tops
+        ):
+            return
+        code = self._run_program("put-back of what was cut off", PUT_BACK)
+        message, self._report.message = self._report.message, None
+        if code != _EXIT_DONE:
+            message = f"What a run that was cut off had moved aside stays there. {message or ''}"
+        if message:
+            self._notice(message.strip())
+
     def _perform_phases(self) -> None:
         try:
             super()._perform_phases()
@@ -108,11 +132,7 @@ class DeletingRun(Performance):
     def _delete_sources(self) -> None:
         if not self._list_selected():
             return
-        argv = [sys.executable, "-S", "-E", "-s", "-P", "-c", _PROGRAM]
-        argv += [_PROJECT_ROOT, self._directory]
-        child = self._start(argv, self._report.take, self._log_lines)
-        self._help(_PURPOSE, child)
-        code = self._attendant().attend(child, on_tick=self._tell_progress)
+        code = self._run_program(_PURPOSE, on_tick=self._tell_progress)
         self._tell_progress()
         self._check_stop()
         if code not in {_EXIT_DONE, _EXIT_REFUSED}:
@@ -120,6 +140,14 @@ class DeletingRun(Performance):
         if self._report.message:
             told = (self._tally.warning, self._report.message)
             self._tally.warning = " ".join(text for text in told if text)
+
+    def _run_program(
+        self, purpose: str, *command: str, on_tick: Callable[[], None] = lambda: None
+    ) -> int:
+        argv = [sys.executable, "-S", "-E", "-s", "-P", "-c", _PROGRAM]
+        argv += [_PROJECT_ROOT, self._directory, *command]
+        child = self._help(purpose, self._start(argv, self._report.take, self._log_lines))
+        return self._attendant().attend(child, on_tick=on_tick)
 
     def _tell_progress(self) -> None:
         self._reading.current_name = self._report.name or self._reading.current_name

@@ -1,7 +1,8 @@
 """The process that deletes the sources of a run: proves, writes down, deletes, tells.
 
 `… RUN_DIRECTORY`, started by the runner after the transfer ended well, with the list of what the
-transfer covers in the run's directory. A process of its own, so that a run that deletes nothing
+transfer covers in the run's directory; `… RUN_DIRECTORY put-back` before it, for what a run that
+was cut off had moved aside. A process of its own, so that a run that deletes nothing
 does not carry the weight, and small enough to be read as a whole: nothing else ever removes a
 source. It prints how far it is, one JSON object a line; standard library only.
 """
@@ -25,10 +26,10 @@ from core.runner.mount_regions import overlap
 from core.runner.proof import Cancelled, Copies, Proof, Unproven
 from core.runner.selected_files import SELECTED_NAME, read_names
 from core.runner.source_tree import Tree
-from core.runner.trash import FOLDER, Trash
+from core.runner.trash import FOLDER, Trash, put_back_cut_off
 from models.errors import InvalidDocument
-from models.run_spec import RunSpec
-from models.source_deletions import DeletionOutcome
+from models.run_spec import TRASH_FOLDER, RunSpec
+from models.source_deletions import PUT_BACK, DeletionOutcome
 
 EXIT_DONE, EXIT_FAILED, EXIT_STOPPED, EXIT_REFUSED = 0, 1, 3, 4
 _BATCH_FILES = 256
@@ -36,6 +37,7 @@ _BATCH_BYTES = 1024**3
 """How much is proven and written down together before it is deleted: one sync for all of it."""
 _TELL_SECONDS = 0.1
 _MOST_DEVICES = 64
+_STOPPED = "The run was stopped before it was deleted."
 _REFUSED_OVERLAP = "Source and destination share a part of one file system."
 
 
@@ -134,6 +136,8 @@ class SourceDeletion:
         self._is_folder = os.path.isdir(spec.source)
         self._source = Tree.at(spec.source if self._is_folder else os.path.dirname(spec.source))
         self._destination = Tree.at(spec.destination)
+        # What proves that the disk is there proves it the next time too.
+        self._marker = os.fsencode(os.path.normpath(spec.source_marker or ""))
         self._syncs = Syncs(self._destination.top)
         self._copies = Copies(voice.read, sync=self._syncs.include)
 
@@ -189,7 +193,7 @@ class SourceDeletion:
         for name in read_names(self._path(SELECTED_NAME)):
             if self._voice.is_stopped:
                 raise Cancelled
-            if FOLDER in name.split(b"/"):
+            if FOLDER in name.split(b"/") or name == self._marker:
                 continue
             self._voice.looks_at(name)
             try:
@@ -226,11 +230,17 @@ class SourceDeletion:
         return Deleter(self._source, trash, keeps_trash=keeps_trash, tick=self._voice.read)
 
     def _delete_batch(self, record: DeletionRecord, deleter: Deleter, batch: list[Proof]) -> None:
-        for number, proof in zip(record.intend(batch), batch, strict=True):
-            if self._voice.is_stopped:
-                raise Cancelled
-            outcome, reason = deleter.delete(proof)
-            record.tell(number, outcome, reason)
+        numbers = record.intend(batch)
+        for position, proof in enumerate(batch):
+            try:
+                if self._voice.is_stopped:
+                    raise Cancelled
+                outcome, reason = deleter.delete(proof)
+            except Cancelled:
+                for number in numbers[position:]:
+                    record.tell(number, DeletionOutcome.KEPT, _STOPPED)
+                raise
+            record.tell(numbers[position], outcome, reason)
             self._voice.count(outcome)
             self._voice.tell()
         if self._spec.delete_empty_directories and self._is_folder:
@@ -242,14 +252,38 @@ class SourceDeletion:
         return os.path.join(self._directory, name)
 
 
+def put_back(spec: RunSpec) -> str | None:
+    """Put back what runs that were cut off had moved aside at this source; returns what a person
+    should know of it, as a sentence, or None. Raises OSError."""
+    top = spec.source if os.path.isdir(spec.source) else os.path.dirname(spec.source)
+    done = put_back_cut_off(top, tell=lambda _name, _reason: None)
+    told = []
+    if done.restored:
+        were = "file was" if done.restored == 1 else "files were"
+        told.append(
+            f"{done.restored:,} {were} put back at the source: a run that was cut off had moved "
+            "them aside to delete them."
+        )
+    if done.stayed:
+        lie = "file lies" if done.stayed == 1 else "files lie"
+        told.append(
+            f"{done.stayed:,} {lie} in {TRASH_FOLDER} since a run was cut off and cannot be put "
+            "back: another file has the name by now."
+        )
+    return " ".join(told) or None
+
+
 def main(arguments: list[str]) -> int:
     """Delete the sources of the run with this directory; returns an exit code."""
-    (directory,) = arguments
+    directory, *command = arguments
     voice = Voice()
     try:
         with open(os.path.join(directory, "spec.json"), "rb") as file:
             spec = RunSpec.from_document(json.load(file))
-        message = SourceDeletion(spec, directory, voice).perform()
+        if command == [PUT_BACK]:
+            message = put_back(spec)
+        else:
+            message = SourceDeletion(spec, directory, voice).perform()
     except Cancelled:
         voice.tell(at_once=True)
         return EXIT_STOPPED

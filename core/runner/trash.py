@@ -2,17 +2,19 @@
 
 `.longshore-trash/<run id>/<name>` at the top of the source, and on its file system: a file gets
 there in one step and under a name that nobody else uses, so that it can be looked at once more
-before it goes for good. Standard library only; blocks.
+before it goes for good. Where nothing is to stay, the folder is `<run id>.aside`: what is found in
+that of a run which is gone was cut off in the middle. Standard library only; blocks.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -20,6 +22,8 @@ from core.runner.source_tree import Place, Tree
 from models.run_spec import TRASH_FOLDER
 
 FOLDER = os.fsencode(TRASH_FOLDER)
+ASIDE = b".aside"
+_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _RENAME_NOREPLACE = 1
 _NOT_OFFERED = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
@@ -31,6 +35,9 @@ class PutBack(NamedTuple):
 
     restored: int
     stayed: int
+
+
+NOTHING = PutBack(0, 0)
 
 
 class Mover:
@@ -78,7 +85,7 @@ class Trash:
     def __init__(self, source: Tree, run_id: str, *, remembers_folders: bool) -> None:
         """Make it. Raises OSError, also when something else is in its place."""
         self._source = source
-        self._run = os.fsencode(run_id)
+        self._run = os.fsencode(run_id) + (b"" if remembers_folders else ASIDE)
         self._remembers_folders = remembers_folders
         self._folder = source.within(FOLDER)
         try:
@@ -86,6 +93,8 @@ class Trash:
         except OSError:
             self._folder.close()
             raise
+        # Says to the runs of other jobs that this one is at work.
+        _is_ours(self._tree.top)
 
     @contextmanager
     def place(self, name: bytes) -> Iterator[Place]:
@@ -107,15 +116,35 @@ class Trash:
 def put_back(top: str, run_id: str, *, tell: Callable[[bytes, str | None], None]) -> PutBack:
     """Put what a run moved into the trash folder back to where it was, and never over what is there
     by now; `tell` hears each name, and why it stays when it does. Raises OSError."""
-    mover, restored, stayed = Mover(), 0, 0
-    with _opened(top, run_id) as (source, tree):
-        for name in _names(tree):
-            reason = _put_back_one(mover, name, source, tree)
-            restored += reason is None
-            stayed += reason is not None
-            tell(name, reason)
-        remove_empty(tree)
-    _forget(top, run_id)
+    aside = os.fsencode(run_id) + ASIDE
+    cut_off = _put_back_folders(top, [aside] if aside in _folders_of_the_gone(top) else [], tell)
+    try:
+        kept = _put_back_folders(top, [os.fsencode(run_id)], tell)
+    except FileNotFoundError:
+        if cut_off == NOTHING:
+            raise
+        return cut_off
+    return PutBack(*map(sum, zip(cut_off, kept, strict=True)))
+
+
+def put_back_cut_off(top: str, *, tell: Callable[[bytes, str | None], None]) -> PutBack:
+    """Put back what runs that are gone had moved aside to delete it, as `put_back` does. Raises
+    OSError."""
+    return _put_back_folders(top, _folders_of_the_gone(top), tell)
+
+
+def _put_back_folders(
+    top: str, folders: Iterable[bytes], tell: Callable[[bytes, str | None], None]
+) -> PutBack:
+    restored = stayed = 0
+    for folder in folders:
+        with _opened(top, folder) as (source, tree):
+            if not _is_ours(tree.top):
+                continue
+            done = _put_back_all(source, tree, tell)
+        restored += done.restored
+        stayed += done.stayed
+        _forget(top, folder)
     return PutBack(restored, stayed)
 
 
@@ -124,9 +153,7 @@ def purge(top: str, run_id: str) -> bool:
     OSError."""
     source = Tree.at(top)
     try:
-        folder = os.open(
-            FOLDER, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source.top
-        )
+        folder = os.open(FOLDER, _OPEN_FOLDER, dir_fd=source.top)
     except FileNotFoundError:
         return False
     else:
@@ -151,13 +178,48 @@ def remove_empty(tree: Tree) -> None:
             _remove_folder(folder, descriptor)
 
 
-@contextmanager
-def _opened(top: str, run_id: str) -> Iterator[tuple[Tree, Tree]]:
+def _folders_of_the_gone(top: str) -> list[bytes]:
     source = Tree.at(top)
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        with source.place(FOLDER + b"/" + os.fsencode(run_id)) as place:
-            tree = Tree(os.open(place.name, flags, dir_fd=place.directory))
+        folder = os.open(FOLDER, _OPEN_FOLDER, dir_fd=source.top)
+        try:
+            names = [os.fsencode(name) for name in os.listdir(folder)]
+        finally:
+            os.close(folder)
+    except FileNotFoundError:
+        return []
+    finally:
+        source.close()
+    return sorted(name for name in names if name.endswith(ASIDE))
+
+
+def _is_ours(folder: int) -> bool:
+    """Take the lock of a folder for as long as it is open; False when a live run has it. Where the
+    file system has no locks, nobody has any."""
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in {errno.EAGAIN, errno.EACCES}
+    return True
+
+
+def _put_back_all(source: Tree, tree: Tree, tell: Callable[[bytes, str | None], None]) -> PutBack:
+    mover, restored, stayed = Mover(), 0, 0
+    for name in _names(tree):
+        reason = _put_back_one(mover, name, source, tree)
+        restored += reason is None
+        stayed += reason is not None
+        tell(name, reason)
+    remove_empty(tree)
+    return PutBack(restored, stayed)
+
+
+@contextmanager
+def _opened(top: str, name: bytes) -> Iterator[tuple[Tree, Tree]]:
+    source = Tree.at(top)
+    try:
+        with source.place(FOLDER + b"/" + name) as place:
+            tree = Tree(os.open(place.name, _OPEN_FOLDER, dir_fd=place.directory))
         try:
             yield source, tree
         finally:
@@ -188,10 +250,10 @@ def _put_back_one(mover: Mover, name: bytes, source: Tree, tree: Tree) -> str | 
     return None
 
 
-def _forget(top: str, run_id: str) -> None:
+def _forget(top: str, name: bytes) -> None:
     source = Tree.at(top)
     try:
-        with source.place(FOLDER + b"/" + os.fsencode(run_id)) as place:
+        with source.place(FOLDER + b"/" + name) as place:
             _remove_folder(place.name, place.directory)
         _remove_folder(FOLDER, source.top)
     except OSError:

@@ -107,6 +107,17 @@ def _reason(tried: subprocess.CompletedProcess[str]) -> str:
 
 
 @contextmanager
+def bind_mount(source: Path, place: Path) -> Iterator[None]:
+    """Have a tree at another place as well."""
+    tried = _run("mount", "--bind", str(source), str(place))
+    need(f"a bind mount ({_reason(tried)})", tried.returncode == 0)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True, capture_output=True)
+
+
+@contextmanager
 def read_only(path: Path) -> Iterator[None]:
     """Make a tree read-only for whatever is opened from now on.
 
@@ -114,11 +125,7 @@ def read_only(path: Path) -> Iterator[None]:
     file in it is open for writing (mount(2), EBUSY), as database and log of a server always are,
     and those stay writable here.
     """
-    tried = _run("mount", "--bind", str(path), str(path))
-    need(f"a bind mount ({_reason(tried)})", tried.returncode == 0)
-    try:
+    with bind_mount(path, path):
         tried = _run("mount", "-o", "remount,bind,ro", str(path))
         assert tried.returncode == 0, tried.stderr
         yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(path)], check=True, capture_output=True)

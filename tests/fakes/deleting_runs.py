@@ -13,6 +13,7 @@ from typing import Any
 from core.runner.deletion_phase import _PROGRAM
 from core.runner.selected_files import SELECTED_NAME
 from models.run_spec import TRASH_FOLDER
+from models.source_deletions import PUT_BACK
 from tests.fakes.builders import a_spec
 from tests.integration.trees import hash_of
 from tests.support import PROJECT_ROOT
@@ -59,6 +60,12 @@ class DeletingRun:
             [*before, *self.command], capture_output=True, text=True, cwd="/", timeout=60
         )
 
+    def put_back_cut_off(self) -> subprocess.CompletedProcess[str]:
+        """Run the process for what a run that was cut off had moved aside."""
+        return subprocess.run(
+            [*self.command, PUT_BACK], capture_output=True, text=True, cwd="/", timeout=60
+        )
+
     def outcomes(self) -> dict[str, tuple[str, str | None]]:
         """Return what the record says became of each path: the outcome and the reason."""
         path = self.directory / "deletions.jsonl"
@@ -101,6 +108,12 @@ def contents_of(root: Path) -> dict[bytes, str]:
         path = Path(os.fsdecode(os.path.join(os.fsencode(root), name)))
         found[name] = f"-> {os.readlink(path)}" if path.is_symlink() else hash_of(path)
     return found
+
+
+def in_trash(run: DeletingRun) -> list[bytes]:
+    """Return the files that lie in the trash folder of the source."""
+    trash = run.source / TRASH_FOLDER
+    return names_in(trash) if trash.exists() else []
 
 
 def places_of(run: DeletingRun) -> list[dict[bytes, str]]:

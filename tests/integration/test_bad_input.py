@@ -111,7 +111,7 @@ def faults_of(server: RunningServer, body: Any) -> dict[str, str]:
         ("retry.first_delay_seconds", float("inf"), "3600"),
         ("tags", [" "], "50 characters"),
         ("tags", ["t" * 51], "50 characters"),
-        ("source_deletion.enabled", True, "does not delete sources yet"),
+        ("source_deletion.enabled", True, "choose the verification"),
         ("colour", "blue", "no such field"),
         ("job", "blue", "no such field"),
     ],

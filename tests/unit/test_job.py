@@ -225,7 +225,7 @@ def test_too_many_patterns_are_refused() -> None:
         (
             {"source_deletion": {"enabled": True}},
             "source_deletion.enabled",
-            "does not delete sources yet",
+            "choose the verification",
         ),
         ({"retry": {"max_attempts": 0}}, "retry.max_attempts", "greater than or equal to 1"),
         ({"tags": ["a\tb"]}, "tags", "no control characters"),

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
+from core.new_run import RunLimits, new_run, spec_of
 from core.runner.deleting import Deleter
 from core.runner.mount_regions import Mount, regions_of, share
 from core.runner.proof import OPEN_FOR_WRITING, Cancelled, Copies, Proof, Unproven
+from core.runner.source_deletion import EXIT_STOPPED
 from core.runner.source_tree import Tree, parts_of
 from core.runner.trash import Mover, PutBack, Trash, purge, put_back
+from models.job import JobDefinition, faults_of
+from models.job_state import JobRecord, JobState
 from models.run_spec import TRASH_FOLDER
 from models.source_deletions import DeletionOutcome
-from tests.fakes.deleting_runs import DeletingRun, contents_of, copy_of, told
+from tests.fakes.builders import NOON, a_definition, a_job
+from tests.fakes.deleting_runs import DeletingRun, contents_of, copy_of, lost_of, told
+from tests.support import wait_until
 
 NAME = b"folder/photo.jpg"
 
@@ -342,7 +352,7 @@ def test_when_its_name_is_taken_meanwhile_both_files_are_kept(
     assert reason is not None
     assert "lies in the trash folder" in reason
     assert photo(run).read_bytes() == b"a new one"
-    kept = run.source / TRASH_FOLDER / run.run_id / "folder" / "photo.jpg"
+    kept = run.source / TRASH_FOLDER / f"{run.run_id}.aside" / "folder" / "photo.jpg"
     assert kept.read_bytes() == b"the only copy!"
 
 
@@ -565,3 +575,90 @@ def test_a_bind_mount_that_brings_both_together_is_seen(more: list[Mount], is_sh
     ours = regions_of(b"/srv/photos", mounts)
     theirs = regions_of(b"/mnt/nas/photos", mounts)
     assert any(share(one, other) for one in ours for other in theirs) is is_shared
+
+
+def test_what_a_run_that_was_killed_had_moved_aside_comes_back(run: DeletingRun) -> None:
+    source = Tree.at(str(run.source))
+    trash = Trash(source, "killed", remembers_folders=False)
+    with source.place(NAME) as place, trash.place(NAME) as aside:
+        Mover().move(place, aside)
+    assert not photo(run).exists()
+    run.prepare()
+
+    assert told(run.put_back_cut_off())["message"] is None, "its run lives"
+    assert not photo(run).exists()
+
+    os.close(trash._tree.top)
+    assert "1 file was put back at the source" in told(run.put_back_cut_off())["message"]
+    assert photo(run).read_bytes() == b"the only copy"
+    assert not (run.source / TRASH_FOLDER).exists()
+
+
+def test_what_is_kept_in_the_trash_is_nothing_that_was_cut_off(run: DeletingRun) -> None:
+    run.prepare(trash_days=30)
+    assert run.perform().returncode == 0
+
+    assert told(run.put_back_cut_off())["message"] is None
+    assert not photo(run).exists()
+    assert put_back_all(run)[0] == PutBack(1, 0)
+
+
+def test_a_stop_between_two_files_leaves_nothing_in_between(run: DeletingRun) -> None:
+    for number in range(2000):
+        (run.source / f"{number}").write_bytes(b"%d" % number)
+    copy_of(run.source, run.destination)
+    before = contents_of(run.source)
+    run.prepare()
+    with subprocess.Popen(run.command, stdout=subprocess.DEVNULL, cwd="/") as process:
+        wait_until(lambda: len(os.listdir(run.source)) < 2000, what="the first deletion")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == EXIT_STOPPED
+
+    left = contents_of(run.source)
+    assert 0 < len(left) < len(before)
+    assert lost_of(run, before) == []
+    assert not (run.source / TRASH_FOLDER).exists()
+    outcomes = {os.fsencode(path): told for path, told in run.outcomes().items()}
+    assert {name for name, told in outcomes.items() if told[0] == "deleted"} == before.keys() - left
+    assert {told[0] for told in outcomes.values()} <= {"deleted", "kept"}
+
+
+def test_the_marker_of_a_source_stays(run: DeletingRun) -> None:
+    (run.source / "folder" / "this is the disk").touch()
+    copy_of(run.source, run.destination)
+    run.prepare(source_marker="folder/this is the disk")
+
+    assert run.perform().returncode == 0
+    assert contents_of(run.source).keys() == {b"folder/this is the disk"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"verification": "fast"}, "choose the verification"),
+        ({"verification": "off"}, "choose the verification"),
+        ({"source": "ssh://nas/photos"}, "Only a source on this machine"),
+        ({"destination": "ssh://nas/photos"}, "when the destination is on this machine"),
+        ({"destination": "rsync://nas/photos"}, "when the destination is on this machine"),
+        ({"options": {"delete_extraneous": True}}, "would delete their copies"),
+    ],
+)
+def test_a_job_that_could_delete_without_proof_is_refused(
+    fields: dict[str, Any], message: str
+) -> None:
+    good = a_definition(verification="checksum", source_deletion={"enabled": True})
+    assert JobDefinition.model_validate(good).source_deletion.enabled
+    with pytest.raises(ValidationError) as refused:
+        JobDefinition.model_validate({**good, **fields})
+    faults = {fault.field: fault.message for fault in faults_of(refused.value)}
+    assert message in faults["source_deletion.enabled"]
+
+
+def test_what_such_a_job_replaces_at_the_destination_is_always_kept() -> None:
+    for enabled in (False, True):
+        job = a_job(verification="checksum", source_deletion={"enabled": enabled})
+        record = JobRecord(job, JobState(job.id))
+        run = new_run(job, now=NOON)
+        spec = spec_of(run, record, tool_path="/usr/bin/rsync", limits=RunLimits())
+        assert (spec.keep_replaced_in is not None) is enabled
+        assert spec.source_deletion == ("verify_then_delete" if enabled else None)
