@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import takewhile
 from typing import Any
@@ -137,6 +138,19 @@ class JobManager(RunKeeper):
             await self._begin(run, spec, record, only_files=listed(names, run.engine))
         self._ports.sink.jobs_changed([failed.job_id])
         return run.id
+
+    @asynccontextmanager
+    async def at_rest(self, job_id: str, command: str) -> AsyncIterator[None]:
+        """Hold a job at rest: no run of it begins meanwhile. One that was deleted is at rest.
+
+        Raises JobIsActive, which names the command.
+        """
+        if job_id not in self._ports.jobs.snapshot():
+            yield
+            return
+        async with self._lock(job_id):
+            _refuse_active(command)(self._record(job_id))
+            yield
 
     async def _spec_of(self, run: Run, record: JobRecord) -> RunSpec:
         tools, job = self._ports.tools, record.job

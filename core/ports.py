@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from models.credential import Credential
+from models.deleted_sources import DeletingRun
 from models.error_event import Component, ErrorEvent, ErrorPage, Fault, Severity
 from models.events import JournalLine, JournalPart, RunLook, RunProcesses
 from models.job import Job
@@ -255,6 +256,43 @@ class Credentials(Protocol):
         ...
 
 
+class DeletionLog(Protocol):
+    """What runs deleted at their sources; kept longer than the runs themselves."""
+
+    async def take(self, run: DeletingRun) -> None:
+        """Take the record that a run has left in its directory, if it left one; again changes
+        nothing. Raises StorageFailed."""
+        ...
+
+    async def run(self, run_id: str) -> DeletingRun | None:
+        """Return what is known of a run that deleted, or None. Raises StorageFailed."""
+        ...
+
+    async def note_put_back(
+        self,
+        run_id: str,
+        results: Sequence[tuple[bytes, str | None]],
+        *,
+        now: str,
+        is_all: bool,
+    ) -> None:
+        """Keep what came of putting files back: by name the reason why one stays in the trash
+        folder, None where it is back. The last ones settle the counts. Raises StorageFailed."""
+        ...
+
+    async def trash_due(self, now: str) -> tuple[DeletingRun, ...]:
+        """Return the runs whose trash folders are to be emptied by now. Raises StorageFailed."""
+        ...
+
+    async def note_purged(self, run_id: str, *, now: str) -> None:
+        """Keep that the trash folder of a run was emptied. Raises StorageFailed."""
+        ...
+
+    async def prune(self, now: str) -> int:
+        """Forget what is too old or too much; returns how many runs went. Raises StorageFailed."""
+        ...
+
+
 class EventSink(Protocol):
     """Who wants to know which jobs changed, and which runs there are to follow."""
 
@@ -295,3 +333,4 @@ class Ports:
     sink: EventSink
     clock: Clock
     credentials: Credentials
+    deletions: DeletionLog

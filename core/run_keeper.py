@@ -132,4 +132,5 @@ class RunKeeper(RunLauncher):
         gone = {*old, *unknown}
         for run_id in gone:
             await self._ports.directories.remove(run_id)
+        await self._ports.deletions.prune(self._ports.clock.now())
         return len(gone)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from core.credentials import secret_for
+from core.deleted_sources import deleting_run
 from core.destinations import Destinations
 from core.failed_files import job_end
 from core.new_run import RunLimits, new_run
@@ -179,6 +180,7 @@ class RunLauncher:
         assert run.outcome is not None
         assert run.ended_at is not None
         await self._ports.runs.save(run)
+        await self._keep_deletions(run, run.ended_at)
         left, ended_at = job_end(run, run.outcome), run.ended_at
 
         def end(state: JobState) -> JobState:
@@ -192,6 +194,13 @@ class RunLauncher:
         await self._change_state(run.job_id, end)
         self._queue.leave(run.id)
         await self._prune(run.job_id, keep=self._limits.kept_runs_per_job)
+
+    async def _keep_deletions(self, run: Run, ended_at: str) -> None:
+        if run.kind == RunKind.DRY_RUN:
+            return
+        spec = await self._ports.directories.spec(run.id)
+        if spec is not None and spec.source_deletion is not None:
+            await self._ports.deletions.take(deleting_run(run, spec, ended_at=ended_at))
 
     async def _prune(self, job_id: str, *, keep: int) -> None:
         try:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from core.deleted_sources import DeletedSources
 from core.engines.registry import ENGINES
 from core.executors.local import LocalExecutor
 from core.job_manager import JobManager
@@ -40,6 +41,9 @@ from fastapi_app.routers import (
     previews,
     remotes,
 )
+from fastapi_app.routers import (
+    deletions as deletion_routes,
+)
 from fastapi_app.security import RequestGuard
 from fastapi_app.services import Services, services_of
 from fastapi_app.websocket.endpoint import serve_live_updates
@@ -48,6 +52,7 @@ from models.error_event import Component
 from models.settings import Settings
 from storage.database import Database
 from storage.definition_watch import DefinitionWatch
+from storage.deletion_repository import DeletionRepository
 from storage.error_repository import MAX_PAGE, ErrorRepository
 from storage.job_faults import CLEARED_BY_MENDING
 from storage.job_storage import JobStorage
@@ -57,6 +62,18 @@ from storage.run_repository import RunRepository
 from storage.secrets import SecretsFile
 from utils.timestamps import utc_timestamp
 
+_ROUTES = (
+    forms,
+    pages,
+    banners,
+    api,
+    failures,
+    deletion_routes,
+    previews,
+    remotes,
+    error_events,
+    health,
+)
 STATIC = Path(__file__).parent / "static"
 
 
@@ -90,7 +107,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RequestGuard, extra_hosts=settings.extra_hosts)
     errors.register(app)
     app.mount("/static", _Static(directory=STATIC), name="static")
-    for routes in (forms, pages, banners, api, failures, previews, remotes, error_events, health):
+    for routes in _ROUTES:
         app.include_router(routes.router)
 
     @app.websocket("/ws", name="live")
@@ -179,7 +196,10 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     )
     source.monitor = monitor
     credentials = SecretsFile(data_dir)
-    ports = Ports(jobs, runs, directories, executor, tools, monitor, SystemClock(), credentials)
+    deletions = DeletionRepository(database, data_dir)
+    ports = Ports(
+        jobs, runs, directories, executor, tools, monitor, SystemClock(), credentials, deletions
+    )
     limits = RunLimits(
         max_concurrent_runs=settings.max_concurrent_runs,
         stop_grace_seconds=settings.stop_grace_seconds,
@@ -196,7 +216,8 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     watch = DefinitionWatch(jobs)
     await _keep_running(stack, watch.run(), "definition-watch")
     await _keep_running(stack, source.banners.run(), "banners")
-    await _keep_running(stack, tidy_for_ever(manager, error_log), "housekeeping")
+    deleted_sources = DeletedSources(ports, manager.at_rest)
+    await _keep_running(stack, tidy_for_ever(manager, deleted_sources, error_log), "housekeeping")
     return Services(
         settings=settings,
         data_dir=data_dir,
@@ -205,6 +226,8 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
         jobs=jobs,
         directories=directories,
         manager=manager,
+        deletions=deletions,
+        deleted_sources=deleted_sources,
         queries=queries,
         tools=tools,
         remotes=RcloneRemotes(tools, config=limits.rclone_config),

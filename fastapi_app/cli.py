@@ -6,6 +6,7 @@ import importlib
 
 from fastapi_app.commands import (
     check,
+    deletions,
     doctor,
     dry_run,
     failures,
@@ -33,6 +34,7 @@ app.command("export")(interchange.export_jobs)
 dry_run.add_to(jobs.app, runs.app)
 app.add_typer(jobs.app, name="jobs")
 failures.add_to(runs.app)
+deletions.add_to(runs.app)
 app.add_typer(runs.app, name="runs")
 app.add_typer(remotes.app, name="remotes")
 app.add_typer(secrets.app, name="secrets")

@@ -1,10 +1,12 @@
-"""Forgets, once an hour, what the settings do not keep: old runs with their directories."""
+"""Forgets, once an hour, what the settings do not keep: old runs with their directories, and what
+lies in the trash folders of sources for longer than their jobs want."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 
+from core.deleted_sources import DeletedSources
 from core.job_manager import JobManager
 from core.ports import ErrorLog
 from models.error_event import Component, Fault, Severity
@@ -16,12 +18,15 @@ _FAILED = "HousekeepingFailed"
 _logger = logging.getLogger(__name__)
 
 
-async def tidy_for_ever(manager: JobManager, error_log: ErrorLog) -> None:
+async def tidy_for_ever(
+    manager: JobManager, deleted_sources: DeletedSources, error_log: ErrorLog
+) -> None:
     """Tidy until cancelled; what fails is told, and tried again an hour later."""
     await asyncio.sleep(_FIRST_SECONDS)
     while True:
         try:
             count = await manager.cleanup_stopped_engines()
+            emptied = await deleted_sources.empty_trash()
         except Exception as error:
             _logger.exception("tidying failed")
             error_log.report(
@@ -29,11 +34,14 @@ async def tidy_for_ever(manager: JobManager, error_log: ErrorLog) -> None:
                     severity=Severity.MEDIUM,
                     component=Component.JOB_MANAGER,
                     error_type=_FAILED,
-                    message=f"Old runs could not be removed ({type(error).__name__}: {error}).",
+                    message="Old runs and trash could not be removed "
+                    f"({type(error).__name__}: {error}).",
                 )
             )
         else:
             error_log.settle(error_type=_FAILED, job_id=None)
             if count:
                 _logger.info("%d old runs were removed", count)
+            if emptied:
+                _logger.info("the trash folders of %d runs were emptied", emptied)
         await asyncio.sleep(_INTERVAL_SECONDS)

@@ -9,6 +9,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 from starlette.requests import HTTPConnection
 
+from core.deleted_sources import DeletedSources
 from core.job_manager import JobManager
 from core.job_queries import JobQueries
 from core.rclone_remotes import RcloneRemotes
@@ -19,6 +20,7 @@ from fastapi_app.rendering import Cards, Renderer
 from fastapi_app.websocket.hub import Hub
 from models.settings import Settings
 from storage.database import Database
+from storage.deletion_repository import DeletionRepository
 from storage.error_repository import ErrorRepository
 from storage.job_storage import JobStorage
 from storage.run_directories import RunDirectoryStorage
@@ -35,6 +37,8 @@ class Services:
     jobs: JobStorage
     directories: RunDirectoryStorage
     manager: JobManager
+    deletions: DeletionRepository
+    deleted_sources: DeletedSources
     queries: JobQueries
     tools: LocalTools
     remotes: RcloneRemotes

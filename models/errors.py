@@ -128,6 +128,15 @@ class RetryRefused(LongshoreError):
         super().__init__(reason)
 
 
+class PutBackRefused(LongshoreError):
+    """What a run deleted cannot be put back; `reason` is a sentence."""
+
+    def __init__(self, run_id: str, reason: str) -> None:
+        self.run_id = run_id
+        self.reason = reason
+        super().__init__(reason)
+
+
 class RemoteNotFound(LongshoreError):
     """rclone's configuration has no remote of this name."""
 

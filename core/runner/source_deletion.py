@@ -26,7 +26,7 @@ from core.runner.mount_regions import overlap
 from core.runner.proof import Cancelled, Copies, Proof, Unproven
 from core.runner.selected_files import SELECTED_NAME, read_names
 from core.runner.source_tree import Tree
-from core.runner.trash import FOLDER, Trash, put_back_cut_off
+from core.runner.trash import FOLDER, Trash, put_back_cut_off, trash_top
 from models.errors import InvalidDocument
 from models.run_spec import TRASH_FOLDER, RunSpec
 from models.source_deletions import PUT_BACK, DeletionOutcome
@@ -255,8 +255,7 @@ class SourceDeletion:
 def put_back(spec: RunSpec) -> str | None:
     """Put back what runs that were cut off had moved aside at this source; returns what a person
     should know of it, as a sentence, or None. Raises OSError."""
-    top = spec.source if os.path.isdir(spec.source) else os.path.dirname(spec.source)
-    done = put_back_cut_off(top, tell=lambda _name, _reason: None)
+    done = put_back_cut_off(trash_top(spec.source), tell=lambda _name, _reason: None)
     told = []
     if done.restored:
         were = "file was" if done.restored == 1 else "files were"

@@ -148,6 +148,12 @@ def _put_back_folders(
     return PutBack(restored, stayed)
 
 
+def trash_top(source: str) -> str:
+    """Return the folder that a source's trash folder lies in: the source, or that of the one file
+    that it is, which need not be there any more."""
+    return source if os.path.isdir(source) else os.path.dirname(source)
+
+
 def purge(top: str, run_id: str) -> bool:
     """Remove what a run moved into the trash folder, for good; False when there is nothing. Raises
     OSError."""

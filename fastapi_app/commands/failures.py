@@ -21,13 +21,13 @@ def list_failures(
     as_json: JsonFlag = False,
 ) -> None:
     """List the files that failed in a run, with the tool's reasons."""
-    items, found = _all_pages(f"/runs/{as_part(run_id)}/failures", q)
+    items, found = all_pages(f"/runs/{as_part(run_id)}/failures", q=q)
     if as_json:
         print_json({**found, "items": items, "next_cursor": None})
         return
     table = Table("path", "reason", box=None)
     for file in items:
-        table.add_row(_plain(file["path"]), _plain(file["reason"]))
+        table.add_row(plain(file["path"]), plain(file["reason"]))
     out.print(table)
     if found["named"] < found["total"]:
         complain(f"{found['named']:,} of {found['total']:,} are named.")
@@ -48,16 +48,20 @@ def add_to(app: typer.Typer) -> None:
     app.command("retry-failed")(retry_failed)
 
 
-def _all_pages(path: str, q: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def all_pages(path: str, **wanted: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return every item of a list of the API, and its last page."""
     items: list[dict[str, Any]] = []
     cursor = ""
     while True:
-        found: dict[str, Any] = call("GET", path, params={"q": q, "limit": _PAGE, "cursor": cursor})
+        found: dict[str, Any] = call(
+            "GET", path, params={**wanted, "limit": _PAGE, "cursor": cursor}
+        )
         items += found["items"]
         cursor = found["next_cursor"]
         if not cursor:
             return items, found
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Return a text so that nothing in it counts as markup of Rich."""
     return text.replace("[", r"\[")

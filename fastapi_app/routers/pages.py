@@ -8,8 +8,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import HTMLResponse
 
+from core.deleted_sources import why_not_back
 from core.failed_files import why_not
 from core.job_queries import DEFAULT_PAGE, JobFilter, urgency
+from fastapi_app.deleted_source_views import (
+    ROWS_PER_PAGE,
+    DeletionsQuery,
+    DeletionsView,
+    deletions_view,
+)
 from fastapi_app.failure_views import FilesQuery, run_files_view
 from fastapi_app.folders import view_folder
 from fastapi_app.option_words import job_options_in_words
@@ -18,12 +25,14 @@ from fastapi_app.preview_views import PreviewQuery, dry_run_summary
 from fastapi_app.services import Services, ServicesDep
 from fastapi_app.view_models import run_detail, run_row, run_title, status_counts
 from models.job_status import JobStatus
+from models.run import Run
 from models.run_spec import RunKind
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 _RECENT_RUNS = 8
 _LOG_WINDOW = 64 * 1024
 _CARDS_PER_PAGE = 200
+_AT_WORK = "A run of its job is under way."
 _NO_JOB = "The file of the job cannot be read."
 
 
@@ -121,6 +130,7 @@ async def run_page(
     run_id: str,
     query: Annotated[FilesQuery, Depends()],
     preview_query: Annotated[PreviewQuery, Depends()],
+    deletions_query: Annotated[DeletionsQuery, Depends()],
 ) -> HTMLResponse:
     """One run: its figures, its phases, what failed, and the tool's output."""
     run = await services.queries.get_run(run_id)
@@ -134,6 +144,8 @@ async def run_page(
         title=run_title(run),
         detail=run_detail(run),
         preview=await preview_part(services, run, preview_query),
+        deletions=await _deletions_part(services, run, deletions_query),
+        deletes_sources=record is not None and record.job.source_deletion.enabled,
         files=run_files_view(
             run,
             files,
@@ -145,6 +157,26 @@ async def run_page(
         log_offset=log.offset,
         log_next=log.next_place,
     )
+
+
+async def _deletions_part(
+    services: Services, run: Run, query: DeletionsQuery
+) -> DeletionsView | None:
+    known = await services.deletions.run(run.id)
+    if known is None:
+        return None
+    page = await services.deletions.list_deletions(
+        run.id,
+        q=query.q,
+        outcome=query.outcome,
+        limit=ROWS_PER_PAGE,
+        cursor=query.deleted_from or None,
+    )
+    record = services.queries.all_jobs().get(run.job_id)
+    no_put_back = why_not_back(known)
+    if no_put_back is None and record is not None and record.state.is_active:
+        no_put_back = _AT_WORK
+    return deletions_view(known, page, query, no_put_back=no_put_back, url=services.renderer.url)
 
 
 @router.get("/folders", name="folders")

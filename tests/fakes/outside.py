@@ -14,6 +14,7 @@ from models.errors import CredentialUnusable, RunnerStartFailed
 from models.events import JournalLine, JournalPart, RunLook, RunProcesses
 from models.run import RunFiles
 from models.run_spec import RunSpec
+from tests.fakes.deletion_logs import InMemoryDeletionLog
 from tests.fakes.stores import Failing, InMemoryJobStore, InMemoryRunStore
 from utils.timestamps import utc_timestamp
 
@@ -203,6 +204,7 @@ class World:
     tools: FixedTools = field(default_factory=FixedTools)
     clock: SettableClock = field(default_factory=SettableClock)
     credentials: InMemoryCredentials = field(default_factory=InMemoryCredentials)
+    deletions: InMemoryDeletionLog = field(default_factory=InMemoryDeletionLog)
 
     def __post_init__(self) -> None:
         self.executor = RecordingExecutor(self.directories)
@@ -219,6 +221,7 @@ class World:
             self.sink,
             self.clock,
             self.credentials,
+            self.deletions,
         )
         limits = RunLimits(
             max_concurrent_runs=self.limit, resume_interrupted=self.resume_interrupted

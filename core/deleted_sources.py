@@ -1,0 +1,124 @@
+"""What becomes of deleted sources after their run: kept on record, put back, removed for good."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+
+from core.ports import Ports
+from core.runner.trash import PutBack, purge, put_back, trash_top
+from models.deleted_sources import DeletingRun
+from models.errors import JobIsActive, PutBackRefused
+from models.run import Run
+from models.run_spec import RunSpec
+from utils.timestamps import utc_timestamp
+
+AtRest = Callable[[str, str], AbstractAsyncContextManager[None]]
+"""Holds a job at rest, by its id and the command that needs it so; a job that was deleted is."""
+_BATCH = 1_000
+_NOTHING_DELETED = "This run deleted nothing at its source."
+_NO_TRASH = "What this run deleted is gone: it was not moved into a trash folder."
+_ALL_BACK = "Everything was put back already."
+_PURGED = "The trash folder of this run was emptied."
+_NOT_THERE = "The trash folder of this run is not there: is the disk of the source mounted?"
+_logger = logging.getLogger(__name__)
+
+
+def deleting_run(run: Run, spec: RunSpec, *, ended_at: str) -> DeletingRun:
+    """Return what is kept of a run that deletes its sources, but for the counts."""
+    until = None
+    if spec.trash_days is not None:
+        end = datetime.fromisoformat(ended_at) + timedelta(days=spec.trash_days)
+        until = utc_timestamp(end.timestamp())
+    return DeletingRun(
+        run_id=run.id,
+        job_id=run.job_id,
+        job_name=run.job_name,
+        source=run.source,
+        destination=run.destination,
+        ended_at=ended_at,
+        trash_until=until,
+    )
+
+
+def why_not_back(run: DeletingRun) -> str | None:
+    """Return why what a run deleted cannot be put back, as a sentence, or None."""
+    if run.can_be_put_back:
+        return None
+    if run.purged_at is not None:
+        return _PURGED
+    if run.restored:
+        return _ALL_BACK
+    return _NO_TRASH if run.deleted else _NOTHING_DELETED
+
+
+class DeletedSources:
+    """The commands over what runs have deleted."""
+
+    def __init__(self, ports: Ports, at_rest: AtRest) -> None:
+        self._ports = ports
+        self._at_rest = at_rest
+
+    async def put_back(self, run_id: str) -> PutBack:
+        """Put everything back that a run moved into the trash folder, and never over what is there
+        by now.
+
+        Raises PutBackRefused, JobIsActive, StorageFailed.
+        """
+        known = await self._ports.deletions.run(run_id)
+        if known is None:
+            raise PutBackRefused(run_id, _NOTHING_DELETED)
+        async with self._at_rest(known.job_id, "put back what was deleted by"):
+            known = await self._ports.deletions.run(run_id)
+            reason = _NOTHING_DELETED if known is None else why_not_back(known)
+            if known is None or reason is not None:
+                raise PutBackRefused(run_id, reason or _NOTHING_DELETED)
+            return await self._put_back(known)
+
+    async def empty_trash(self) -> int:
+        """Remove for good what runs moved into trash folders and the settings of their jobs do not
+        keep any longer; returns of how many runs. What cannot be reached now is tried again the
+        next time. Raises StorageFailed."""
+        emptied = 0
+        for run in await self._ports.deletions.trash_due(self._ports.clock.now()):
+            try:
+                async with self._at_rest(run.job_id, "empty the trash folder of"):
+                    # Not found: the disk of the source is not mounted, most likely.
+                    is_gone = await asyncio.to_thread(purge, trash_top(run.source), run.run_id)
+                    if is_gone:
+                        now = self._ports.clock.now()
+                        await self._ports.deletions.note_purged(run.run_id, now=now)
+                        emptied += 1
+            except JobIsActive:
+                continue
+            except OSError as error:
+                _logger.warning("the trash folder of run %s stays: %s", run.run_id, error)
+        return emptied
+
+    async def _put_back(self, run: DeletingRun) -> PutBack:
+        loop = asyncio.get_running_loop()
+        results: list[tuple[bytes, str | None]] = []
+
+        async def note(*, is_all: bool) -> None:
+            some, now = tuple(results), self._ports.clock.now()
+            results.clear()
+            await self._ports.deletions.note_put_back(run.run_id, some, now=now, is_all=is_all)
+
+        def tell(name: bytes, reason: str | None) -> None:
+            results.append((name, reason))
+            if len(results) >= _BATCH:
+                asyncio.run_coroutine_threadsafe(note(is_all=False), loop).result()
+
+        try:
+            return await asyncio.to_thread(put_back, trash_top(run.source), run.run_id, tell=tell)
+        except FileNotFoundError as error:
+            raise PutBackRefused(run.run_id, _NOT_THERE) from error
+        except OSError as error:
+            reason = f"The trash folder cannot be read: {error.strerror}."
+            raise PutBackRefused(run.run_id, reason) from error
+        finally:
+            # Also of what was done before it failed.
+            await note(is_all=True)
