@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from core.engines.rsync_remote import is_daemon_user
 from core.ports import Credentials
-from models.credential import Credential
+from models.credential import SECRET_PREFIX, Credential
 from models.errors import CredentialUnusable
 from models.job import Job
 from models.remote import RSYNC_SCHEME
-from models.run_spec import RunSpec
+from models.run_spec import PASSWORD_VARIABLE, RunSpec
 
 _CHANGED = "the job or its credential was changed while the run waited. Start the job again."
 
@@ -41,6 +43,17 @@ async def secret_for(credentials: Credentials, job: Job, spec: RunSpec) -> str |
     if is_on_daemon and _daemon_user(name, found) != spec.daemon_user:
         raise CredentialUnusable(name, _CHANGED)
     return found.password
+
+
+def environment_with(inherited: Mapping[str, str], password: str | None) -> dict[str, str]:
+    """Return the environment of what is started: with this one password, and none of the others
+    that the service's own environment may hold."""
+    kept = {
+        name: value
+        for name, value in inherited.items()
+        if not name.startswith(SECRET_PREFIX) and name != PASSWORD_VARIABLE
+    }
+    return kept if password is None else {**kept, PASSWORD_VARIABLE: password}
 
 
 def _is_on_daemon(source: str, destination: str) -> bool:

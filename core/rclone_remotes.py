@@ -10,12 +10,12 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from core.credentials import environment_with
 from core.engines.rclone import RcloneEngine, configuration_options
 from core.engines.rclone_words import last_words, meaning_of_all
 from core.ports import ToolFinder
 from models.errors import RemoteNotFound, RemotesUnknown
 from models.rclone_url import REMOTE_NAME
-from models.run_spec import PASSWORD_VARIABLE
 
 _LIST_SECONDS = 10.0
 _TEST_SECONDS = 20.0
@@ -94,7 +94,7 @@ class RcloneRemotes:
         if tool is None:
             raise RemotesUnknown(f"rclone is not installed. {self._engine.install_hint}")
         argv = [tool, command, *configuration_options(self._config), "--use-json-log"]
-        environment = {**os.environ, PASSWORD_VARIABLE: password or ""}
+        environment = environment_with(os.environ, password)
         async with self._turn:
             try:
                 process = await asyncio.create_subprocess_exec(

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from fastapi_app.security import SECURITY_HEADERS
 from fastapi_app.services import services_of
 from models.errors import (
+    CredentialUnusable,
     ErrorEventNotFound,
     FieldFault,
     InvalidDefinition,
@@ -47,6 +48,7 @@ _STATUS: dict[type[LongshoreError], int] = {
     NothingToStop: 409,
     NothingToDiscard: 409,
     RetryRefused: 409,
+    CredentialUnusable: 409,
     PutBackRefused: 409,
     VersionConflict: 412,
     JobExists: 409,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from core.tools import Tool
+from fastapi_app.deletion_views import deletion_in_words, deletion_needs
+from fastapi_app.location_fields import KINDS, LOCATIONS, LocationFields, fields_of, posted_location
 from models.errors import FieldFault
 from models.job import Job, RetryPolicy
-from models.job_options import JobOptions
+from models.job_options import JobOptions, SourceDeletion
 from models.job_part import Part
 
 _TEXT_FIELDS = ("name", "engine", "source", "destination", "verification")
@@ -19,6 +21,7 @@ _TEXT_OPTIONS = (
     "bandwidth_limit",
     "max_delete",
     "timeout_seconds",
+    "credential",
     "ssh_identity",
     "ssh_host_keys",
     "transfers",
@@ -28,7 +31,11 @@ _TEXT_OPTIONS = (
     "destination_mount",
 )
 _OPTIONS = (*_LINES, *_SWITCHES, *_TEXT_OPTIONS)
+_BOXES = frozenset(
+    {*_SWITCHES, "source_deletion_enabled", "source_deletion_delete_empty_directories"}
+)
 _RETRY = ("max_attempts", "first_delay_seconds", "max_delay_seconds")
+_DELETION = ("enabled", "mode", "delete_empty_directories", "trash_days")
 _OF_ENGINE = {
     "rsync": ("hard_links", "acls", "xattrs", "ssh_identity", "ssh_host_keys"),
     "rclone": ("transfers", "checkers"),
@@ -37,7 +44,7 @@ SECTIONS = {
     **_OF_ENGINE,
     "before": ("source_marker", "source_mount", "destination_mount"),
     "retries": tuple(f"retry_{name}" for name in _RETRY),
-    "advanced": ("tags", "keep_replaced", "timeout_seconds", "extra_args"),
+    "advanced": ("tags", "keep_replaced", "timeout_seconds", "credential", "extra_args"),
 }
 """What is folded away, by the name of its section."""
 
@@ -54,10 +61,13 @@ def _text(value: object) -> str:
     return str(value).removesuffix(".0")
 
 
-def _texts_of(options: JobOptions, retry: RetryPolicy, tags: Iterable[str]) -> dict[str, str]:
+def _texts_of(
+    options: JobOptions, retry: RetryPolicy, deletion: SourceDeletion, tags: Iterable[str]
+) -> dict[str, str]:
     return {
         **_texts(options, _OPTIONS),
         **{f"retry_{name}": text for name, text in _texts(retry, _RETRY).items()},
+        **{f"source_deletion_{name}": text for name, text in _texts(deletion, _DELETION).items()},
         "tags": ", ".join(tags),
     }
 
@@ -66,7 +76,7 @@ NEW_JOB = {
     **dict.fromkeys(_TEXT_FIELDS, ""),
     "engine": "rsync",
     "verification": "fast",
-    **_texts_of(JobOptions(), RetryPolicy(), ()),
+    **_texts_of(JobOptions(), RetryPolicy(), SourceDeletion(), ()),
 }
 
 
@@ -110,6 +120,31 @@ class JobForm:
     version: int | None = None
     errors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     conflict: Conflict | None = None
+    locations: Mapping[str, LocationFields] = field(default_factory=dict)
+    """How the two locations are shown; what is missing here is taken from their values."""
+    credentials: tuple[str, ...] = ()
+    """The names that can be chosen."""
+
+    location_kinds: ClassVar = KINDS
+
+    def location(self, name: str) -> LocationFields:
+        """Return how a location is shown."""
+        return self.locations.get(name) or fields_of(self.values[name])
+
+    def anchor(self, name: str) -> str:
+        """Return the field to lead to from a fault of this one: one that is shown."""
+        is_folded = name in LOCATIONS and self.location(name).kind != "local"
+        return f"{name}_kind" if is_folded else name
+
+    @property
+    def deletion_words(self) -> tuple[str, ...]:
+        """What the job will do with its sources, as it is filled in."""
+        return deletion_in_words(definition_of(self.values, None))
+
+    @property
+    def deletion_needs(self) -> tuple[str, ...]:
+        """What the deletion of sources needs that is not filled in so."""
+        return deletion_needs(definition_of(self.values, None))
 
     def opens(self, section: str) -> bool:
         """Whether a section holds an error, or something that is not as it is in a new job."""
@@ -131,16 +166,31 @@ def engine_choices(tools: Iterable[Tool]) -> tuple[EngineChoice, ...]:
     )
 
 
-def posted_values(posted: Mapping[str, Any]) -> dict[str, str]:
-    """Return the form's fields as they were typed."""
-    return {name: str(posted.get(name, "")) for name in NEW_JOB}
+def posted_values(
+    posted: Mapping[str, Any], kept: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Return the form's fields as they were typed; locations as their fields mean them.
+
+    What was not posted at all has its value in `kept`; but a box that is not ticked posts nothing.
+    """
+    there = {name: value for name, value in (kept or {}).items() if name not in _BOXES}
+    values = {name: str(posted.get(name, there.get(name, ""))) for name in NEW_JOB}
+    for name in LOCATIONS:
+        if name in posted or f"{name}_kind" in posted:
+            values[name] = posted_location(posted, name)[0]
+    return values
+
+
+def posted_locations(posted: Mapping[str, Any]) -> dict[str, LocationFields]:
+    """Return the fields of the locations as they were typed."""
+    return {name: posted_location(posted, name)[1] for name in LOCATIONS}
 
 
 def values_of(job: Job) -> dict[str, str]:
     """Return a stored definition as the form shows it."""
     return {
         **{name: str(getattr(job, name)) for name in _TEXT_FIELDS},
-        **_texts_of(job.options, job.retry, job.tags),
+        **_texts_of(job.options, job.retry, job.source_deletion, job.tags),
     }
 
 
@@ -173,18 +223,31 @@ def definition_of(values: Mapping[str, str], current: Job | None) -> dict[str, A
         **{name: values[name] for name in _TEXT_FIELDS},
         "options": options,
         "retry": part_of("retry", _RETRY, "retry_"),
-        "source_deletion": kept.get("source_deletion", {}),
+        "source_deletion": _deletion(values, kept.get("source_deletion", {}), part_of),
         "tags": kept["tags"] if same_tags else _lines(values["tags"].replace(",", "\n")),
     }
 
 
-_DEFAULTS = {name: NEW_JOB[name] for name in (*SECTIONS["retries"], "ssh_host_keys")}
+_DEFAULTS = {
+    name: NEW_JOB[name] for name in (*SECTIONS["retries"], "ssh_host_keys", "source_deletion_mode")
+}
+
+
+def _deletion(
+    values: Mapping[str, str],
+    kept: Mapping[str, Any],
+    part_of: Callable[[str, Iterable[str], str], dict[str, Any]],
+) -> dict[str, Any]:
+    if values["source_deletion_enabled"] != "on":
+        # How sources would be deleted is not shown: it is kept as it is.
+        return {**kept, "enabled": False}
+    return part_of("source_deletion", _DELETION, "source_deletion_")
 
 
 def _meaning(name: str, text: str) -> Any:
     if name in _LINES:
         return _lines(text)
-    if name in _SWITCHES:
+    if name in _BOXES or f"source_deletion_{name}" in _BOXES:
         return text == "on"
     return text.strip() or None
 
@@ -208,7 +271,7 @@ def _field_of(path: str) -> str:
     name = rest[0] if rest else ""
     if head == "options":
         return name if name in _OPTIONS else ""
-    found = f"{head}_{name}" if head == "retry" else head
+    found = f"{head}_{name}" if head in {"retry", "source_deletion"} else head
     return found if found in NEW_JOB else ""
 
 

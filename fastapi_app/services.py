@@ -24,6 +24,7 @@ from storage.deletion_repository import DeletionRepository
 from storage.error_repository import ErrorRepository
 from storage.job_storage import JobStorage
 from storage.run_directories import RunDirectoryStorage
+from storage.secrets import SecretsFile
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Services:
     jobs: JobStorage
     directories: RunDirectoryStorage
     manager: JobManager
+    credentials: SecretsFile
     deletions: DeletionRepository
     deleted_sources: DeletedSources
     queries: JobQueries

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+SECRET_PREFIX = "LONGSHORE_SECRET_"  # noqa: S105 - the beginning of a variable's name
+"""Of the environment's variables that hold passwords."""
+
 
 @dataclass(frozen=True)
 class Credential:

@@ -16,14 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from models.credential import Credential
+from models.credential import SECRET_PREFIX, Credential
 from models.errors import CredentialUnusable, InvalidDocument, StorageFailed
 from models.job_options import CREDENTIAL_NAME
 from storage.yaml_documents import MAX_BYTES, Place, line_of, parse_with_lines, render
 from utils.durable_file import TEMPORARY_PREFIX, drop_file, replace_file
 
 SECRETS_NAME = "secrets.yaml"
-SECRET_PREFIX = "LONGSHORE_SECRET_"  # noqa: S105 - the beginning of a variable's name
 _FORMAT = "1"
 _KEYS = frozenset({"format", "credentials"})
 _KEYS_OF_ONE = frozenset({"user", "password"})
@@ -51,6 +50,13 @@ class SecretsFile:
         """Return a credential as it is now; what the environment holds goes before the file.
         Raises CredentialUnusable."""
         return await asyncio.to_thread(self._find, name)
+
+    async def names(self) -> tuple[str, ...]:
+        """Return the names that stand in the file, to choose from; none when it cannot be read."""
+        try:
+            return tuple(sorted(await asyncio.to_thread(self.read)))
+        except (InvalidDocument, StorageFailed):
+            return ()  # Each run that needs one says why.
 
     def read(self) -> dict[str, StoredCredential]:
         """Return what stands in the file, nothing when there is none. Blocking.

@@ -9,10 +9,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from core.credentials import environment_with
 from core.ports import RunDirectories
 from models.errors import RunnerStartFailed
 from models.events import RunProcesses
-from models.run_spec import PASSWORD_VARIABLE
 from utils.process_identity import ProcessIdentity, is_alive, send_signal
 from utils.process_search import started_by_run
 
@@ -46,7 +46,7 @@ class LocalExecutor:
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
                 start_new_session=True,
-                env=None if secret is None else {**os.environ, PASSWORD_VARIABLE: secret},
+                env=environment_with(os.environ, secret),
             )
         except OSError as error:
             raise RunnerStartFailed(run_id, error.strerror or str(error)) from error

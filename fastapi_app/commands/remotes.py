@@ -13,13 +13,16 @@ from fastapi_app.commands.client import as_part, call
 from fastapi_app.commands.console import new_app, out, print_json
 
 app = new_app("Remotes: where rclone can copy to and from.")
+CredentialFlag = Annotated[
+    str, typer.Option(help="The credential that holds the configuration's password.")
+]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print the API's JSON.")]
 
 
 @app.command("list")
-def list_remotes(as_json: JsonFlag = False) -> None:
+def list_remotes(credential: CredentialFlag = "", as_json: JsonFlag = False) -> None:
     """List the remotes of rclone's configuration."""
-    found = call("GET", "/remotes")
+    found = call("GET", "/remotes", params={"credential": credential})
     if as_json:
         print_json(found)
         return
@@ -32,10 +35,13 @@ def list_remotes(as_json: JsonFlag = False) -> None:
 
 @app.command("test")
 def check_remote(
-    name: Annotated[str, typer.Argument(help="The remote's name.")], as_json: JsonFlag = False
+    name: Annotated[str, typer.Argument(help="The remote's name.")],
+    credential: CredentialFlag = "",
+    as_json: JsonFlag = False,
 ) -> None:
     """See whether a remote answers; exits with 1 when it does not."""
-    result = call("POST", f"/remotes/{as_part(name)}/test")
+    parameters = {"credential": credential}
+    result = call("POST", f"/remotes/{as_part(name)}/test", params=parameters)
     if as_json:
         print_json(result)
     else:

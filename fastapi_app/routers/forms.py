@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from fastapi_app.deletion_views import deletion_in_words, deletion_needs
 from fastapi_app.job_form import (
     NEW_JOB,
     JobForm,
@@ -16,6 +17,7 @@ from fastapi_app.job_form import (
     definition_of,
     engine_choices,
     errors_by_field,
+    posted_locations,
     posted_values,
     values_of,
 )
@@ -46,11 +48,13 @@ async def edit_job(services: ServicesDep, job_id: str) -> Response:
 @router.post("/jobs", name="job_create")
 async def create_job(request: Request, services: ServicesDep) -> Response:
     """Create a job, or show the form again with what is wrong and what was typed."""
-    values = posted_values(await _posted(request))
+    posted = await _posted(request)
+    values = posted_values(posted)
     try:
         job_id = await services.manager.create_job(definition_of(values, None))
     except InvalidDefinition as error:
-        form = await _form(services, None, values, errors=errors_by_field(error.faults))
+        errors, locations = errors_by_field(error.faults), posted_locations(posted)
+        form = await _form(services, None, values, errors=errors, locations=locations)
         return await _form_again(request, services, form, 422)
     return _go_to(request, services.renderer.url("job_page", job_id=job_id))
 
@@ -64,12 +68,23 @@ async def create_sample(request: Request, services: ServicesDep) -> Response:
     return _go_to(request, services.renderer.url("job_page", job_id=job_id))
 
 
+@router.post("/deletion-words", name="deletion_words")
+async def deletion_words(request: Request, services: ServicesDep) -> Response:
+    """What the job in the form will do with its sources, and what that needs."""
+    definition = definition_of(posted_values(await _posted(request)), None)
+    return services.renderer.partial(
+        "_deletion_words.html",
+        words=deletion_in_words(definition),
+        needs=deletion_needs(definition),
+    )
+
+
 @router.post("/jobs/{job_id}", name="job_update")
 async def update_job(request: Request, services: ServicesDep, job_id: str) -> Response:
     """Change a job, or show the form again: with what is wrong, or with both versions."""
     job = services.queries.get_job(job_id).job
     posted = await _posted(request)
-    values = posted_values(posted)
+    values = posted_values(posted, values_of(job))
     version = str(posted.get("version", ""))
     expected = int(version) if version.isdecimal() and len(version) < _LONGEST_VERSION else 0
     try:
@@ -78,11 +93,20 @@ async def update_job(request: Request, services: ServicesDep, job_id: str) -> Re
         )
     except InvalidDefinition as error:
         errors = errors_by_field(error.faults)
-        form = await _form(services, job, values, errors=errors, version=expected)
+        locations = posted_locations(posted)
+        form = await _form(
+            services, job, values, errors=errors, version=expected, locations=locations
+        )
         return await _form_again(request, services, form, 422)
     except VersionConflict:
         current = services.queries.get_job(job_id).job
-        form = await _form(services, current, values, conflict=conflict_between(current, values))
+        form = await _form(
+            services,
+            current,
+            values,
+            conflict=conflict_between(current, values),
+            locations=posted_locations(posted),
+        )
         return await _form_again(request, services, form, 412)
     return _go_to(request, services.renderer.url("job_page", job_id=job_id))
 
@@ -143,6 +167,7 @@ async def _form(
         cancel_url=url("job_page", job_id=job.id) if job else url("jobs_page"),
         is_edit=job is not None,
         engines=engine_choices(await services.tools.all()),
+        credentials=await services.credentials.names(),
         values=values,
         job_id=job.id if job else None,
         version=version if version is not None else job.version if job else None,

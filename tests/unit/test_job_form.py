@@ -18,8 +18,10 @@ from fastapi_app.job_form import (
     posted_values,
     values_of,
 )
+from fastapi_app.location_fields import KINDS, LocationFields, fields_of, posted_location
 from models.errors import FieldFault
 from models.job import Job, JobDefinition
+from models.location import location_fault
 from tests.fakes.builders import a_job
 
 FULL = a_job(
@@ -58,8 +60,13 @@ RSYNC = a_job(
 RCLONE = a_job(
     engine="rclone",
     verification="checksum",
-    options={"transfers": 8, "checkers": 16, "destination_mount": "/mnt/nas"},
-    source_deletion={"mode": "per_file", "delete_empty_directories": True, "trash_days": 7},
+    options={"transfers": 8, "checkers": 16, "credential": "own", "destination_mount": "/mnt/nas"},
+    source_deletion={
+        "enabled": True,
+        "mode": "per_file",
+        "delete_empty_directories": True,
+        "trash_days": 7,
+    },
 )
 
 
@@ -155,6 +162,62 @@ def test_options_of_the_other_engine_are_left_out() -> None:
     of_rclone = definition_of({**values, "engine": "rclone"}, None)
     assert of_rclone["options"]["transfers"] == "4"
     assert "hard_links" not in of_rclone["options"]
+
+
+def test_what_was_not_posted_stays_but_a_box_that_is_not_ticked_is_off() -> None:
+    posted = {name: text for name, text in values_of(RCLONE).items() if name in {"name", "engine"}}
+    values = posted_values(posted, values_of(RCLONE))
+    assert values == values_of(RCLONE) | {
+        "source_deletion_enabled": "",
+        "source_deletion_delete_empty_directories": "",
+    }
+
+
+def test_how_sources_are_deleted_is_kept_while_they_are_not_and_no_fault_then() -> None:
+    values = values_of(RCLONE) | {
+        "source_deletion_enabled": "",
+        "source_deletion_mode": "never",
+        "source_deletion_trash_days": "many",
+    }
+    definition = JobDefinition.model_validate(definition_of(values, RCLONE))
+    assert definition.source_deletion == RCLONE.source_deletion.model_copy(
+        update={"enabled": False}
+    )
+
+
+LOCATIONS = {
+    "/srv/photos": LocationFields(path="/srv/photos"),
+    "/a:b/ssh://c": LocationFields(path="/a:b/ssh://c"),
+    "ssh://nas/srv": LocationFields("ssh", "/srv", host="nas"),
+    "ssh://me@[::1]:2222/": LocationFields("ssh", "/", "me", "[::1]", "2222"),
+    "rsync://nas/photos": LocationFields("rsync", host="nas", module="photos"),
+    "rsync://nas:8730/photos/a b": LocationFields(
+        "rsync", "a b", host="nas", port="8730", module="photos"
+    ),
+    "rclone://cloud/": LocationFields("rclone", remote="cloud"),
+    "rclone://cloud//abs/x": LocationFields("rclone", "/abs/x", remote="cloud"),
+    "rclone://my cloud/bucket/x": LocationFields("rclone", "bucket/x", remote="my cloud"),
+}
+
+
+@pytest.mark.parametrize(("location", "fields"), LOCATIONS.items(), ids=list(LOCATIONS))
+def test_a_location_is_taken_apart_and_put_together(location: str, fields: LocationFields) -> None:
+    assert location_fault(location) is None or fields.kind == "local"
+    assert fields_of(location) == fields
+    posted = {f"source_{part}": text for part, text in fields._asdict().items()}
+    if fields.kind == "local":
+        posted["source"] = fields.path
+    assert posted_location(posted, "source") == (location, fields)
+
+
+@given(st.text(max_size=40), st.sampled_from([kind for kind, _ in KINDS]))
+def test_whatever_is_typed_as_a_location_is_shown_again(text: str, kind: str) -> None:
+    posted = {"source": text, "source_kind": kind, "source_host": text, "source_path": text}
+    location, fields = posted_location(posted, "source")
+    assert fields.kind == kind
+    assert fields.path.strip() == text.strip()
+    fields_of(location)
+    assert posted_location({"source": text}, "source")[0] == text
 
 
 def test_an_engine_that_is_missing_says_what_to_do() -> None:
