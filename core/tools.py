@@ -25,6 +25,8 @@ class Tool:
     path: str | None
     version: str | None
     install_hint: str
+    notice: str | None = None
+    """What is known against this version, as a sentence."""
 
 
 class LocalTools:
@@ -59,7 +61,8 @@ class LocalTools:
     async def _look(self, engine: Engine) -> Tool:
         path = await asyncio.to_thread(self.path_of, engine.name)
         version = await self._version_at(engine, path) if path else None
-        return Tool(engine.name, path, version, engine.install_hint)
+        notice = engine.version_notice(version) if version else None
+        return Tool(engine.name, path, version, engine.install_hint, notice)
 
     async def _version_at(self, engine: Engine, path: str) -> str | None:
         try:

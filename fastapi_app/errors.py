@@ -176,7 +176,7 @@ def _answer(
         "error.html",
         status_code=status,
         nav="",
-        notices=(),
+        page_notices=(),
         banners=services.banners.view(),
         title=title,
         status=status,

@@ -16,6 +16,7 @@ from core.rclone_remotes import RcloneRemotes
 from core.tools import LocalTools
 from fastapi_app.background import Monitor
 from fastapi_app.banners import Banners
+from fastapi_app.notices import DISMISSED_COOKIE, dismissed_in
 from fastapi_app.rendering import Cards, Renderer
 from fastapi_app.websocket.hub import Hub
 from models.settings import Settings
@@ -49,6 +50,8 @@ class Services:
     renderer: Renderer
     cards: Cards
     banners: Banners
+    dismissed: tuple[str, ...] = ()
+    """The notices that are not wanted any more where the request comes from."""
     cursor: str = ""
     """The hub's place when the request came: what changes from then on is told by WebSocket."""
 
@@ -60,7 +63,8 @@ def services_of(connection: HTTPConnection) -> Services:
 
 async def _services(request: Request) -> Services:
     services = services_of(request)
-    return replace(services, cursor=services.hub.cursor)
+    dismissed = dismissed_in(request.cookies.get(DISMISSED_COOKIE, ""))
+    return replace(services, cursor=services.hub.cursor, dismissed=dismissed)
 
 
 ServicesDep = Annotated[Services, Depends(_services)]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Iterator
+from itertools import chain
 from typing import Annotated
 
 import typer
@@ -30,6 +32,7 @@ def doctor(
             {
                 "python": sys.version.split()[0],
                 "tools": {tool.engine: tool.version for tool in tools},
+                "notices": [tool.notice for tool in tools if tool.notice is not None],
                 "data_dir": str(data_dir),
                 "data_dir_usable": usable,
                 "jobs": len(found.records),
@@ -38,7 +41,10 @@ def doctor(
             }
         )
     else:
-        lines = [("ok", f"Python {sys.version.split()[0]}"), *map(_tool_line, tools)]
+        lines = [
+            ("ok", f"Python {sys.version.split()[0]}"),
+            *chain.from_iterable(map(_tool_lines, tools)),
+        ]
         lines.append(("ok" if usable else "fault", f"data directory {data_dir}"))
         lines.append(("ok", f"{len(found.records)} jobs can be read"))
         lines += [
@@ -52,7 +58,10 @@ def doctor(
         raise typer.Exit(EXIT_FAILED)
 
 
-def _tool_line(tool: Tool) -> tuple[str, str]:
+def _tool_lines(tool: Tool) -> Iterator[tuple[str, str]]:
     if tool.path is None:
-        return "miss", f"{tool.engine} is not installed. {tool.install_hint}"
-    return "ok", f"{tool.engine} {tool.version or 'of an unknown version'} at {tool.path}"
+        yield "miss", f"{tool.engine} is not installed. {tool.install_hint}"
+        return
+    yield "ok", f"{tool.engine} {tool.version or 'of an unknown version'} at {tool.path}"
+    if tool.notice is not None:
+        yield "note", tool.notice

@@ -1,13 +1,15 @@
-"""The banners of the pages: fetched alone, and dismissed."""
+"""The banners and notices of the pages: fetched alone, and dismissed."""
 
 from __future__ import annotations
 
+from typing import Annotated
 from urllib.parse import unquote
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Match
 
+from fastapi_app.notices import DISMISSED_COOKIE, DISMISSED_SECONDS, cookie_with
 from fastapi_app.routers.forms import is_htmx
 from fastapi_app.security import path_before
 from fastapi_app.services import Services, ServicesDep
@@ -30,6 +32,27 @@ async def resolve_error(request: Request, services: ServicesDep, event_id: str) 
     if is_htmx(request):
         return _banners(services)
     return RedirectResponse(_page_before(request, services), _SEE_OTHER)
+
+
+@router.post("/notices/dismiss", name="notice_dismiss")
+async def dismiss_notice(
+    request: Request, services: ServicesDep, key: Annotated[str, Form(max_length=60)]
+) -> Response:
+    """Say something of a tool no more in this browser, and go back to where that was said."""
+    if is_htmx(request):
+        answer = Response(status_code=200)
+    else:
+        answer = RedirectResponse(_page_before(request, services), _SEE_OTHER)
+    answer.set_cookie(
+        DISMISSED_COOKIE,
+        cookie_with(request.cookies.get(DISMISSED_COOKIE, ""), key),
+        max_age=DISMISSED_SECONDS,
+        path=services.settings.root_path or "/",
+        secure=request.url.scheme == "https",
+        httponly=True,
+        samesite="strict",
+    )
+    return answer
 
 
 def _banners(services: Services) -> HTMLResponse:

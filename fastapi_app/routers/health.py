@@ -96,4 +96,5 @@ async def _engines(services: Services) -> dict[str, Any]:
         "status": status,
         "available": {tool.engine: tool.version for tool in there},
         "missing": [tool.engine for tool in tools if tool.path is None],
+        "notices": [tool.notice for tool in there if tool.notice is not None],
     }

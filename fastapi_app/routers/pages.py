@@ -17,8 +17,10 @@ from fastapi_app.deleted_source_views import (
     DeletionsView,
     deletions_view,
 )
+from fastapi_app.deletion_views import deletion_in_words
 from fastapi_app.failure_views import FilesQuery, run_files_view
 from fastapi_app.folders import view_folder
+from fastapi_app.notices import notices_of
 from fastapi_app.option_words import job_options_in_words
 from fastapi_app.preview_pages import preview_part
 from fastapi_app.preview_views import PreviewQuery, dry_run_summary
@@ -96,6 +98,7 @@ async def job_page(services: ServicesDep, job_id: str) -> HTMLResponse:
         card=await services.cards.card_of(job_id),
         job=record.job,
         option_words=job_options_in_words(record.job),
+        deletion_words=deletion_in_words(record.job.model_dump(mode="json")),
         runs=tuple(run_row(run) for run in runs.items),
         dry_run=dry_run_summary(dry_run, saved_at=record.job.updated_at),
         dry_run_row=run_row(dry_run) if dry_run else None,
@@ -197,15 +200,10 @@ async def page(
     services: Services, name: str, status_code: int = 200, **context: Any
 ) -> HTMLResponse:
     """Render a page with the notices and banners that belong on every page."""
-    notices = tuple(
-        f"{tool.engine} is not installed on this machine. {tool.install_hint}"
-        for tool in await services.tools.all()
-        if tool.path is None
-    )
     return services.renderer.page(
         name,
         status_code=status_code,
-        notices=notices,
+        page_notices=notices_of(await services.tools.all(), services.dismissed),
         banners=services.banners.view(),
         cursor=services.cursor,
         **context,
