@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import pty
 import select
@@ -144,7 +145,10 @@ def test_a_job_with_a_credential_copies_and_its_password_is_nowhere(
 
     run_id = server.start_job(job_id)
     engine = event_of(server, run_id, "engine_started")["engine"]["pid"]
-    assert psutil.Process(engine).environ()["RSYNC_PASSWORD"] == PASSWORD
+    environment = psutil.Process(engine).environ()
+    assert environment["RSYNC_PASSWORD"] == PASSWORD
+    # It is the only one that the service's own environment and file hold for others.
+    assert not any(name.startswith(("LONGSHORE_SECRET", "LONGSHORE_PASS")) for name in environment)
     lines = []
     while server.run(run_id)["outcome"] is None:
         lines += command_lines()
@@ -216,6 +220,25 @@ def test_a_password_from_the_environment_opens_rclones_configuration(
     assert (room / "to").is_dir()
     assert files_with(server.data_dir, FROM_ENVIRONMENT) == set()
     assert FROM_ENVIRONMENT not in told_of(server, job_id, run["id"]) + output_of(server)
+
+
+def test_remotes_of_an_encrypted_configuration_are_listed_and_tested_with_a_credential(
+    server: RunningServer,
+) -> None:
+    refused = server.http.get("/api/v1/remotes")
+    assert (refused.status_code, "password" in refused.json()["detail"]) == (503, True)
+    wanted = {"credential": "rclone-config"}
+    (remote,) = server.http.get("/api/v1/remotes", params=wanted).json()["items"]
+    assert remote == {"name": "here", "type": "local"}
+    assert server.http.post("/api/v1/remotes/here/test", params=wanted).json()["ok"] is True
+    typed = {"destination_remote": "here", **wanted}
+    assert "The remote answers." in server.http.post("/remotes/test/destination", data=typed).text
+    assert 'value="here"' in server.http.get("/remotes/options", params=wanted).text
+
+    for path in ("/api/v1/remotes", "/remotes/options"):
+        answer = server.http.get(path, params={"credential": "nobody"})
+        assert "there is none of this name" in html.unescape(answer.text)
+    assert server.http.get("/api/v1/remotes", params={"credential": "nobody"}).status_code == 409
 
 
 def test_the_command_line_sets_lists_and_removes(server: RunningServer) -> None:
