@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ from models.planned_change import (
 MAX_PAGE = 500
 _CHUNK = 256 * 1024
 """How much is looked through at once: so much holds the interpreter for about a millisecond."""
+_NEVER_SHOWN = re.compile(r"[\x00-\x1f]")
+"""No path that is shown has them; in a line their escapes could be met where others stand."""
 _logger = logging.getLogger(__name__)
 
 
@@ -86,6 +89,8 @@ def _read(path: Path, wanted: PreviewFilter, limit: int, cursor: int) -> Preview
 def _matching(file: BinaryIO, wanted: PreviewFilter) -> Iterator[tuple[int, bytes]]:
     """Yield the lines that match, with their offsets: by their text, since taking each of them
     apart would cost ten times as much."""
+    if _NEVER_SHOWN.search(wanted.q):
+        return
     beginning = beginning_of(wanted.change)
     # As it stands in the line, where quotes and backslashes have one more in front of them.
     needle = json.dumps(wanted.q, ensure_ascii=False)[1:-1].casefold()
