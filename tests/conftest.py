@@ -9,11 +9,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support import RunningServer, assert_progress_never_decreases
 
 MEMORY = Path("/dev/shm")
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+# How long one example takes is the load of the machine, and no property of what is tried.
+settings.register_profile("longshore", deadline=None)
+settings.load_profile("longshore")
 
 
 def need(what: str, found: object) -> None:

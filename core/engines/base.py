@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from models.run_spec import RunSpec
+from utils.shown_names import shown_name as shown_name
 
 MAX_LINE = 64 * 1024
 """A longer line of output is cut: no tool writes one, and memory is bounded."""
@@ -283,17 +284,6 @@ def too_old(engine: Engine, version: str) -> str | None:
     return (
         f"{engine.command} {version} is too old: at least {engine.least_version} is needed. "
         f"{engine.install_hint}"
-    )
-
-
-def shown_name(raw: bytes) -> str:
-    """Return a file name for people: bytes that are not UTF-8, and control characters, escaped."""
-    text = raw.decode("utf-8", errors="backslashreplace")
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in text
     )
 
 

@@ -37,7 +37,7 @@ _EXITS: dict[int, ExitMeaning] = {
     1: ExitMeaning(Verdict.PARTIAL, "Some files could not be copied."),
     2: ExitMeaning(Verdict.FATAL, "rclone did not accept its arguments."),
     3: ExitMeaning(Verdict.FATAL, "rclone did not find a folder."),
-    4: ExitMeaning(Verdict.FATAL, "rclone did not find a file."),
+    4: ExitMeaning(Verdict.PARTIAL, "Some files could not be found."),
     5: ExitMeaning(Verdict.TRANSIENT, "rclone met an error that may pass."),
     6: ExitMeaning(Verdict.PARTIAL, "Some files could not be copied."),
     7: ExitMeaning(Verdict.FATAL, "rclone met an error that will not pass."),
@@ -181,7 +181,8 @@ class RcloneEngine:
         return _EXITS.get(code, ExitMeaning(Verdict.FATAL, f"rclone failed with code {code}."))
 
     def is_partial_for_sure(self, code: int, *, files_failed: int) -> bool:
-        """Code 1 is also that of a mistake in a filter, after which nothing was copied."""
+        """Code 1 is also that of a mistake in a filter, after which nothing was copied; 4 may be
+        that of the one file that was to be copied."""
         return files_failed > 0
 
     def classify_verify_exit(self, code: int) -> ExitMeaning:

@@ -94,6 +94,7 @@ _PASSING = (
     "connection closed",
     "broken pipe",
     "unexpected eof",
+    ": eof",
     "use of closed network connection",
     "network is unreachable",
     "no route to host",

@@ -50,6 +50,9 @@ _EXITS: dict[int, ExitMeaning] = {
     12: ExitMeaning(Verdict.TRANSIENT, "The connection between the two sides of rsync broke off."),
     13: ExitMeaning(Verdict.FATAL, "rsync's own diagnostics failed."),
     14: ExitMeaning(Verdict.TRANSIENT, "rsync's processes lost each other."),
+    15: ExitMeaning(Verdict.TRANSIENT, "One of rsync's processes crashed."),
+    16: ExitMeaning(Verdict.TRANSIENT, "One of rsync's processes was ended by a signal."),
+    19: ExitMeaning(Verdict.TRANSIENT, "rsync was told to stop by another of its processes."),
     20: ExitMeaning(Verdict.TRANSIENT, "rsync was told to stop by a signal."),
     21: ExitMeaning(Verdict.FATAL, "rsync could not wait for one of its processes."),
     22: ExitMeaning(Verdict.FATAL, "rsync ran out of memory."),
@@ -66,8 +69,8 @@ _EXITS: dict[int, ExitMeaning] = {
     ),
     255: ExitMeaning(Verdict.TRANSIENT, "The connection over ssh failed or broke off."),
 }
-"""EXIT VALUES of rsync(1), and from 124 on those of the other host's shell (errcode.h of rsync);
-255 is ssh's own (ssh(1), EXIT STATUS)."""
+"""EXIT VALUES of rsync(1), and errcode.h of rsync for 15, 16, 19 and, from 124 on, for those of the
+other host's shell; 255 is ssh's own (ssh(1), EXIT STATUS). No rsync since 3.2.3 ends with 6."""
 
 
 def partial_directory(spec: RunSpec) -> str:

@@ -32,7 +32,7 @@ _SPECIAL_BEGINNING = b'skipping non-regular file "'
 _SPECIAL = rb'(?s)skipping non-regular file "(?P<path>.+)"$'
 _HEAD = rb"(?s)^(?:rsync: )?(?:\[(?P<who>\w+)\] )?"
 _MODULE = rb"(?P<module> \(in [^()]*\))?"
-_FORMS = (
+FORMS = (
     # Two names: rsync says what it moved or linked, and whereto.
     _HEAD
     + rb'(?P<what>(?:\w+: )?(?:rename|copy|link|symlink)) "(?P<path>.+?)"'
@@ -91,7 +91,7 @@ def failure_in(line: bytes, places: Places) -> Failure | None:
     """Return the file that a line tells to have failed, or None."""
     if not line.startswith(BEGINNINGS) or line.startswith(_SPECIAL_BEGINNING):
         return None
-    for form in _FORMS:
+    for form in FORMS:
         match = re.match(form, line)
         if match:
             return _failure(match, places)

@@ -49,7 +49,7 @@ _HOST_CHANGED = (
     "whoever runs that host, and remove the old key from the file that ssh names in the output "
     "only when the change was meant."
 )
-_SAYINGS = (
+SAYINGS = (
     _Saying(
         rb"(?:\S+: )?(?P<words>Permission denied \([^()]*\))\.?$",
         _SSH,
@@ -95,6 +95,19 @@ _SAYINGS = (
         "There is no rsync on the other host: install rsync 3.2.3 or newer there.",
     ),
     _Saying(
+        rb"(?:\S+: )?(?:line )?(?:\d+: )?(?P<words>(?:\S*/)?rsync: Permission denied)$",
+        (126, 12),
+        Verdict.FATAL,
+        "rsync on the other host may not be run: {words}.",
+    ),
+    _Saying(
+        rb"\S*rrsync(?: error)?: (?P<words>.+)$",
+        (12, 1),
+        Verdict.FATAL,
+        "The other host lets the job’s key do no more than rrsync allows it: {words}. Look at the "
+        "key’s line in that user’s ~/.ssh/authorized_keys there.",
+    ),
+    _Saying(
         rb"rsync: \[\w+\] (?P<words>Failed to exec ssh: .*)$",
         (14, 12),
         Verdict.FATAL,
@@ -131,7 +144,7 @@ _SAYINGS = (
     ),
 )
 """ssh(1) and its source for the words; EXIT VALUES of rsync(1) for the codes."""
-_HINTS = (
+HINTS = (
     (rb"(?:No \S+ host key is known for )", _HOST_UNKNOWN),
     (rb"@ +WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED", _HOST_CHANGED),
     (
@@ -152,7 +165,8 @@ _WORDS = (
     b"rsync warning: ",
     b"@ERROR: ",
     b"HAS CHANGED",
-    b"Permission denied (",
+    b"Permission denied",
+    b"rrsync",
     b"ost key ",
     b"identity: ",
     b"Load key ",
@@ -206,11 +220,11 @@ class Refusals:
         return any(content.find(word, start, end) >= 0 for word in self._words)
 
     def _take_words(self, line: bytes) -> None:
-        for pattern, sentence in _HINTS:
+        for pattern, sentence in HINTS:
             if match := re.match(pattern, line):
                 self._hint = self._hint or _filled(sentence, match)
                 return
-        for saying in _SAYINGS:
+        for saying in SAYINGS:
             if match := re.match(saying.pattern, line):
                 is_refined = saying.sentence in {_LOGIN_REFUSED, _HOST_UNKNOWN} and self._hint
                 message = self._hint if is_refined else _filled(saying.sentence, match)

@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.integration.running import run_to_end
-from tests.integration.trees import count_entries, listing, make_hostile_tree, size_of
+from tests.integration.trees import (
+    count_entries,
+    differences_beneath,
+    listing,
+    make_hostile_tree,
+    size_of,
+)
 from tests.support import RunningServer, make_large_file, make_tree, rsync_differences
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("rsync")]
@@ -57,12 +63,13 @@ def test_a_second_run_copies_nothing(shared_server: RunningServer, room: Path) -
     assert listing(destination) == before
 
 
+@pytest.mark.parametrize("engine", ["rsync", "rclone"])
 def test_a_changed_a_new_and_a_removed_file_are_taken_over(
-    shared_server: RunningServer, room: Path
+    shared_server: RunningServer, room: Path, engine: str
 ) -> None:
     source, destination = make_tree(room / "from", files=50), room / "to"
     options = {"delete_extraneous": True}
-    job_id = shared_server.create_job(source, destination, options=options)
+    job_id = shared_server.create_job(source, destination, options=options, engine=engine)
     run_to_end(shared_server, job_id)
     changed, removed = sorted(source.rglob("*.dat"))[:2]
     changed.write_bytes(b"other contents")
@@ -72,7 +79,7 @@ def test_a_changed_a_new_and_a_removed_file_are_taken_over(
     run = run_to_end(shared_server, job_id)
 
     assert run["outcome"] == "completed"
-    assert rsync_differences(source, destination) == ""
+    assert differences_beneath(source, destination) == ""
     assert (run["files_done"], run["files_skipped"], run["files_deleted"]) == (50, 48, 1)
 
 

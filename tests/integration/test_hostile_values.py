@@ -9,27 +9,35 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
+from itertools import chain
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
+from fastapi_app import routers
 from fastapi_app.job_form import NEW_JOB
 from models.job import JobDefinition
+from models.run_spec import TRASH_FOLDER
 from tests.conftest import MEMORY
 from tests.integration.hostile import COUNT, Traps, hostile_values, picture, set_traps
 from tests.integration.pages import Page
-from tests.integration.running import ended_server, run_to_end
+from tests.integration.running import ended_server, run_to_end, wait_for_status
 from tests.integration.trees import differences_beneath, listing
-from tests.support import PROJECT_ROOT, RunningServer, make_tree, wait_until
+from tests.support import ENDED, PROJECT_ROOT, RunningServer, make_tree, wait_until
 
 IS_FULL = os.environ.get("LONGSHORE_CHAOS") == "full"
 pytestmark = [
@@ -44,6 +52,8 @@ MARKUP = ("<img src=x", "<script>t", "<script>/", "<script>sh", "<svg/on", '" on
 """Parts of the values that would be live in a page that shows them as they are."""
 NAMED_ONLY = ("<summary aria-label='More for ", "<input value=", "<span title=")
 """Attributes that are shown or read aloud, and lead nowhere."""
+AT_ONCE = 24
+"""So many jobs are started and looked at together."""
 LONGEST_NAME = 255
 LONGEST_IN_ADDRESS = 6000
 """httptools refuses longer addresses by itself, before any of ours is asked."""
@@ -267,14 +277,21 @@ def test_every_field_of_the_api(arena: Arena) -> None:
 def test_each_value_in_a_field_by_itself(arena: Arena) -> None:
     """All of them in all fields in the long form, one in four hundred in the short one."""
     pairs = [(path, value) for path in FIELDS for value in arena.values]
+    accepted: list[str] = []
     for number, (path, value) in enumerate(pairs[:: 1 if IS_FULL else 401]):
         body = with_value(arena.good(ENGINES[number % 2], f"single {number}"), [path], value)
         answer = post_job(arena, body)
         if answer.status_code == 201:
-            job_id = answer.json()["id"]
-            if IS_FULL or number % 4 == 0:
-                run_all(arena, [job_id])
-                look_at(arena, [job_id])
+            accepted.append(answer.json()["id"])
+    assert accepted
+    for start in range(0, len(accepted), AT_ONCE):
+        group = accepted[start : start + AT_ONCE]
+        started = group if IS_FULL else group[::4]
+        runs = run_all(arena, started)
+        assert {run["outcome"] for run in runs.values()} <= {"completed", "warning", "failed"}
+        look_at(arena, started)
+        for job_id in group:
+            wait_for_status(arena.server, job_id, "pending", *ENDED)
             assert arena.server.http.delete(f"/api/v1/jobs/{job_id}").status_code == 204
 
 
@@ -287,9 +304,10 @@ def test_every_field_of_the_form(arena: Arena) -> None:
         for posted in [dict.fromkeys(fields, value), *({**good, name: value} for name in wanted)]:
             content = urlencode(posted, errors="surrogatepass")
             headers = FORM | ({"HX-Request": "true"} if number % 2 else {})
-            answer = arena.server.http.post("/jobs", content=content, headers=headers)
-            assert answer.status_code in {200, 303, 422}, f"{value[:80]!r}: {answer.text[:500]}"
-            check_page(answer)
+            for path in ("/jobs", "/deletion-words"):
+                answer = arena.server.http.post(path, content=content, headers=headers)
+                assert answer.status_code in {200, 303, 422}, f"{value[:80]!r}: {answer.text[:500]}"
+                check_page(answer)
 
 
 def names_of(values: tuple[str, ...]) -> list[bytes]:
@@ -307,6 +325,11 @@ def fits(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return 0 < len(raw) <= LONGEST_NAME and not set(raw) & {0, 0x2F} and raw not in {b".", b".."}
+
+
+def files_in(root: Path) -> list[str]:
+    """Return what lies beneath a folder but folders."""
+    return [line for line in listing(root) if not line.startswith("folder ")]
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -336,6 +359,29 @@ def test_names_in_the_tree(arena: Arena, engine: str, room: Path) -> None:
     assert run["outcome"] == "completed", run
     assert differences_beneath(source, destination) == ""
     assert len(listing(destination)) == len(listing(source))
+    look_at(arena, [job_id])
+
+    second = arena.top / "to" / f"deleted {engine}"
+    deletion = {"enabled": True, "trash_days": 1, "delete_empty_directories": True}
+    job_id = post_job(
+        arena, body | {"destination": str(second), "source_deletion": deletion}
+    ).json()["id"]
+
+    run = run_to_end(arena.server, job_id)
+
+    assert (run["outcome"], run["sources_deleted"]) == ("completed", len(names)), run
+    assert differences_beneath(destination, second) == ""
+    assert os.listdir(source) == [TRASH_FOLDER]
+    look_at(arena, [job_id])
+    record = arena.server.http.get(f"/api/v1/runs/{run['id']}/deletions?outcome=trashed").json()
+    assert record["total"] == len(names)
+
+    back = arena.server.http.post(f"/api/v1/runs/{run['id']}/put-back").json()
+
+    assert back == {"restored": len(names), "stayed": 0}
+    shutil.rmtree(source / TRASH_FOLDER, ignore_errors=True)
+    # Folders that went are made anew, with the time of that.
+    assert files_in(source) == files_in(destination)
     look_at(arena, [job_id])
 
 
@@ -394,37 +440,39 @@ def is_rclone(arena: Arena, job_id: str) -> bool:
     return bool(arena.server.http.get(f"/api/v1/jobs/{job_id}").json()["engine"] == "rclone")
 
 
+def routes() -> Iterator[APIRoute]:
+    """Yield every route of the application, whichever they are by now."""
+    for found in iter_modules(routers.__path__):
+        module = import_module(f"{routers.__name__}.{found.name}")
+        yield from (route for route in module.router.routes if isinstance(route, APIRoute))
+
+
+def addresses_of(route: APIRoute) -> Iterator[str]:
+    """Yield how a route is called: in its path, in each field of its query, and in all of these.
+
+    `{}` stands for a value, `{job}` and `{run}` for an id that there is.
+    """
+    method = min(route.methods or ["GET"])
+    fields = sorted(query_of(route.dependant))
+    if "{" in route.path:
+        yield f"{method} {re.sub('{[^}]*}', '{}', route.path)}"
+    if method == "GET" and fields:
+        path = re.sub(r"{(job|run)_id}", r"{\1}", route.path)
+        for asked in [[field] for field in fields] + [fields] * (len(fields) > 1):
+            yield f"GET {path}?{'&'.join(f'{field}={{}}' for field in asked)}"
+
+
+def query_of(dependant: Dependant) -> Iterator[str]:
+    """Yield the fields of a query, those too that a route's dependencies ask for."""
+    yield from (field.alias for field in dependant.query_params)
+    yield from chain.from_iterable(map(query_of, dependant.dependencies))
+
+
 ADDRESSES = (
-    "GET /api/v1/jobs/{}",
-    "GET /api/v1/jobs/{}/runs?cursor={}",
-    "GET /api/v1/jobs?q={}&status={}&engine={}&tag={}&cursor={}&limit={}",
-    "GET /api/v1/jobs?q={}&status={}&engine={}&tag={}&cursor={}",
-    "GET /api/v1/runs?cursor={}",
-    "GET /api/v1/runs/{}",
-    "GET /api/v1/runs/{}/failures?q={}&cursor={}&limit={}",
-    "GET /api/v1/runs/{run}/failures?q={}",
-    "GET /api/v1/runs/{run}/failures?cursor={}",
-    "GET /api/v1/runs/{run}/skipped?q={}&cursor={}",
-    "GET /api/v1/runs/{run}/log?offset={}&limit={}&since={}",
-    "GET /api/v1/errors?severity={}&component={}&job_id={}&resolved={}&cursor={}",
-    "GET /jobs/{}",
-    "GET /jobs?q={}&status={}&cursor={}",
-    "GET /runs/{}",
-    "GET /runs?cursor={}",
-    "GET /runs/{run}?failed_q={}&failed_from={}&special_from={}",
-    "GET /runs/{run}?failed_q={}",
+    "GET /static/{}",
     "GET /folders?field=source&path={}",
     "GET /folders?field=destination&destination={}",
-    "GET /static/{}",
-    "POST /api/v1/jobs/{}/start",
-    "POST /api/v1/jobs/{}/stop",
-    "POST /api/v1/runs/{}/retry-failed",
-    "POST /api/v1/errors/{}/resolve",
-    "POST /jobs/{}/start",
-    "POST /jobs/{}",
-    "POST /runs/{}/retry-failed",
-    "DELETE /api/v1/jobs/{}",
-    "PUT /api/v1/jobs/{}",
+    *chain.from_iterable(map(addresses_of, routes())),
 )
 
 
@@ -434,10 +482,11 @@ def test_addresses(arena: Arena) -> None:
     for number, value in enumerate(arena.values):
         typed = quote(value.encode("utf-8", "surrogatepass")[:LONGEST_IN_ADDRESS], safe="")
         for turn, address in enumerate(ADDRESSES):
-            if not IS_FULL and (number + turn) % 16:
+            if not IS_FULL and (number + turn) % 40:
                 continue
             method, _, path = address.partition(" ")
-            target = path.replace("{run}", run_id).replace("{}", typed)
+            path = path.replace("{run}", run_id).replace("{job}", job_id)
+            target = path.replace("{}", typed)
             if len(target) > 2 * LONGEST_IN_ADDRESS:
                 continue
             answer = arena.server.http.request(method, target, headers={"If-Match": '"1"'})

@@ -23,6 +23,7 @@ from tests.integration.trees import (
     hash_of,
     listing,
     make_hostile_tree,
+    rot,
     size_of,
 )
 from tests.rsync_daemon import RsyncDaemon, running_daemon
@@ -87,6 +88,33 @@ def test_a_tree_with_every_kind_of_entry_and_name(
     assert again["bytes_sent"] < 16 * 1024 + (
         0 if way == "from a daemon" else size_of(source) // 10
     )
+    if verification == "checksum":
+        return
+    changed = next(path for path in (source / "plain").iterdir() if path.name == "-rf")
+    changed.write_bytes(b"of another length")
+
+    third = run_to_end(shared_server, job_id)
+
+    assert third["files_done"] - third["files_skipped"] == 1
+    assert listing(destination) == listing(source)
+
+
+@BOTH_WAYS
+def test_a_copy_that_rotted_is_found_by_contents(
+    shared_server: RunningServer, daemon: RsyncDaemon, room: Path, way: str
+) -> None:
+    source, destination, here, there = ends(daemon, room, way)
+    make_tree(source, files=5)
+    job_id = shared_server.create_job(here, there, verification="checksum")
+    assert run_to_end(shared_server, job_id)["outcome"] == "completed"
+    victim = sorted(destination.rglob("*.dat"))[2]
+    rot(victim)
+
+    run = run_to_end(shared_server, job_id)
+
+    assert (run["outcome"], run["files_failed"]) == ("failed", 1)
+    failures = shared_server.http.get(f"/api/v1/runs/{run['id']}/failures").json()["items"]
+    assert [item["path"] for item in failures] == [str(victim.relative_to(destination))]
 
 
 @BOTH_WAYS

@@ -21,11 +21,13 @@ from tests.integration.running import (
     wait_for_bytes,
     wait_for_status,
 )
+from tests.integration.test_dry_run import announced, done_between, dry_run, listed, picture
 from tests.integration.trees import (
     count_entries,
     hash_of,
     listing,
     make_hostile_tree,
+    rot,
     size_of,
 )
 from tests.ssh_server import SshServer, make_key, running_sshd
@@ -135,6 +137,46 @@ def test_extraneous_and_replaced_files_go_where_they_are_asked_to(
     assert sum(1 for _ in kept.rglob("extraneous-*")) == 4, "what was kept before stays"
     shutil.rmtree(kept)
     os.utime(destination, ns=(0, source.stat().st_mtime_ns))
+    assert rsync_differences(source, destination) == ""
+
+
+def test_a_copy_that_rotted_is_found_by_contents(
+    knowing: RunningServer, sshd: SshServer, there: Path, room: Path
+) -> None:
+    source, destination, here, url = ends(sshd, room, "to a host")
+    make_tree(source, files=5)
+    job_id = knowing.create_job(here, url, verification="checksum", options=key_of(sshd))
+    assert run_to_end(knowing, job_id)["outcome"] == "completed"
+    victim = sorted(destination.rglob("*.dat"))[2]
+    rot(victim)
+
+    run = run_to_end(knowing, job_id)
+
+    assert (run["outcome"], run["files_failed"]) == ("failed", 1)
+    failures = knowing.http.get(f"/api/v1/runs/{run['id']}/failures").json()["items"]
+    assert [item["path"] for item in failures] == [str(victim.relative_to(destination))]
+
+
+@BOTH_WAYS
+def test_a_dry_run_announces_what_the_run_then_does(
+    knowing: RunningServer, sshd: SshServer, there: Path, room: Path, way: str
+) -> None:
+    source, destination, here, url = ends(sshd, room, way)
+    make_tree(source, files=30)
+    make_tree(destination, files=1, seed=2).joinpath("extra").write_bytes(b"too many")
+    options = key_of(sshd, delete_extraneous=True)
+    job_id = knowing.create_job(here, url, options=options)
+    before = picture(destination)
+
+    dry = dry_run(knowing, job_id)
+
+    assert (dry["outcome"], dry["message"], picture(destination)) == ("completed", None, before)
+    assert run_to_end(knowing, job_id)["outcome"] == "completed"
+    done = done_between(before, picture(destination))
+    items = listed(knowing, dry["id"])
+    assert [len(done[kind]) for kind in ("update", "delete")] == [1, 1]
+    for kind, expected in done.items():
+        assert announced(items, kind).keys() == expected.keys()
     assert rsync_differences(source, destination) == ""
 
 

@@ -165,6 +165,13 @@ def differences_beneath(source: Path, destination: Path) -> str:
     return rsync_differences(source, destination).replace(".d..t...... ./\n", "")
 
 
+def rot(path: Path) -> None:
+    """Change one bit of a file, and neither its size nor its times."""
+    facts, contents = path.stat(), path.read_bytes()
+    path.write_bytes(bytes([contents[0] ^ 1]) + contents[1:])
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+
+
 def hash_of(path: Path) -> str:
     """Return the SHA-256 of a file."""
     with path.open("rb") as file:

@@ -9,15 +9,18 @@ from typing import NamedTuple
 
 import pytest
 
+from core.engines import rclone_words
 from core.engines.base import DISK_FULL, ExitMeaning, Verdict
 from core.engines.rclone import RcloneEngine
 from core.engines.rclone_words import (
     ACCESS_REFUSED,
+    FILE_OR_NO_ANSWER,
     LIMIT_OF_DELETIONS,
     NEEDS_PASSWORD,
     NO_ANSWER,
     NO_SUCH_TYPE,
     NOT_ALLOWED,
+    UNKNOWN_HOST_KEY,
     WRONG_PASSWORD,
 )
 from tests.fakes.builders import a_spec
@@ -55,9 +58,13 @@ ROWS = [
     ),
     Row("exit-1-in-the-way", 1, PARTIAL, failed=("a.txt",), copied=2),
     Row("exit-1-full-disk", 1, FATAL, DISK_FULL, failed=("big",), copied=3),
+    Row("exit-1-no-inodes", 1, FATAL, DISK_FULL, failed=("b.txt", "sub/c.txt"), copied=1),
+    Row("exit-1-read-only", 1, FATAL, NOT_ALLOWED, failed=("a.txt", "b.txt", "sub/c.txt")),
     Row("exit-2-arguments", 2, FATAL),
     Row("exit-3-no-folder", 3, FATAL),
     Row("no-bucket", 3, FATAL),
+    # The server took the file and did not know it afterwards.
+    Row("exit-4-lost", 4, PARTIAL, failed=("b.txt",), copied=1),
     Row("exit-6-outside", 6, PARTIAL, failed=("../x/evil",), copied=3),
     Row("exit-7-max-delete", 7, PARTIAL, LIMIT_OF_DELETIONS, copied=3),
     Row("exit-8-limit", 8, FATAL, failed=("sub/c.txt",), copied=2),
@@ -73,6 +80,17 @@ ROWS = [
     Row("silent-s3", 5, TRANSIENT, NO_ANSWER, failed=("a.txt", "b.txt")),
     Row("silent-source", 5, TRANSIENT, NO_ANSWER),
     Row("no-host", 1, TRANSIENT, NO_ANSWER),
+    Row("host-key", 1, FATAL, UNKNOWN_HOST_KEY),
+    Row("is-file", 1, TRANSIENT, FILE_OR_NO_ANSWER),
+    Row("s3-answers-503", 1, TRANSIENT, FILE_OR_NO_ANSWER),
+    Row("answers-403", 1, FATAL, ACCESS_REFUSED),
+    Row("answers-429", 1, TRANSIENT, NO_ANSWER),
+    Row("answers-500", 1, TRANSIENT, NO_ANSWER),
+    Row("answers-503", 1, TRANSIENT, NO_ANSWER),
+    Row("answers-507", 1, FATAL, DISK_FULL),
+    Row("link-reset", 1, TRANSIENT, NO_ANSWER),
+    Row("link-eof", 1, TRANSIENT, NO_ANSWER),
+    Row("link-silent", 1, TRANSIENT, NO_ANSWER),
     Row("needs-password", 1, FATAL, NEEDS_PASSWORD),
     Row("wrong-password", 1, FATAL, WRONG_PASSWORD),
     Row("bad-configuration", 1, FATAL, "cannot be read: could not parse line"),
@@ -98,6 +116,17 @@ def test_a_run_of_rclone_is_taken_for_what_it_was(row: Row) -> None:
     assert tuple(sorted(skipped.path for skipped in batch.skipped)) == row.special
     assert reader.reading.files_finished == row.copied
     assert reader.reading.files_deleted == (1 if row.name == "exit-7-max-delete" else 0)
+
+
+def test_every_exit_code_and_every_meaning_is_in_a_transcript() -> None:
+    assert {row.code for row in ROWS} == set(range(11))
+    told = {row.refusal for row in ROWS if isinstance(row.refusal, ExitMeaning)}
+    meanings = {one for one in vars(rclone_words).values() if isinstance(one, ExitMeaning)}
+    # No remote that a test can make has neither way to set files aside.
+    assert meanings - told == {rclone_words.CANNOT_KEEP}
+    assert {path.stem for path in TRANSCRIPTS.glob("rclone-exit-*.txt")} <= {
+        f"rclone-{row.name}" for row in ROWS
+    }
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
