@@ -7,11 +7,12 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from core.ports import Ports
-from core.runner.trash import PutBack, purge, put_back, trash_top
+from core.runner.trash import NOTHING, PutBack, found_back, purge, put_back, trash_top
 from models.deleted_sources import DeletingRun
-from models.errors import JobIsActive, PutBackRefused
+from models.errors import JobIsActive, JobNotFound, PutBackRefused
 from models.run import Run
 from models.run_spec import RunSpec
 from utils.timestamps import utc_timestamp
@@ -27,10 +28,18 @@ _NOT_THERE = "The trash folder of this run is not there: is the disk of the sour
 _logger = logging.getLogger(__name__)
 
 
-def deleting_run(run: Run, spec: RunSpec, *, ended_at: str) -> DeletingRun:
-    """Return what is kept of a run that deletes its sources, but for the counts."""
+class Emptied(NamedTuple):
+    """Of how many runs the trash folders were emptied, and why others could not be: sentences."""
+
+    runs: int
+    faults: tuple[str, ...]
+
+
+def deleting_run(run: Run, spec: RunSpec | None, *, ended_at: str) -> DeletingRun:
+    """Return what is kept of a run that deletes its sources, but for the counts; without the spec,
+    which somebody damaged, its trash folder is kept for ever."""
     until = None
-    if spec.trash_days is not None:
+    if spec is not None and spec.trash_days is not None:
         end = datetime.fromisoformat(ended_at) + timedelta(days=spec.trash_days)
         until = utc_timestamp(end.timestamp())
     return DeletingRun(
@@ -78,25 +87,26 @@ class DeletedSources:
                 raise PutBackRefused(run_id, reason or _NOTHING_DELETED)
             return await self._put_back(known)
 
-    async def empty_trash(self) -> int:
+    async def empty_trash(self) -> Emptied:
         """Remove for good what runs moved into trash folders and the settings of their jobs do not
-        keep any longer; returns of how many runs. What cannot be reached now is tried again the
-        next time. Raises StorageFailed."""
-        emptied = 0
+        keep any longer. What cannot be reached now is tried again the next time. Raises
+        StorageFailed."""
+        emptied, faults = 0, []
         for run in await self._ports.deletions.trash_due(self._ports.clock.now()):
             try:
                 async with self._at_rest(run.job_id, "empty the trash folder of"):
-                    # Not found: the disk of the source is not mounted, most likely.
+                    # Not there: the disk of the source is not mounted, most likely.
                     is_gone = await asyncio.to_thread(purge, trash_top(run.source), run.run_id)
                     if is_gone:
                         now = self._ports.clock.now()
                         await self._ports.deletions.note_purged(run.run_id, now=now)
                         emptied += 1
-            except JobIsActive:
+            except (JobIsActive, JobNotFound, FileNotFoundError):
                 continue
             except OSError as error:
                 _logger.warning("the trash folder of run %s stays: %s", run.run_id, error)
-        return emptied
+                faults.append(f"That of run {run.run_id} in {run.source}: {error.strerror}.")
+        return Emptied(emptied, tuple(faults))
 
     async def _put_back(self, run: DeletingRun) -> PutBack:
         loop = asyncio.get_running_loop()
@@ -112,13 +122,31 @@ class DeletedSources:
             if len(results) >= _BATCH:
                 asyncio.run_coroutine_threadsafe(note(is_all=False), loop).result()
 
+        top = await asyncio.to_thread(trash_top, run.source)
+        done = NOTHING
         try:
-            return await asyncio.to_thread(put_back, trash_top(run.source), run.run_id, tell=tell)
+            done = await asyncio.to_thread(put_back, top, run.run_id, tell=tell)
         except FileNotFoundError as error:
-            raise PutBackRefused(run.run_id, _NOT_THERE) from error
+            if not (found := await self._found_back(run, top)):
+                raise PutBackRefused(run.run_id, _NOT_THERE) from error
+            return PutBack(found, 0)
         except OSError as error:
             reason = f"The trash folder cannot be read: {error.strerror}."
             raise PutBackRefused(run.run_id, reason) from error
         finally:
             # Also of what was done before it failed.
             await note(is_all=True)
+        return done._replace(restored=done.restored + await self._found_back(run, top))
+
+    async def _found_back(self, run: DeletingRun, top: str) -> int:
+        """Keep what is back at the source though nobody wrote it down: the machine went down in the
+        middle of an earlier putting back. Returns how many there are."""
+        deletions, after, found = self._ports.deletions, 0, 0
+        while some := await deletions.in_trash(run.run_id, after=after):
+            after = some[-1].number
+            names = await asyncio.to_thread(found_back, top, run.run_id, some)
+            found += len(names)
+            results = [(name, None) for name in names]
+            now = self._ports.clock.now()
+            await deletions.note_put_back(run.run_id, results, now=now, is_all=True)
+        return found

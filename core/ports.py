@@ -15,6 +15,7 @@ from models.job_snapshot import JobSnapshot
 from models.job_state import DamagedJob, JobRecord, JobState
 from models.run import Run, RunFiles, RunPage
 from models.run_spec import RunKind, RunSpec
+from models.source_deletions import Deletion
 
 
 class Clock(Protocol):
@@ -264,6 +265,10 @@ class DeletionLog(Protocol):
         nothing. Raises StorageFailed."""
         ...
 
+    async def untaken(self) -> tuple[str, ...]:
+        """Return the runs that have left a record that was not taken yet. Raises StorageFailed."""
+        ...
+
     async def run(self, run_id: str) -> DeletingRun | None:
         """Return what is known of a run that deleted, or None. Raises StorageFailed."""
         ...
@@ -278,6 +283,11 @@ class DeletionLog(Protocol):
     ) -> None:
         """Keep what came of putting files back: by name the reason why one stays in the trash
         folder, None where it is back. The last ones settle the counts. Raises StorageFailed."""
+        ...
+
+    async def in_trash(self, run_id: str, *, after: int) -> tuple[Deletion, ...]:
+        """Return the next of what lies in a run's trash folder, or may, by what was noted, from
+        behind a number on; names as on disk. Raises StorageFailed."""
         ...
 
     async def trash_due(self, now: str) -> tuple[DeletingRun, ...]:

@@ -57,6 +57,7 @@ async def recover(
     await manager.wait_again([state.job_id for state in queued])
     for run_id in interrupted:
         await manager.close_dead_run(run_id)
+    await manager.find_deletions()
     await manager.launch_queued()
     if resumes_interrupted:
         for record in jobs.snapshot().values():

@@ -131,6 +131,6 @@ class RunKeeper(RunLauncher):
         unknown = there - await self._ports.runs.known(there)
         gone = {*old, *unknown}
         for run_id in gone:
-            await self._ports.directories.remove(run_id)
+            await self._remove_directory(run_id)
         await self._ports.deletions.prune(self._ports.clock.now())
         return len(gone)

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from core.credentials import secret_for
 from core.deleted_sources import deleting_run
+from core.deletion_intake import DeletionIntake
 from core.destinations import Destinations
 from core.failed_files import job_end
 from core.new_run import RunLimits, new_run
@@ -44,6 +45,7 @@ class RunLauncher:
         self._locks: dict[str, asyncio.Lock] = {}
         self._queue = RunQueue(limits.max_concurrent_runs)
         self._destinations = Destinations()
+        self.intake = DeletionIntake(ports.deletions, ports.sink)
 
     def has_waiting(self) -> bool:
         """Whether a run is queued."""
@@ -66,8 +68,23 @@ class RunLauncher:
         named = {record.state.run_id for record in records if record.state.is_active}
         for run_id in await self._ports.runs.unfinished():
             if run_id not in named and not await self._ports.directories.is_held(run_id):
+                # A run whose job went away meanwhile may have deleted something all the same.
+                run = await self._ports.runs.get(run_id)
+                await self._keep_deletions(run, self._ports.clock.now())
+                await self.intake.settle(run_id)
                 await self._ports.runs.remove(run_id)
                 await self._ports.directories.remove(run_id)
+
+    async def find_deletions(self) -> None:
+        """Have taken over what ended runs have left and an earlier dashboard did not come to.
+        Raises StorageFailed."""
+        for run_id in await self._ports.deletions.untaken():
+            try:
+                run = await self._ports.runs.get(run_id)
+            except RunNotFound:
+                continue
+            if run.ended_at is not None:
+                await self._keep_deletions(run, run.ended_at)
 
     async def launch_queued(self) -> None:
         """Start queued runs, the oldest first, while there is room, and say of the others why they
@@ -199,8 +216,8 @@ class RunLauncher:
         if run.kind == RunKind.DRY_RUN:
             return
         spec = await self._ports.directories.spec(run.id)
-        if spec is not None and spec.source_deletion is not None:
-            await self._ports.deletions.take(deleting_run(run, spec, ended_at=ended_at))
+        if spec is None or spec.source_deletion is not None:
+            self.intake.add(deleting_run(run, spec, ended_at=ended_at))
 
     async def _prune(self, job_id: str, *, keep: int) -> None:
         try:
@@ -210,7 +227,16 @@ class RunLauncher:
             _logger.error("old runs of %s are kept: %s", job_id, error)
             return
         for run_id in old:
-            await self._ports.directories.remove(run_id)
+            await self._remove_directory(run_id)
+
+    async def _remove_directory(self, run_id: str) -> None:
+        try:
+            await self.intake.settle(run_id)
+        except StorageFailed as error:
+            # It is all that tells what the run deleted.
+            _logger.error("the directory of %s is kept: %s", run_id, error)
+            return
+        await self._ports.directories.remove(run_id)
 
     async def _change_state(self, job_id: str, change: Callable[[JobState], JobState]) -> None:
         await self._ports.jobs.transform(

@@ -212,6 +212,7 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     manager = JobManager(ports, limits)
     await recover(jobs, directories, manager, resumes_interrupted=settings.resume_interrupted)
     await _keep_running(stack, monitor.run(manager), "monitor")
+    await _keep_running(stack, manager.intake.run(error_log), "deletion-intake")
     await _keep_running(stack, hub.run(), "hub")
     watch = DefinitionWatch(jobs)
     await _keep_running(stack, watch.run(), "definition-watch")
@@ -226,6 +227,7 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
         jobs=jobs,
         directories=directories,
         manager=manager,
+        credentials=credentials,
         deletions=deletions,
         deleted_sources=deleted_sources,
         queries=queries,

@@ -126,7 +126,7 @@ def deletions_view(
         here=address(q, outcome, query.deleted_from),
         counts=_counts_in_words(run),
         trash_folder=f"{TRASH_FOLDER}/{run.run_id}" if is_there else None,
-        trash_until=moment(run.trash_until) if is_there else None,
+        trash_until=moment(kept_until(run)) if is_there else None,
         emptied_at=moment(run.purged_at),
         can_put_back=is_there and no_put_back is None,
         no_put_back=no_put_back if is_there else None,
@@ -140,6 +140,12 @@ def deletions_view(
         first_url=address(q, outcome) if query.deleted_from else None,
         next_url=address(q, outcome, page.next_cursor) if page.next_cursor else None,
     )
+
+
+def kept_until(run: DeletingRun) -> str | None:
+    """Return when the trash folder of a run will be emptied, None when nothing does it: what has
+    no proven copy is never removed by itself."""
+    return None if run.unproven else run.trash_until
 
 
 def _tabs(
@@ -195,7 +201,12 @@ def _counts_in_words(run: DeletingRun) -> str:
         (run.trashed, trash),
         (run.restored, "was put back" if run.restored == 1 else "were put back"),
         (run.kept, "was kept" if run.kept == 1 else "were kept"),
-        (run.cut_off, "cut off while it was deleted" if run.cut_off == 1 else "cut off meanwhile"),
+        (
+            run.cut_off,
+            "was cut off while it was deleted"
+            if run.cut_off == 1
+            else "were cut off while they were deleted",
+        ),
     )
     told = [f"{count:,} {text}" for count, text in parts if count]
     return f"{', '.join(told)}." if told else "None."

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from core.deleted_sources import DeletedSources
+from core.deleted_sources import DeletedSources, Emptied
 from core.job_manager import JobManager
 from core.ports import ErrorLog
 from models.error_event import Component, Fault, Severity
@@ -15,6 +15,8 @@ _FIRST_SECONDS = 60.0
 """Not right at the start, when whoever waits for a page comes first."""
 _INTERVAL_SECONDS = 3600.0
 _FAILED = "HousekeepingFailed"
+_TRASH_STAYS = "TrashStays"
+_MOST_TOLD = 5
 _logger = logging.getLogger(__name__)
 
 
@@ -24,24 +26,45 @@ async def tidy_for_ever(
     """Tidy until cancelled; what fails is told, and tried again an hour later."""
     await asyncio.sleep(_FIRST_SECONDS)
     while True:
-        try:
-            count = await manager.cleanup_stopped_engines()
-            emptied = await deleted_sources.empty_trash()
-        except Exception as error:
-            _logger.exception("tidying failed")
-            error_log.report(
-                Fault(
-                    severity=Severity.MEDIUM,
-                    component=Component.JOB_MANAGER,
-                    error_type=_FAILED,
-                    message="Old runs and trash could not be removed "
-                    f"({type(error).__name__}: {error}).",
-                )
-            )
-        else:
-            error_log.settle(error_type=_FAILED, job_id=None)
-            if count:
-                _logger.info("%d old runs were removed", count)
-            if emptied:
-                _logger.info("the trash folders of %d runs were emptied", emptied)
+        await tidy(manager, deleted_sources, error_log)
         await asyncio.sleep(_INTERVAL_SECONDS)
+
+
+async def tidy(manager: JobManager, deleted_sources: DeletedSources, error_log: ErrorLog) -> None:
+    """Tidy once; what fails is told."""
+    try:
+        count = await manager.cleanup_stopped_engines()
+        emptied = await deleted_sources.empty_trash()
+    except Exception as error:
+        _logger.exception("tidying failed")
+        error_log.report(
+            Fault(
+                severity=Severity.MEDIUM,
+                component=Component.JOB_MANAGER,
+                error_type=_FAILED,
+                message="Old runs and trash could not be removed "
+                f"({type(error).__name__}: {error}).",
+            )
+        )
+        return
+    error_log.settle(error_type=_FAILED, job_id=None)
+    if count:
+        _logger.info("%d old runs were removed", count)
+    _tell_of_trash(emptied, error_log)
+
+
+def _tell_of_trash(emptied: Emptied, error_log: ErrorLog) -> None:
+    if emptied.runs:
+        _logger.info("the trash folders of %d runs were emptied", emptied.runs)
+    if not emptied.faults:
+        error_log.settle(error_type=_TRASH_STAYS, job_id=None)
+        return
+    error_log.report(
+        Fault(
+            severity=Severity.MEDIUM,
+            component=Component.JOB_MANAGER,
+            error_type=_TRASH_STAYS,
+            message="Trash folders of deleted sources could not be emptied; it is tried again "
+            f"every hour. {' '.join(emptied.faults[:_MOST_TOLD])}",
+        )
+    )

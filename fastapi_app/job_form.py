@@ -171,19 +171,25 @@ def posted_values(
 ) -> dict[str, str]:
     """Return the form's fields as they were typed; locations as their fields mean them.
 
-    What was not posted at all has its value in `kept`; but a box that is not ticked posts nothing.
+    What was not posted at all has its value in `kept`; but a box that is not ticked posts nothing:
+    that it was in the form is told by the field `<name>_shown`.
     """
-    there = {name: value for name, value in (kept or {}).items() if name not in _BOXES}
+    there = {
+        name: value
+        for name, value in (kept or {}).items()
+        if name not in _BOXES or f"{name}_shown" not in posted
+    }
     values = {name: str(posted.get(name, there.get(name, ""))) for name in NEW_JOB}
-    for name in LOCATIONS:
-        if name in posted or f"{name}_kind" in posted:
-            values[name] = posted_location(posted, name)[0]
-    return values
+    return values | {name: posted_location(posted, name)[0] for name in _posted_locations(posted)}
 
 
 def posted_locations(posted: Mapping[str, Any]) -> dict[str, LocationFields]:
     """Return the fields of the locations as they were typed."""
-    return {name: posted_location(posted, name)[1] for name in LOCATIONS}
+    return {name: posted_location(posted, name)[1] for name in _posted_locations(posted)}
+
+
+def _posted_locations(posted: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(name for name in LOCATIONS if name in posted or f"{name}_kind" in posted)
 
 
 def values_of(job: Job) -> dict[str, str]:

@@ -29,11 +29,15 @@ class DeletingRun:
     kept: int = 0
     restored: int = 0
     cut_off: int = 0
+    unproven: int = 0
+    """How many of them came into the trash folder, or may have, without being what was proven: no
+    trash folder with such a one is ever emptied by itself."""
 
     @property
     def can_be_put_back(self) -> bool:
         """Whether anything lies in the trash folder, as far as is known."""
-        return self.trashed > 0 and self.purged_at is None
+        may_lie_there = self.trashed or (self.cut_off and self.trash_until is not None)
+        return bool(may_lie_there) and self.purged_at is None
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,13 @@ def has_record(directory: Path) -> bool:
     return (directory / RECORD_NAME).exists()
 
 
+def runs_with_record(runs: Path) -> tuple[str, ...]:
+    """Return the runs whose directories hold a record, oldest first. Blocking; raises OSError."""
+    if not runs.exists():
+        return ()
+    return tuple(sorted(one.name for one in runs.iterdir() if has_record(one)))
+
+
 def _documents(directory: Path) -> Iterator[dict[str, Any]]:
     try:
         with (directory / RECORD_NAME).open("rb") as file:

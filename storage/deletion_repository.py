@@ -9,9 +9,10 @@ from pathlib import Path
 
 from models.deleted_sources import DeletingRun, DeletionPage
 from models.errors import StorageFailed
+from models.source_deletions import Deletion
 from storage import deletion_table as table
 from storage.database import Database
-from storage.deletion_records import Told, has_record, read_record
+from storage.deletion_records import Told, has_record, read_record, runs_with_record
 from utils.timestamps import utc_timestamp
 
 KEPT_DAYS = 400
@@ -19,6 +20,7 @@ KEPT_DAYS = 400
 MAX_ROWS = 2_000_000
 """Beyond so many deleted sources the oldest runs are forgotten: about 1 GB."""
 MAX_PAGE = 500
+_PART = 1_000
 
 
 class DeletionRepository:
@@ -50,6 +52,15 @@ class DeletionRepository:
             raise StorageFailed("Reading the record of deletions", str(error)) from error
         # Last: it says that all the rest is there.
         await self._database.write(lambda connection: table.write_run(connection, run))
+
+    async def untaken(self) -> tuple[str, ...]:
+        """Return the runs that have left a record that was not taken yet. Raises StorageFailed."""
+        try:
+            left = await asyncio.to_thread(runs_with_record, self._runs)
+        except OSError as error:
+            raise StorageFailed("Looking for records of deletions", str(error)) from error
+        taken = await self._database.read(table.run_ids)
+        return tuple(run_id for run_id in left if run_id not in taken)
 
     async def run(self, run_id: str) -> DeletingRun | None:
         """Return what is known of a run that deleted, or None. Raises StorageFailed."""
@@ -88,6 +99,13 @@ class DeletionRepository:
             lambda connection: table.note_put_back(
                 connection, run_id, results, now=now, is_all=is_all
             )
+        )
+
+    async def in_trash(self, run_id: str, *, after: int) -> tuple[Deletion, ...]:
+        """Return the next of what lies in a run's trash folder, or may, by what was noted, from
+        behind a number on; names as on disk. Raises StorageFailed."""
+        return await self._database.read(
+            lambda connection: table.in_trash(connection, run_id, after=after, limit=_PART)
         )
 
     async def trash_due(self, now: str) -> tuple[DeletingRun, ...]:

@@ -24,7 +24,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects.sqlite import dialect, insert
 
 from models.deleted_sources import DeletingRun, DeletionPage
 from models.source_deletions import Deletion, DeletionOutcome
@@ -43,7 +43,7 @@ DELETING_RUNS = Table(
     ),
     Column("trash_until", Text),
     Column("purged_at", Text),
-    *(Column(name, Integer, nullable=False) for name in _COUNTS),
+    *(Column(name, Integer, nullable=False) for name in (*_COUNTS, "unproven")),
 )
 DELETIONS = Table(
     "deletions",
@@ -62,6 +62,9 @@ DELETIONS = Table(
 )
 _RUN = DELETING_RUNS.c
 _ONE = DELETIONS.c
+_COLUMNS = tuple(DELETIONS.c.keys())
+_INSERT = str(insert(DELETIONS).prefix_with("OR REPLACE").compile(dialect=dialect()))
+"""As SQLite wants it: a run may leave millions of rows, and this takes half the time."""
 _ROWS: ColumnElement[int] = _RUN.deleted + _RUN.trashed + _RUN.kept + _RUN.restored + _RUN.cut_off
 _RUN_COLUMNS = [field.name for field in fields(DeletingRun)]
 _OUTCOME_OF_COUNT = {
@@ -79,10 +82,8 @@ _IN_TRASH = or_(
 def write_part(connection: Connection, run_id: str, told: Told) -> None:
     """Write a part of a run's record; again changes nothing."""
     if told.named:
-        connection.execute(
-            insert(DELETIONS).prefix_with("OR REPLACE"),
-            [_values(run_id, deletion) for deletion in told.named],
-        )
+        rows = [_row(run_id, deletion) for deletion in told.named]
+        connection.exec_driver_sql(_INSERT, rows)
     if told.later:
         statement = (
             update(DELETIONS)
@@ -111,6 +112,7 @@ def write_run(connection: Connection, run: DeletingRun) -> None:
     """Write a run with the counts of its rows."""
     values = {name: getattr(run, name) for name in _RUN_COLUMNS}
     values |= _counted(connection, run.run_id)
+    values["unproven"] = values["cut_off"] + _unproven_in_trash(connection, run.run_id)
     connection.execute(insert(DELETING_RUNS).prefix_with("OR REPLACE"), values)
 
 
@@ -124,13 +126,14 @@ def note_put_back(
 ) -> None:
     """Write what came of putting files back: the reason why one stays, None where it is back."""
     if results:
+        # Its number first: SQLite would look at every row of the run, and not at the index.
+        named = DELETIONS.alias()
+        number = select(named.c.number).where(
+            named.c.run_id == run_id, named.c.name == bindparam("the_name")
+        )
         statement = (
             update(DELETIONS)
-            .where(
-                _ONE.run_id == run_id,
-                _ONE.name == bindparam("the_name"),
-                _IN_TRASH,
-            )
+            .where(_ONE.run_id == run_id, _ONE.number.in_(number.scalar_subquery()), _IN_TRASH)
             .values(
                 outcome=bindparam("the_outcome"),
                 time=bindparam("the_time"),
@@ -159,6 +162,11 @@ def note_purged(connection: Connection, run_id: str, *, now: str) -> None:
     connection.execute(update(DELETING_RUNS).where(_RUN.run_id == run_id).values(purged_at=now))
 
 
+def run_ids(connection: Connection) -> frozenset[str]:
+    """Return every run that is on record."""
+    return frozenset(connection.execute(select(_RUN.run_id)).scalars())
+
+
 def run_of(connection: Connection, run_id: str) -> DeletingRun | None:
     """Return a run that deleted, or None."""
     row = connection.execute(select(DELETING_RUNS).where(_RUN.run_id == run_id)).first()
@@ -166,11 +174,22 @@ def run_of(connection: Connection, run_id: str) -> DeletingRun | None:
 
 
 def trash_due(connection: Connection, *, now: str) -> tuple[DeletingRun, ...]:
-    """Return the runs whose trash folder is kept no longer and was not emptied yet."""
+    """Return the runs whose trash folder is kept no longer and was not emptied yet, but for those
+    with something in it that has no proven copy."""
     statement = select(DELETING_RUNS).where(
-        _RUN.trash_until <= now, _RUN.purged_at.is_(None), _RUN.trashed > 0
+        _RUN.trash_until <= now, _RUN.purged_at.is_(None), _RUN.trashed > 0, _RUN.unproven == 0
     )
     return tuple(_run(row) for row in connection.execute(statement))
+
+
+def in_trash(
+    connection: Connection, run_id: str, *, after: int, limit: int
+) -> tuple[Deletion, ...]:
+    """Return what lies in a run's trash folder, or may, from behind a number on; names as on
+    disk."""
+    statement = select(DELETIONS).where(_ONE.run_id == run_id, _ONE.number > after, _IN_TRASH)
+    rows = connection.execute(statement.order_by(_ONE.number).limit(limit))
+    return tuple(_deletion(row)._replace(path=os.fsdecode(row.name)) for row in rows)
 
 
 def page_of(
@@ -193,7 +212,8 @@ def page_of(
 
 def prune(connection: Connection, *, ended_before: str, most_rows: int) -> int:
     """Forget the oldest runs: those of before a time, and more until no more than so many rows are
-    left; never one whose trash folder is yet to be emptied. Returns how many went."""
+    left; never the newest, nor one whose trash folder is yet to be emptied. Returns how many
+    went."""
     rows = connection.execute(
         select(_RUN.run_id, _RUN.ended_at, _ROWS.label("rows"))
         .where(or_(_RUN.trash_until.is_(None), _RUN.trashed == 0, _RUN.purged_at.is_not(None)))
@@ -201,7 +221,7 @@ def prune(connection: Connection, *, ended_before: str, most_rows: int) -> int:
     ).all()
     left = connection.execute(select(func.sum(_ROWS))).scalar() or 0
     gone = 0
-    for run_id, ended_at, count in rows:
+    for run_id, ended_at, count in rows[:-1]:
         if ended_at >= ended_before and left <= most_rows:
             break
         connection.execute(delete(DELETIONS).where(_ONE.run_id == run_id))
@@ -212,17 +232,27 @@ def prune(connection: Connection, *, ended_before: str, most_rows: int) -> int:
 
 
 def _counted(connection: Connection, run_id: str) -> dict[str, int]:
-    statement = select(_ONE.outcome, func.count()).where(_ONE.run_id == run_id)
-    found: dict[str, int] = dict(
-        connection.execute(statement.group_by(_ONE.outcome)).tuples().all()
-    )
+    statement = select(_ONE.outcome, func.count().label("number")).where(_ONE.run_id == run_id)
+    found = {
+        row.outcome: row.number for row in connection.execute(statement.group_by(_ONE.outcome))
+    }
     return {name: found.get(outcome, 0) for name, outcome in _OUTCOME_OF_COUNT.items()}
 
 
-def _values(run_id: str, deletion: Deletion) -> dict[str, Any]:
-    values = deletion._asdict()
-    name = os.fsencode(values.pop("path"))
-    return {"run_id": run_id, "name": name, "path": shown_name(name), **values}
+def _unproven_in_trash(connection: Connection, run_id: str) -> int:
+    """Count what lies there only because it could not be put back (core/runner/deleting.py)."""
+    statement = select(func.count()).where(
+        _ONE.run_id == run_id,
+        _ONE.outcome == str(DeletionOutcome.TRASHED),
+        _ONE.reason.is_not(None),
+    )
+    return connection.execute(statement).scalar_one()
+
+
+def _row(run_id: str, deletion: Deletion) -> tuple[Any, ...]:
+    name = os.fsencode(deletion.path)
+    known = deletion._asdict() | {"run_id": run_id, "name": name, "path": shown_name(name)}
+    return tuple(known[column] for column in _COLUMNS)
 
 
 def _deletion(row: Row[Any]) -> Deletion:

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from core.runner.source_tree import Place, Tree
 from models.run_spec import TRASH_FOLDER
+from models.source_deletions import Deletion
 
 FOLDER = os.fsencode(TRASH_FOLDER)
 ASIDE = b".aside"
@@ -146,6 +147,44 @@ def _put_back_folders(
         stayed += done.stayed
         _forget(top, folder)
     return PutBack(restored, stayed)
+
+
+def found_back(top: str, run_id: str, deletions: Iterable[Deletion]) -> list[bytes]:
+    """Return which of these are at the source as they were, and in the trash folder no more; names
+    as on disk. None where the source is not there. Blocks."""
+    try:
+        source = Tree.at(top)
+    except OSError:
+        return []
+    try:
+        return [
+            os.fsencode(one.path) for one in deletions if _is_back(source, os.fsencode(run_id), one)
+        ]
+    finally:
+        source.close()
+
+
+def _is_back(source: Tree, run: bytes, deletion: Deletion) -> bool:
+    name = os.fsencode(deletion.path)
+    try:
+        with source.place(name) as place:
+            facts = place.facts()
+    except OSError:
+        return False
+    is_same = (facts.st_size, facts.st_mtime_ns) == (deletion.size, deletion.mtime_ns)
+    folders = (run, run + ASIDE)
+    return is_same and not any(_lies_at(source, b"/".join((FOLDER, one, name))) for one in folders)
+
+
+def _lies_at(source: Tree, name: bytes) -> bool:
+    try:
+        with source.place(name) as place:
+            place.facts()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # Nobody can say it.
+    return True
 
 
 def trash_top(source: str) -> str:

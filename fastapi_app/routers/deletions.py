@@ -9,6 +9,7 @@ from fastapi.responses import RedirectResponse, Response
 from pydantic import BeforeValidator
 
 from core.job_queries import DEFAULT_PAGE
+from fastapi_app.deleted_source_views import kept_until
 from fastapi_app.failure_views import MAX_QUERY
 from fastapi_app.routers.forms import is_htmx
 from fastapi_app.services import Services, ServicesDep
@@ -48,7 +49,7 @@ async def list_deletions(
         "items": [deletion._asdict() for deletion in page.items],
         "total": page.total,
         "next_cursor": page.next_cursor,
-        "trash_until": run.trash_until if run else None,
+        "trash_until": kept_until(run) if run else None,
         "purged_at": run.purged_at if run else None,
     }
 
@@ -72,6 +73,7 @@ async def put_back_form(request: Request, services: ServicesDep, run_id: str) ->
 
 async def _known(services: Services, run_id: str) -> DeletingRun | None:
     """Return what is known of a run that deleted, None of another one. Raises RunNotFound."""
+    await services.manager.intake.settle(run_id)
     run = await services.deletions.run(run_id)
     if run is None:
         await services.queries.get_run(run_id)

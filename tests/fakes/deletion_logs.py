@@ -29,6 +29,13 @@ class InMemoryDeletionLog(Failing):
             self.kept[run.run_id] = list(self.records[run.run_id])
             self.runs[run.run_id] = run
             self._count(run.run_id)
+            odd = [one for one in self.kept[run.run_id] if one.outcome == "trashed" and one.reason]
+            counted = self.runs[run.run_id]
+            self.runs[run.run_id] = replace(counted, unproven=counted.cut_off + len(odd))
+
+    async def untaken(self) -> tuple[str, ...]:
+        """Return the runs whose records were not taken yet."""
+        return tuple(run_id for run_id in self.records if run_id not in self.runs)
 
     async def run(self, run_id: str) -> DeletingRun | None:
         """Return what is known of a run."""
@@ -57,12 +64,25 @@ class InMemoryDeletionLog(Failing):
         if is_all:
             self._count(run_id)
 
+    async def in_trash(self, run_id: str, *, after: int) -> tuple[Deletion, ...]:
+        """Return the next of what lies in the trash, one at a time."""
+        rest = (
+            one
+            for one in self.kept[run_id]
+            if one.number > after and one.outcome in {"trashed", "intended"}
+        )
+        return tuple(rest)[:1]
+
     async def trash_due(self, now: str) -> tuple[DeletingRun, ...]:
         """Return the runs whose trash folders are to be emptied."""
         return tuple(
             run
             for run in self.runs.values()
-            if run.trash_until is not None and run.trash_until <= now and run.can_be_put_back
+            if run.trash_until is not None
+            and run.trash_until <= now
+            and run.trashed
+            and run.purged_at is None
+            and not run.unproven
         )
 
     async def note_purged(self, run_id: str, *, now: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from core.deleted_sources import DeletedSources
 from core.job_manager import JobManager
 from core.new_run import RunLimits
 from core.ports import Ports
@@ -227,3 +228,4 @@ class World:
             max_concurrent_runs=self.limit, resume_interrupted=self.resume_interrupted
         )
         self.manager = JobManager(ports, limits)
+        self.deleted_sources = DeletedSources(ports, self.manager.at_rest)

@@ -192,6 +192,54 @@ def test_what_was_refused_comes_back_with_all_messages_and_all_that_was_typed(
     assert len(shared_server.jobs()) == before
 
 
+def test_a_form_with_few_fields_changes_those_alone(
+    shared_server: RunningServer, room: Path
+) -> None:
+    options = {"delete_extraneous": True, "hard_links": True, "exclude": ["*.tmp"]}
+    source = make_tree(room / "from", files=1)
+    job_id = shared_server.create_job(source, room / "to", options=options)
+    address, headers = f"/jobs/{job_id}", {"Origin": shared_server.url}
+    few = {"version": "1", "name": "Renamed", "exclude": "- rule"}
+
+    refused = shared_server.http.post(address, data=few, headers=headers)
+    again = Page(refused.text).form_to(address)
+    assert (refused.status_code, again.values["source"]) == (422, str(source))
+    saved = shared_server.http.post(address, data=few | {"exclude": "*.bak"}, headers=headers)
+    assert saved.status_code == 303
+    job = shared_server.http.get(f"/api/v1{address}").json()
+    assert (job["name"], job["source"]) == ("Renamed", str(source))
+    assert job["options"].items() >= (options | {"exclude": ["*.bak"]}).items()
+
+    edit = page_of(shared_server, f"{address}/edit").form_to(address)
+    without = {name: text for name, text in edit.values.items() if name != "delete_extraneous"}
+    assert shared_server.http.post(address, data=without, headers=headers).status_code == 303
+    after = shared_server.http.get(f"/api/v1{address}").json()["options"]
+    assert (after["delete_extraneous"], after["hard_links"]) == (False, True)
+
+
+def test_a_remote_that_is_refused_and_an_unknown_credential_say_so_at_their_fields(
+    shared_server: RunningServer, room: Path
+) -> None:
+    refused = send(
+        shared_server,
+        new_job_form(shared_server),
+        name="Remote",
+        source=str(make_tree(room / "from", files=1)),
+        destination_kind="ssh",
+        destination_host="-oProxyCommand=x",
+        destination_path="/srv",
+        credential="not-there",
+    )
+
+    assert refused.status_code == 422
+    kind = refused.text.partition('id="field-destination_kind"')[2].partition(">")[0]
+    assert "destination-error" in kind
+    assert 'aria-invalid="true"' in kind
+    assert 'href="#field-destination_kind"' in refused.text
+    assert "No entry has this name now" in Page(refused.text).text
+    assert "No entry has this name now" not in page_of(shared_server, "/jobs/new").text
+
+
 @pytest.mark.parametrize("htmx", [False, True])
 def test_of_two_people_the_second_sees_both_versions_and_loses_nothing(
     shared_server: RunningServer, tmp_path: Path, htmx: bool

@@ -15,6 +15,7 @@ from fastapi_app.job_form import (
     definition_of,
     engine_choices,
     errors_by_field,
+    posted_locations,
     posted_values,
     values_of,
 )
@@ -164,13 +165,15 @@ def test_options_of_the_other_engine_are_left_out() -> None:
     assert "hard_links" not in of_rclone["options"]
 
 
-def test_what_was_not_posted_stays_but_a_box_that_is_not_ticked_is_off() -> None:
+def test_what_was_not_posted_stays_and_a_box_that_was_shown_unticked_is_off() -> None:
     posted = {name: text for name, text in values_of(RCLONE).items() if name in {"name", "engine"}}
-    values = posted_values(posted, values_of(RCLONE))
-    assert values == values_of(RCLONE) | {
+    assert posted_values(posted, values_of(RCLONE)) == values_of(RCLONE)
+    shown = posted | {"source_deletion_enabled_shown": "1", "hard_links": "on"}
+    assert posted_values(shown, values_of(RCLONE)) == values_of(RCLONE) | {
         "source_deletion_enabled": "",
-        "source_deletion_delete_empty_directories": "",
+        "hard_links": "on",
     }
+    assert posted_locations(posted) == {}
 
 
 def test_how_sources_are_deleted_is_kept_while_they_are_not_and_no_fault_then() -> None:

@@ -24,7 +24,7 @@ def upgrade() -> None:
         sa.Column("purged_at", sa.Text),
         *(
             sa.Column(name, sa.Integer, nullable=False)
-            for name in ("deleted", "trashed", "kept", "restored", "cut_off")
+            for name in ("deleted", "trashed", "kept", "restored", "cut_off", "unproven")
         ),
     )
     op.create_table(
