@@ -85,7 +85,10 @@ class DeletedSources:
             reason = _NOTHING_DELETED if known is None else why_not_back(known)
             if known is None or reason is not None:
                 raise PutBackRefused(run_id, reason or _NOTHING_DELETED)
-            return await self._put_back(known)
+            try:
+                return await self._put_back(known)
+            finally:
+                self._ports.sink.jobs_changed([known.job_id])
 
     async def empty_trash(self) -> Emptied:
         """Remove for good what runs moved into trash folders and the settings of their jobs do not
@@ -100,6 +103,7 @@ class DeletedSources:
                     if is_gone:
                         now = self._ports.clock.now()
                         await self._ports.deletions.note_purged(run.run_id, now=now)
+                        self._ports.sink.jobs_changed([run.job_id])
                         emptied += 1
             except (JobIsActive, JobNotFound, FileNotFoundError):
                 continue

@@ -13,8 +13,11 @@ from fastapi_app.data_directory import url_of_running_server
 _TIMEOUT_SECONDS = 30.0
 
 
-def call(method: str, path: str, **options: Any) -> Any:
-    """Return the JSON of an answer; says what is wrong and exits when there is none."""
+def call(
+    method: str, path: str, *, timeout: float | None = _TIMEOUT_SECONDS, **options: Any
+) -> Any:
+    """Return the JSON of an answer; says what is wrong and exits when there is none in time, which
+    is in seconds, None for as long as it takes."""
     configured = settings()
     base = url_of_running_server(configured.data_dir)
     if base is None:
@@ -26,7 +29,7 @@ def call(method: str, path: str, **options: Any) -> Any:
         response = httpx.request(
             method,
             f"{base}{configured.root_path}/api/v1{path}",
-            timeout=_TIMEOUT_SECONDS,
+            timeout=timeout,
             trust_env=False,
             **options,
         )

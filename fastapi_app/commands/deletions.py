@@ -33,7 +33,7 @@ def list_deletions(
 
 def put_back(run_id: RunId, as_json: JsonFlag = False) -> None:
     """Put everything back that a run moved into the trash folder of its source."""
-    done: dict[str, Any] = call("POST", f"/runs/{as_part(run_id)}/put-back")
+    done: dict[str, Any] = call("POST", f"/runs/{as_part(run_id)}/put-back", timeout=None)
     if as_json:
         print_json(done)
         return
