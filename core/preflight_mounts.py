@@ -63,15 +63,13 @@ def is_mount_point(path: str) -> bool:
     real = os.path.realpath(path)
     if os.path.ismount(real):
         return True
-    try:
-        with open("/proc/self/mountinfo", "rb") as file:
-            lines = file.read().splitlines()
-    except OSError:
-        return False
-    wanted = os.fsencode(real)
-    return any(
-        len(fields := line.split(b" ")) > 4 and _plain(fields[4]) == wanted for line in lines
-    )
+    return os.fsencode(real) in _mount_points()
+
+
+def mounts_beneath(path: str) -> list[str]:
+    """Return what is mounted somewhere within a folder at this moment, by real paths."""
+    beginning = os.fsencode(os.path.realpath(path)).rstrip(b"/") + b"/"
+    return [os.fsdecode(point) for point in _mount_points() if point.startswith(beginning)]
 
 
 def has_any_file(source: str) -> bool:
@@ -101,6 +99,15 @@ def has_any_file(source: str) -> bool:
         except OSError:
             return True
     return False
+
+
+def _mount_points() -> list[bytes]:
+    try:
+        with open("/proc/self/mountinfo", "rb") as file:
+            lines = [line.split(b" ") for line in file.read().splitlines()]
+    except OSError:
+        return []
+    return [_plain(fields[4]) for fields in lines if len(fields) > 4]
 
 
 def _contains(outer: str, inner: str) -> bool:

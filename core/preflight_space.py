@@ -17,6 +17,7 @@ _LEAST_FREE_SHARE = 0.1
 _MOST_ENTRIES = 100_000
 """So many entries are looked at; of a larger destination nothing is said."""
 _ENTRIES_A_STEP = 500
+_AS_GOOD_AS_NONE = 64 * 1024
 _COMPRESSING = frozenset({b"btrfs", b"zfs", b"bcachefs", b"f2fs", b"fuse"})
 """File systems on which a file may take less room than its size."""
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -99,6 +100,15 @@ def full_disk(location: str) -> ExitMeaning:
     return ExitMeaning(
         Verdict.FATAL, f"{DISK_FULL.message} {size(room.free)} of {size(room.total)} are free."
     )
+
+
+def is_full(location: str) -> bool:
+    """Whether a destination has as good as no room left, or no inodes."""
+    try:
+        room = room_of(location)
+    except OSError:
+        return False
+    return room.files_free == 0 or room.free < _AS_GOOD_AS_NONE
 
 
 class SpaceCheck:

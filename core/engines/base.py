@@ -65,6 +65,13 @@ class SkippedSpecial(NamedTuple):
 
 
 _FULL_DISK_WORDS = ("no space left on device", "too big for remaining disk space")
+READ_OR_WRITE_FAILED = ExitMeaning(
+    Verdict.FATAL,
+    "A file or folder could not be read or written: is there a file in the destination’s place, "
+    "may it be written to, is the disk full?",
+)
+"""Of a tool that said no more: its last words may be lost on their way from one of its processes to
+the other."""
 DISK_FULL = ExitMeaning(
     Verdict.FATAL, "The destination's disk is full: some files could not be copied."
 )

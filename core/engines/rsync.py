@@ -13,6 +13,7 @@ import os
 import re
 
 from core.engines.base import (
+    READ_OR_WRITE_FAILED,
     DifferenceReader,
     ExitMeaning,
     OutputReader,
@@ -39,14 +40,10 @@ _EXITS: dict[int, ExitMeaning] = {
     2: ExitMeaning(Verdict.FATAL, "The two rsyncs do not understand each other's protocol."),
     3: ExitMeaning(Verdict.FATAL, "rsync could not select its input or output files or folders."),
     4: ExitMeaning(Verdict.FATAL, "This rsync lacks something that the job needs."),
-    5: ExitMeaning(Verdict.TRANSIENT, "The rsync server could not start its protocol."),
+    5: ExitMeaning(Verdict.FATAL, "The rsync server could not start its protocol."),
     6: ExitMeaning(Verdict.FATAL, "The rsync daemon could not write to its log."),
     10: ExitMeaning(Verdict.TRANSIENT, "The connection failed."),
-    11: ExitMeaning(
-        Verdict.FATAL,
-        "A file or folder could not be read or written: is there a file in the destination’s "
-        "place, may it be written to, is the disk full?",
-    ),
+    11: READ_OR_WRITE_FAILED,
     12: ExitMeaning(Verdict.TRANSIENT, "The connection between the two sides of rsync broke off."),
     13: ExitMeaning(Verdict.FATAL, "rsync's own diagnostics failed."),
     14: ExitMeaning(Verdict.TRANSIENT, "rsync's processes lost each other."),
@@ -58,7 +55,7 @@ _EXITS: dict[int, ExitMeaning] = {
     22: ExitMeaning(Verdict.FATAL, "rsync ran out of memory."),
     23: ExitMeaning(Verdict.PARTIAL, "Some files or attributes could not be copied."),
     24: ExitMeaning(Verdict.PARTIAL, "Some files vanished before they could be copied."),
-    25: ExitMeaning(Verdict.PARTIAL, "The limit of deletions was reached: some files were kept."),
+    25: ExitMeaning(Verdict.FATAL, "The limit of deletions was reached: some files were kept."),
     30: ExitMeaning(Verdict.TRANSIENT, "No data came for too long."),
     35: ExitMeaning(Verdict.TRANSIENT, "The connection to the rsync daemon timed out."),
     124: ExitMeaning(Verdict.FATAL, "The command on the other host failed."),

@@ -15,6 +15,7 @@ from core.engines.base import (
 )
 from core.kept_folder import kept_folder_fault
 from core.preflight import files_at_most, run_faults, told_at_once
+from core.preflight_mounts import mounts_beneath
 from core.runner.leftovers import end_what_is_left
 from core.runner.process import file_under_way
 from core.runner.transfer import Transfer
@@ -24,6 +25,7 @@ from models import events
 from models.progress import PhaseName, RunOutcome
 from utils.timestamps import seconds_since_boot, utc_timestamp
 
+_MOST_SYNCED = 64
 _MAX_FILES_LISTED_AT_ONCE = 1_000_000
 
 
@@ -117,9 +119,12 @@ class Performance(Transfer):
             raise RunFailed(fault)
 
     def _settle(self) -> None:
-        # syncfs(2) on the destination's file system, which Python does not offer: sync(1) does.
+        # syncfs(2) on the destination's file system, and those mounted within it, which Python does
+        # not offer: sync(1) does. All of them where they are many.
+        places = [self._spec.destination, *mounts_beneath(self._spec.destination)]
+        argv = ["/bin/sync", "-f", *places] if len(places) <= _MOST_SYNCED else ["/bin/sync"]
         try:
-            child = self._start(["/bin/sync", "-f", self._spec.destination], self._log_lines)
+            child = self._start(argv, self._log_lines)
         except RunFailed:
             os.sync()
             return

@@ -8,6 +8,7 @@ import time
 
 from core.engines.base import (
     DISK_FULL,
+    READ_OR_WRITE_FAILED,
     ExitMeaning,
     OutputReader,
     Verdict,
@@ -16,7 +17,7 @@ from core.engines.rsync import temporary_file_argv
 from core.engines.rsync_remote import is_over_ssh
 from core.partial_files import keep_partial_file, remove_partial_files
 from core.preflight import EMPTY_SOURCE, source_fault
-from core.preflight_space import full_disk
+from core.preflight_space import full_disk, is_full
 from core.runner.known_hosts import make_known_hosts
 from core.runner.leftovers import end_what_is_left
 from core.runner.network import bytes_written, file_being_received, names_file
@@ -282,8 +283,11 @@ class Transfer(Workbench):
         self._tally.files_deleted = self._reading.files_deleted
         meaning = self._engine.classify_exit(code)
         if meaning.verdict is not Verdict.GOOD and self._reading.refusal is not None:
-            is_full = self._reading.refusal == DISK_FULL
-            return full_disk(self._spec.destination) if is_full else self._reading.refusal
+            told_so = self._reading.refusal == DISK_FULL
+            return full_disk(self._spec.destination) if told_so else self._reading.refusal
+        may_be_full = meaning == READ_OR_WRITE_FAILED and not self._spec.destination_is_remote
+        if may_be_full and is_full(self._spec.destination):
+            return full_disk(self._spec.destination)
         if meaning.verdict is not Verdict.PARTIAL:
             return meaning
         if self._tally.disk_is_full:

@@ -173,12 +173,12 @@ def test_extraneous_files_stay_unless_asked_and_go_at_most_as_many_as_allowed(
     options = {"delete_extraneous": True, "max_delete": 2}
     bounded = shared_server.create_job(source, destination, options=options)
     run = run_to_end(shared_server, bounded)
-    assert run["outcome"] == "warning"
+    assert run["outcome"] == "failed"
     assert "limit of deletions" in run["message"]
     assert sum(path.exists() for path in extraneous) == 3
     assert run["files_deleted"] == 2
     state = shared_server.state(bounded)
-    assert (state["status"], state["message"]) == ("completed", run["message"])
+    assert (state["status"], state["message"]) == ("failed", run["message"])
 
     unbounded = shared_server.create_job(source, destination, options={"delete_extraneous": True})
     run = run_to_end(shared_server, unbounded)

@@ -153,3 +153,15 @@ def test_a_tool_that_is_too_old_is_not_started(tmp_path: Path) -> None:
     run = perform(tmp_path, "run", tool_version="3.1.0", destination=str(tmp_path / "to"))
     assert "rsync 3.1.0 is too old" in run.result()["message"]
     assert not (tmp_path / "to").exists()
+
+
+def test_a_disk_that_is_full_is_told_of_though_the_tool_lost_its_last_words(
+    tmp_path: Path, disk: Path, rsync: str
+) -> None:
+    tool = tmp_path / "rsync"
+    tool.write_text(f'#!/bin/sh\n"{rsync}" "$@" 2>/dev/null\n')
+    tool.chmod(0o755)
+    make_large_file(tmp_path / "from" / "large.bin", megabytes=20)
+    result = perform(tmp_path, "run", "rsync", tool_path=str(tool)).result()
+    assert (result["outcome"], result["attempts"]) == ("failed", 1)
+    assert "of 16.0 MiB " in result["message"]

@@ -33,7 +33,7 @@ MANY = 20_000 if IS_FULL else 2000
 FROM_SHARE = 0.1
 FACTOR = 2.0
 LEAST_TRUE_SHARE = 0.9
-LEAST_TOLD_SHARE = 0.9 if IS_FULL else 0.4
+LEAST_TOLD_SHARE = 0.9 if IS_FULL else 0.2
 """How much of the time left is told at all: the first second of a pace tells nothing, which is a
 third of a short transfer."""
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("rsync")]

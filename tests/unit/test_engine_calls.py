@@ -308,9 +308,9 @@ GOOD, PARTIAL, TRANSIENT, FATAL = Verdict.GOOD, Verdict.PARTIAL, Verdict.TRANSIE
 EXITS = {
     "rsync": {
         GOOD: [0],
-        PARTIAL: [23, 24, 25],
-        TRANSIENT: [5, 10, 12, 14, 15, 16, 19, 20, 30, 35, 125, 255, -1, -9, -15],
-        FATAL: [1, 2, 3, 4, 6, 11, 13, 21, 22, 7, 99, 124, 126, 127],
+        PARTIAL: [23, 24],
+        TRANSIENT: [10, 12, 14, 15, 16, 19, 20, 30, 35, 125, 255, -1, -9, -15],
+        FATAL: [1, 2, 3, 4, 5, 6, 11, 13, 21, 22, 25, 7, 99, 124, 126, 127],
     },
     "rclone": {
         GOOD: [0, 9],

@@ -61,7 +61,7 @@ CASES = {
     "unwritable": Case({23}, PARTIAL, "Some files", (None, "sub/in ner.txt")),
     "attributes": Case({23}, PARTIAL, "Some files", (None, "plain.txt")),
     "no-way": Case({23}, PARTIAL, "Some files", ("plain.txt",)),
-    "max-delete": Case({25}, PARTIAL, "The limit of deletions was reached"),
+    "max-delete": Case({25}, FATAL, "The limit of deletions was reached"),
     "undeletable": Case({23}, PARTIAL, "Some files", (None, None, None)),
     "vanished": Case({24}, PARTIAL, "Some files vanished", ("gone 1",)),
     "vanished-folder": Case({24}, PARTIAL, "Some files vanished", ("sub",)),
