@@ -27,6 +27,12 @@ BEGINNINGS = (
     b"ERROR: ",
 )
 """How the lines begin that may speak of a file."""
+_GLANCED_AT = (*BEGINNINGS, b"rsync error: ", b"rsync warning: ")
+# One search for all of them: the end of a line is found at the speed of memory, and a gigabyte of
+# other lines must not cost the tool its time.
+_ALL_BEGINNINGS = b"(?:" + b"|".join(map(re.escape, _GLANCED_AT)) + b")"
+_AFTER_NEWLINE = re.compile(b"\n" + _ALL_BEGINNINGS)
+_AFTER_RETURN = re.compile(b"\r" + _ALL_BEGINNINGS)
 _ESCAPE = rb"\\#([0-3][0-7]{2})"
 _SPECIAL_BEGINNING = b'skipping non-regular file "'
 _SPECIAL = rb'(?s)skipping non-regular file "(?P<path>.+)"$'
@@ -99,8 +105,11 @@ def failure_in(line: bytes, places: Places) -> Failure | None:
 
 
 def may_hold_message(content: bytearray, start: int, end: int) -> bool:
-    """Whether lines may speak of a file: at a glance."""
-    return any(has_line(content, start, end, beginning) for beginning in BEGINNINGS)
+    """Whether lines may speak of a file, or of how rsync ended: at a glance."""
+    if content.startswith(_GLANCED_AT, start, end) or _AFTER_NEWLINE.search(content, start, end):
+        return True
+    has_returns = content.find(b"\r", start, end) >= 0
+    return has_returns and _AFTER_RETURN.search(content, start, end) is not None
 
 
 def has_line(content: bytearray, start: int, end: int, beginning: bytes) -> bool:

@@ -161,8 +161,6 @@ HINTS = (
 
 
 _WORDS = (
-    b"rsync error: ",
-    b"rsync warning: ",
     b"@ERROR: ",
     b"HAS CHANGED",
     b"Permission denied",
@@ -182,10 +180,8 @@ _WORDS = (
     b"kex_",
     b"client_",
 )
-"""What each of these lines holds, to tell at a glance."""
-
-
-_CLOSING_WORDS = _WORDS[:2]
+"""What each of these lines holds, to tell at a glance; how rsync itself ended is told by
+`may_hold_message`."""
 
 
 class Refusals:
@@ -197,7 +193,7 @@ class Refusals:
         self._host = "the rsync daemon" if on_daemon else "the other host"
         top = places.module if on_daemon else places.source
         self._remote_source = top if spec.source_is_remote else None
-        self._words = _WORDS if spec.is_remote else _CLOSING_WORDS
+        self._words = _WORDS if spec.is_remote else ()
         self._hint: str | None = None
         self._said: tuple[tuple[int, ...], ExitMeaning] | None = None
 

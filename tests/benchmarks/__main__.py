@@ -10,9 +10,14 @@ BENCHMARKS = (store.job_store, jobs.runner, jobs.whole_jobs, *runs.BENCHMARKS)
 
 def main() -> None:
     """Measure everything."""
-    rows = [one for benchmark in BENCHMARKS for one in benchmark()]
-    table.show(rows)
-    table.write(rows, PROJECT_ROOT / "bench-results.json")
+    rows: list[table.Row] = []
+    try:
+        for benchmark in BENCHMARKS:
+            rows += benchmark()
+    finally:
+        # Also what was measured before one of them failed.
+        table.show(rows)
+        table.write(rows, PROJECT_ROOT / "bench-results.json")
 
 
 if __name__ == "__main__":

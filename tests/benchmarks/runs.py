@@ -81,7 +81,7 @@ def _flood_pair(
     # On disk, so that asking the server takes no time from the tool and its runner.
     wait_until((directory / "result.json").exists, seconds=120, what="the end of the flood")
     run = server.wait_for_end(run_id)
-    assert run["outcome"] == "completed", run
+    assert run["outcome"] == "warning", run  # The flood tells of one file that failed.
     assert (directory / "engine.log").stat().st_size <= 20_000_000
     drained = tool.seconds()
     os.sync()

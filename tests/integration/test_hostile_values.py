@@ -30,6 +30,7 @@ from pydantic import BaseModel
 
 from fastapi_app import routers
 from fastapi_app.job_form import NEW_JOB
+from fastapi_app.location_fields import KINDS, LOCATIONS, LocationFields
 from models.job import JobDefinition
 from models.run_spec import TRASH_FOLDER
 from tests.conftest import MEMORY
@@ -295,14 +296,20 @@ def test_each_value_in_a_field_by_itself(arena: Arena) -> None:
             assert arena.server.http.delete(f"/api/v1/jobs/{job_id}").status_code == 204
 
 
+LOCATION_PARTS = tuple(
+    f"{name}_{part}" for name in LOCATIONS for part in LocationFields._fields if part != "kind"
+)
+
+
 def test_every_field_of_the_form(arena: Arena) -> None:
     for number, value in enumerate(arena.values):
-        fields = list(NEW_JOB)
+        fields = [*NEW_JOB, *LOCATION_PARTS]
+        kinds = {f"{name}_kind": KINDS[number % len(KINDS)][0] for name in LOCATIONS}
         # All at once, and then each in its turn beside good ones.
         wanted = fields if IS_FULL else [fields[number % len(fields)]]
         good = {**NEW_JOB, **{k: str(v) for k, v in arena.good().items() if k in NEW_JOB}}
         for posted in [dict.fromkeys(fields, value), *({**good, name: value} for name in wanted)]:
-            content = urlencode(posted, errors="surrogatepass")
+            content = urlencode({**posted, **kinds}, errors="surrogatepass")
             headers = FORM | ({"HX-Request": "true"} if number % 2 else {})
             for path in ("/jobs", "/deletion-words"):
                 answer = arena.server.http.post(path, content=content, headers=headers)
