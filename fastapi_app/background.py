@@ -90,6 +90,7 @@ class Monitor:
         self._followed: dict[str, _Followed] = {}
         self._written: set[str] = set()
         self._wake = asyncio.Event()
+        self._closed = asyncio.Event()
         self._next_look = 0.0
         self._inotify = Inotify()
         self.is_running = False
@@ -110,7 +111,7 @@ class Monitor:
         followed = self._followed.setdefault(run_id, _Followed())
         try:
             path = self._path_of(run_id) / "journal.jsonl"
-            followed.watch = self._inotify.add_watch(path, Mask.MODIFY)
+            followed.watch = self._inotify.add_watch(path, Mask.MODIFY | Mask.CLOSE_WRITE)
         except OSError as error:
             # No watch to be had: the look once a second reads the journal as well.
             _logger.warning("the journal of %s cannot be watched: %s", run_id, error)
@@ -152,12 +153,21 @@ class Monitor:
                 await self._round(manager, tuple(self._followed) if looks else written, looks=looks)
                 # What is written meanwhile is taken together: one that writes now and then is
                 # heard at once, and a hundred do not wake the server for each line.
-                await asyncio.sleep(max(0.0, next_round - clock()))
+                await self._rest(next_round - clock())
         finally:
             self.is_running = False
             listener.cancel()
             await asyncio.gather(listener, return_exceptions=True)
             self._inotify.close()
+
+    async def _rest(self, seconds: float) -> None:
+        """Rest for so long, or until a runner closes its journal: its run is over."""
+        try:
+            async with asyncio.timeout(max(0.0, seconds)):
+                await self._closed.wait()
+        except TimeoutError:
+            return
+        self._closed.clear()
 
     async def _round(self, manager: JobManager, run_ids: tuple[str, ...], *, looks: bool) -> None:
         if not run_ids:
@@ -276,6 +286,8 @@ class Monitor:
         async for event in self._inotify:
             if event.path is not None:
                 self._mark(event.path.parent.name)
+            if event.mask & Mask.CLOSE_WRITE:
+                self._closed.set()
 
 
 def _journal_damaged(run_id: str, count: int) -> Fault:

@@ -107,6 +107,11 @@ class Reading:
         """Those of the scan, as soon as they are known: for a tool that tells less of its own."""
 
     @property
+    def counts_all(self) -> bool:
+        """Whether all that is done is counted here without the totals of a scan."""
+        return True
+
+    @property
     def current_file(self) -> str | None:
         """The file under way, or the last one, for people."""
         return shown_name(self.current_name) if self.current_name else None

@@ -152,6 +152,11 @@ class RcloneReading(Reading):
         self._bytes_to_copy = 0
         self._files_to_copy = 0
 
+    @property
+    def counts_all(self) -> bool:
+        """Not once a file was compared: it may be one that was skipped."""
+        return not self.files_compared
+
     def take_stats(self, stats: dict[str, Any]) -> None:
         """Take the newest counters; none of ours ever falls."""
         self.bytes_sent = max(self.bytes_sent, _count(stats.get("bytes")))

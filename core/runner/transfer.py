@@ -33,6 +33,7 @@ _ENDS = (Verdict.GOOD, Verdict.PARTIAL)
 _SCAN_OUTPUT_LIMIT = 64 * 1024
 _SCAN_NICENESS = 19
 _SCAN_DELAY_SECONDS = 1.0
+_HEAVY_SCAN_DELAY_SECONDS = 5.0
 _CLOCK_STEP_SECONDS = 5.0
 _DAEMON_PATIENCE_SECONDS = 30.0
 """How long a daemon's side of a cut attempt is waited for; then the file is sent anew."""
@@ -238,10 +239,13 @@ class Transfer(Workbench):
         clock = WallClock()
         is_paced = spec.bandwidth_limit is not None and self._engine.paces_by_wall_clock
 
-        def scan_when_due() -> None:
-            if not scans and time.monotonic() >= scan_from:
+        def scan_when(is_due: bool) -> None:
+            if is_due and not scans and not self._meter.has_totals:
                 scans.append(self._start_scan(spec))
                 attendant.attend_beside(scans[0])
+
+        def scan_when_due() -> None:
+            scan_when(time.monotonic() >= scan_from or not reader.reading.counts_all)
 
         def tick() -> None:
             scan_when_due()
@@ -255,9 +259,10 @@ class Transfer(Workbench):
 
         scan_when_due()
         meaning = self._meaning_of(attendant.attend(child, on_tick=tick))
+        is_counted = reader.reading.counts_all or meaning.verdict not in _ENDS
+        scan_when(not is_counted)
         for scan in scans:
-            may_end = self._engine.names_skipped_files or meaning.verdict not in _ENDS
-            attendant.finish(scan, kill=may_end or self._stop.requested)
+            attendant.finish(scan, kill=is_counted or self._stop.requested)
         if clock.went_back and meaning.verdict is Verdict.TRANSIENT:
             return _CLOCK_SET_BACK
         if self._no_room is not None and meaning.verdict is not Verdict.GOOD:
@@ -300,10 +305,12 @@ class Transfer(Workbench):
         """When the scan is due, in monotonic seconds; never when the totals are known."""
         if self._meter.has_totals:
             return float("inf")
-        # With an estimate to show, a transfer that ends soon is spared the scan's reading. An
-        # engine that does not name what it skipped needs the scan's totals in any case.
-        can_wait = self._meter.has_estimate and self._engine.names_skipped_files
-        return time.monotonic() + (_SCAN_DELAY_SECONDS if can_wait else 0)
+        if not self._meter.has_estimate:
+            return time.monotonic()
+        # With an estimate to show, a transfer that ends soon is spared the scan's reading; most of
+        # all where the tool itself needs every processor.
+        is_light = self._engine.names_skipped_files
+        return time.monotonic() + (_SCAN_DELAY_SECONDS if is_light else _HEAVY_SCAN_DELAY_SECONDS)
 
     def _start_scan(self, spec: RunSpec) -> Child:
         assert spec.tool_path is not None

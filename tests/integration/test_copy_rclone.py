@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from tests.integration.trees import (
     make_hostile_tree,
     size_of,
 )
+from tests.spec_runs import SpecRun
 from tests.support import (
     RunningServer,
     make_large_file,
@@ -213,3 +215,31 @@ def test_a_filter_that_rclone_does_not_accept_fails_the_run(
     assert run["outcome"] == "failed"
     assert server.state(job_id)["last_good_at"] is None
     assert not any((room / "to").iterdir())
+
+
+@pytest.mark.parametrize("has_copy", [False, True])
+def test_a_scan_is_spared_where_rclones_own_figures_tell_all(
+    tmp_path: Path, *, has_copy: bool
+) -> None:
+    source = make_tree(tmp_path / "from", files=30)
+    size = sum(path.stat().st_size for path in source.rglob("*") if path.is_file())
+    if has_copy:
+        shutil.copytree(source, tmp_path / "to")
+    # With an estimate, as every run but a job's first has one, and a wrong one.
+    run = SpecRun(
+        tmp_path / "run",
+        source=str(source),
+        destination=str(tmp_path / "to"),
+        engine="rclone",
+        tool_path=str(Path(sys.executable).parent / "rclone"),
+        expected_files=29,
+        expected_bytes=size - 1,
+    )
+
+    result = run.perform()
+
+    assert result["outcome"] == "completed"
+    assert [line["purpose"] for line in run.journal("helper_started")] == ["scan"] * has_copy
+    progress = result["progress"]
+    assert (progress["files_total"], progress["bytes_total"]) == (30, size)
+    assert (progress["files_skipped"], progress["totals"]) == (30 * has_copy, "known")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pytest
 from fastapi_app import background
 from fastapi_app.background import MONITOR_FAILED, Monitor
 from models.error_event import Severity
-from models.events import JournalPart
+from models.events import JournalPart, RunLook
 from models.job_status import JobStatus
 from tests.fakes.error_logs import InMemoryErrorLog
 from tests.fakes.outside import InMemoryRunDirectories, World
@@ -35,6 +35,14 @@ class TroubledDirectories(InMemoryRunDirectories):
         super().__init__()
         self.unreadable: set[str] = set()
         self.damaged: dict[str, int] = {}
+        self.looks = 0
+
+    async def look(
+        self, offsets: Mapping[str, int], *, at_locks: bool
+    ) -> dict[str, RunLook | OSError]:
+        """Count the rounds."""
+        self.looks += 1
+        return await super().look(offsets, at_locks=at_locks)
 
     async def read_journal_part(self, run_id: str, offset: int) -> JournalPart:
         """Return the next lines, or fail."""
@@ -155,3 +163,21 @@ async def test_a_runner_that_does_not_heed_a_stop_is_killed_after_the_grace_peri
         while not scene.world.executor.ended:
             await asyncio.sleep(0.01)
         assert scene.world.executor.ended == [(run_id, True)]
+
+
+async def test_a_runner_that_closes_its_journal_is_not_kept_waiting_for_the_next_round(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "ROUND_SECONDS", 3600.0)
+    await put(scene.world, "photos-0001")
+    run_id = await scene.world.manager.start_job("photos-0001")
+    (tmp_path / run_id).mkdir()
+    with (tmp_path / run_id / "journal.jsonl").open("wb") as journal:
+        scene.monitor.run_started(run_id)
+        async with scene.following():
+            while not scene.directories.looks:
+                await asyncio.sleep(0.01)
+            scene.directories.journals[run_id] = (ended(),)
+            journal.write(b"the end\n")
+            journal.close()
+            await scene.until("photos-0001", JobStatus.COMPLETED)
