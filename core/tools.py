@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
+from core.credentials import environment_with
 from core.engines.base import Engine
 
 _VALID_SECONDS = 60.0
@@ -37,6 +40,7 @@ class LocalTools:
         self._known: tuple[Tool, ...] = ()
         self._versions: dict[tuple[str, int, int], str] = {}
         self._known_at = float("-inf")
+        self._turn = asyncio.Lock()
 
     def path_of(self, engine: str) -> str | None:
         """Return the engine's executable, or None when the tool is not installed."""
@@ -53,10 +57,11 @@ class LocalTools:
 
     async def all(self) -> tuple[Tool, ...]:
         """Return every engine's tool with its version, at most a minute old."""
-        if time.monotonic() - self._known_at > _VALID_SECONDS:
-            tools = [await self._look(engine) for engine in self._engines.values()]
-            self._known, self._known_at = tuple(tools), time.monotonic()
-        return self._known
+        async with self._turn:  # However many pages ask, each tool is asked once.
+            if time.monotonic() - self._known_at > _VALID_SECONDS:
+                tools = [await self._look(engine) for engine in self._engines.values()]
+                self._known, self._known_at = tuple(tools), time.monotonic()
+            return self._known
 
     async def _look(self, engine: Engine) -> Tool:
         path = await asyncio.to_thread(self.path_of, engine.name)
@@ -86,7 +91,8 @@ class LocalTools:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
-                env=engine.environment(dict(os.environ)),
+                env=engine.environment(environment_with(os.environ, None)),
+                start_new_session=True,
             )
         except OSError:
             return None
@@ -94,7 +100,9 @@ class LocalTools:
             async with asyncio.timeout(_VERSION_SECONDS):
                 output, _ = await process.communicate()
         except TimeoutError:
-            process.kill()
+            # With what it started, which holds the output open: asyncio waits for that as well.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
             return None
         return engine.parse_version(output.decode("utf-8", errors="replace"))

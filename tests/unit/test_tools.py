@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from pathlib import Path
 
 import pytest
 
+from core import tools as local_tools
 from core.engines.registry import ENGINES
 from core.tools import LocalTools
 
@@ -52,3 +54,44 @@ def test_a_tool_that_says_nothing_is_asked_again(
     assert asyncio.run(tools.version_of("rsync")) is None
     install(tmp_path, "3.2.3")
     assert asyncio.run(tools.version_of("rsync")) == "3.2.3"
+
+
+def test_a_tool_that_is_asked_for_its_version_inherits_no_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("LONGSHORE_SECRET_NAS", "canary of the file")
+    monkeypatch.setenv("LONGSHORE_PASSWORD", "canary of a run")
+    # What the kernel gives to the process itself.
+    script = (
+        f"#!/bin/sh\ncat /proc/$$/environ > {tmp_path}/environ\necho 'rsync  version 3.5.0  '\n"
+    )
+    (tmp_path / "rsync").write_text(script)
+    (tmp_path / "rsync").chmod(0o755)
+    tools = LocalTools({"rsync": ENGINES["rsync"]})
+
+    assert asyncio.run(tools.version_of("rsync")) == "3.5.0"
+
+    given = (tmp_path / "environ").read_bytes()
+    assert b"LC_ALL=C" in given
+    assert b"canary" not in given
+
+
+def test_a_tool_that_hangs_is_ended_in_time_and_asked_by_one_page_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(local_tools, "_VERSION_SECONDS", 0.5)
+    # The shell's child holds the output open when the shell alone is killed.
+    (tmp_path / "rsync").write_text(f"#!/bin/sh\necho asked >> {tmp_path}/log\nsleep 20\n:\n")
+    (tmp_path / "rsync").chmod(0o755)
+    tools = LocalTools({"rsync": ENGINES["rsync"]})
+
+    async def three_pages() -> list[str | None]:
+        answers = await asyncio.gather(*(tools.all() for _ in range(3)))
+        return [tool.version for (tool,) in answers]
+
+    began = time.monotonic()
+    assert asyncio.run(three_pages()) == [None] * 3
+    assert time.monotonic() - began < 10
+    assert (tmp_path / "log").read_text().count("asked") == 1
