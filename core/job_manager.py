@@ -1,7 +1,7 @@
 """The commands: everything that changes a job or a run. Returns ids or nothing.
 
-Those of people stand here, what concerns runs under way in `core/run_keeper.py`, the queue in
-`core/run_launcher.py`. Reads are in `core/job_queries.py`.
+Those of people stand here, how a run begins in `core/run_beginner.py`, what concerns runs under way
+in `core/run_keeper.py`, the queue in `core/run_launcher.py`. Reads are in `core/job_queries.py`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import Any
 
-from core.credentials import user_for
 from core.definition_check import check_definition
 from core.failed_files import listed, names_to_retry, narrowed, refuse_folders, retry_run
-from core.new_run import begun, new_run, spec_of
+from core.new_run import new_run
 from core.partial_files import remove_all_partial_files
-from core.run_keeper import RunKeeper
+from core.run_beginner import RunBeginner
 from models.errors import (
     JobIsActive,
     NothingToDiscard,
@@ -35,8 +34,7 @@ from models.job_state import JobRecord, JobState
 from models.job_status import JobStatus
 from models.progress import RunOutcome
 from models.remote import is_remote
-from models.run import Run
-from models.run_spec import RunKind, RunSpec
+from models.run_spec import RunKind
 from models.transitions import advance, end_dry_run
 
 _MAX_RESUMED_IN_A_ROW = 5
@@ -44,7 +42,7 @@ _MAX_RESUMED_IN_A_ROW = 5
 _logger = logging.getLogger(__name__)
 
 
-class JobManager(RunKeeper):
+class JobManager(RunBeginner):
     """Commands on jobs and runs."""
 
     async def create_job(self, definition: Mapping[str, Any]) -> str:
@@ -151,38 +149,6 @@ class JobManager(RunKeeper):
         async with self._lock(job_id):
             _refuse_active(command)(self._record(job_id))
             yield
-
-    async def _spec_of(self, run: Run, record: JobRecord) -> RunSpec:
-        tools, job = self._ports.tools, record.job
-        return spec_of(
-            run,
-            record,
-            tool_path=tools.path_of(job.engine),
-            tool_version=await tools.version_of(job.engine),
-            daemon_user=await user_for(self._ports.credentials, job),
-            limits=self._limits,
-        )
-
-    async def _begin(
-        self, run: Run, spec: RunSpec, record: JobRecord, *, only_files: Sequence[str] = ()
-    ) -> None:
-        """Keep a new run and start it, or let it wait; the caller holds the job's lock."""
-        await self._arrive(run)
-        wait = self._queue.wait_of(run.id)
-        if wait is None:
-            self._queue.enter(run.id)
-            run = replace(run, status=JobStatus.RUNNING)
-        else:
-            run = replace(run, message=self._told(wait))
-        try:
-            await self._keep_new_run(run, spec, record, only_files)
-        except BaseException:
-            self._queue.leave(run.id)
-            # Should the state name the run all the same, the monitor finds it dead and ends it.
-            self._ports.sink.run_started(run.id)
-            raise
-        if wait is None:
-            await self._submit(run)
 
     async def stop_job(self, job_id: str) -> None:
         """Stop the job's run: it becomes paused once its processes have ended; a queued run goes.
@@ -313,42 +279,6 @@ class JobManager(RunKeeper):
             return (await self._ports.runs.get(record.state.run_id or "")).destination
         except RunNotFound:
             return record.job.destination
-
-    async def _keep_new_run(
-        self, run: Run, spec: RunSpec, record: JobRecord, only_files: Sequence[str]
-    ) -> None:
-        # The totals of a run over some files say nothing to the next one over all.
-        version = None if run.only_failed_of else record.job.version
-
-        def undo(state: JobState) -> JobState:
-            return replace(
-                record.state,
-                version=state.version,
-                edited_version=state.edited_version,
-                edited_digest=state.edited_digest,
-            )
-
-        # Beside one another, so that a start waits for one fsync after another only where it must:
-        # the runner is not started before all three are durable.
-        results = await asyncio.gather(
-            self._ports.directories.prepare(spec, only_files=only_files),
-            self._ports.runs.add(run),
-            self._change_state(run.job_id, lambda state: begun(state, run, version)),
-            return_exceptions=True,
-        )
-        failures = [result for result in results if isinstance(result, BaseException)]
-        if not failures:
-            return
-        # The state first: a job that names a run which never was would be under way for ever.
-        kept = self._ports.jobs.snapshot().get(run.job_id)
-        if kept is not None and kept.state.run_id == run.id:
-            await self._change_state(run.job_id, undo)
-        await self._ports.directories.remove(run.id)
-        try:
-            await self._ports.runs.remove(run.id)
-        except StorageFailed as error:
-            _logger.error("run %s is left in the history: %s", run.id, error)
-        raise failures[0]
 
     def _new_job_id(self, name: str) -> str:
         while True:

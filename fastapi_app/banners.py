@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from core.job_queries import JobQueries
 from core.ports import ErrorLog
+from fastapi_app.moments import Moment, moment
 from fastapi_app.rendering import Renderer
-from fastapi_app.view_models import Moment, moment
 from fastapi_app.websocket.hub import CardUpdate, Hub
 from models.error_event import ErrorEvent, Severity
 from models.errors import StorageFailed

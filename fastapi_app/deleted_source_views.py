@@ -15,7 +15,7 @@ from fastapi import Query
 
 from fastapi_app import formatting
 from fastapi_app.failure_views import MAX_QUERY
-from fastapi_app.view_models import Moment, moment
+from fastapi_app.moments import Moment, moment
 from models.deleted_sources import DeletingRun, DeletionPage
 from models.run_spec import TRASH_FOLDER
 from models.source_deletions import Deletion, DeletionOutcome

@@ -11,7 +11,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from core.job_queries import JobQueries
-from fastapi_app.view_models import STRIP_LENGTH, JobCard, job_card, live_values, run_detail
+from fastapi_app.live_values import live_values
+from fastapi_app.run_views import run_detail
+from fastapi_app.view_models import STRIP_LENGTH, JobCard, job_card
 from fastapi_app.websocket.hub import CardUpdate
 from models.errors import JobNotFound, RunNotFound
 from models.job_state import JobRecord

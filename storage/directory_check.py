@@ -18,14 +18,9 @@ from models.errors import InvalidDocument, StorageFailed
 from models.run_spec import RunSpec
 from storage import yaml_documents
 from storage.database_check import database_faults
+from storage.found_files import DAMAGED_MARK, OnDisk, read_file
 from storage.job_documents import job_from, state_from
-from storage.job_files import (
-    DAMAGED_MARK,
-    JOBS_DIRECTORY,
-    STATES_DIRECTORY,
-    OnDisk,
-    read_file,
-)
+from storage.job_files import JOBS_DIRECTORY, STATES_DIRECTORY
 from storage.layout import DATABASE_NAME
 from storage.run_directories import RUNS_DIRECTORY
 from storage.secrets import SECRETS_NAME, parse_secrets

@@ -14,16 +14,10 @@ from models.errors import InvalidDocument, StorageFailed
 from models.job import Job
 from models.job_state import DamagedJob, JobRecord, JobState
 from storage import job_faults
+from storage.found_files import OnDisk, reason_of, shown
 from storage.group_commit import Change, NewContent
 from storage.job_documents import job_from
-from storage.job_files import (
-    OnDisk,
-    edited,
-    is_programs,
-    modified_at_ns,
-    reason_of,
-    shown,
-)
+from storage.job_files import edited, is_programs, modified_at_ns
 from storage.job_table import JobTable, Seen
 from utils.durable_file import backup_of
 

@@ -6,9 +6,7 @@ except for `look`, which changes nothing.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -19,8 +17,8 @@ from models.errors import InvalidDocument
 from models.job import JOB_ID, Job
 from models.job_state import DamagedJob, JobRecord, JobState
 from storage import job_faults, orphans
+from storage.found_files import OnDisk, keep_aside, read_file, reason_of, shown
 from storage.job_documents import MISNAMED, job_from, state_content, state_from
-from storage.yaml_documents import MAX_BYTES
 from utils.durable_file import (
     backup_of,
     remove_leftovers,
@@ -30,23 +28,7 @@ from utils.durable_file import (
 
 JOBS_DIRECTORY = "jobs"
 STATES_DIRECTORY = "state"
-KEPT_DAMAGED_FILES = 5
-"""How many damaged files of one job are kept beside it, the newest."""
 _SUFFIX = ".yaml"
-DAMAGED_MARK = ".damaged-"
-
-
-@dataclass(frozen=True)
-class OnDisk:
-    """A file as it was found; `modified_at_ns` in nanoseconds since the epoch."""
-
-    content: bytes
-    modified_at_ns: int
-
-    @property
-    def digest(self) -> str:
-        """The SHA-256 of the content."""
-        return hashlib.sha256(self.content).hexdigest()
 
 
 @dataclass
@@ -175,21 +157,6 @@ class JobFiles:
             os.stat(self._jobs)
             return None
 
-    def keep_aside(self, path: str) -> str:
-        """Keep a damaged file under a name with the time in it as well; returns that name.
-
-        Durable with the next sync of the directory. Raises OSError.
-        """
-        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
-        aside = f"{path}{DAMAGED_MARK}{moment}"
-        try:
-            os.link(path, aside)
-        except OSError:
-            shutil.copyfile(path, aside)  # A file system without hard links.
-        for old in sorted(_aside_of(path))[:-KEPT_DAMAGED_FILES]:
-            os.unlink(old)
-        return os.path.basename(aside)
-
     def _prepare(self) -> None:
         for directory in (self._jobs, self._states):
             if not os.path.isdir(directory):
@@ -229,7 +196,7 @@ class JobFiles:
             reason = error.reason
         state = self.read_state(job_id)
         try:
-            aside = self.keep_aside(path)
+            aside = keep_aside(path)
             # A damaged file must not become the backup of the next save.
             if state is None:
                 os.unlink(path)
@@ -246,7 +213,7 @@ class JobFiles:
         path = self.job_path(job_id)
         try:
             backup, job = self._backup_of(job_id)
-            aside = self.keep_aside(path)
+            aside = keep_aside(path)
             replace_file(path, backup.content)
         except (OSError, InvalidDocument) as error:
             loaded.damaged[job_id] = DamagedJob(job_id, reason)
@@ -359,11 +326,6 @@ def edited(
     return job, replace(state, edited_version=version, edited_digest=found.digest)
 
 
-def shown(job_id: str) -> str:
-    """Return an id for people: a file's name may be any bytes."""
-    return os.fsencode(job_id).decode("utf-8", "backslashreplace")
-
-
 def is_programs(job: Job, found: OnDisk) -> bool:
     """Whether a file is as the program writes it."""
     return found.modified_at_ns == modified_at_ns(job) and found.content.startswith(b"format:")
@@ -372,17 +334,6 @@ def is_programs(job: Job, found: OnDisk) -> bool:
 def modified_at_ns(job: Job) -> int:
     """Return the time that the program gives to a definition's file."""
     return int(job.updated_at.timestamp()) * 10**9
-
-
-def read_file(path: str) -> OnDisk:
-    """Read a file, at most one byte more than is allowed. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        facts = os.fstat(descriptor)
-        size = min(facts.st_size, MAX_BYTES) + 1
-        return OnDisk(os.read(descriptor, size), facts.st_mtime_ns)
-    finally:
-        os.close(descriptor)
 
 
 def _ids_in(directory: str) -> Iterator[str]:
@@ -394,21 +345,5 @@ def _ids_in(directory: str) -> Iterator[str]:
     )
 
 
-def _aside_of(path: str) -> Iterator[str]:
-    directory, name = os.path.split(path)
-    for other in os.listdir(directory):
-        if other.startswith(name + DAMAGED_MARK):
-            yield os.path.join(directory, other)
-
-
 def _backup_reason(error: OSError | InvalidDocument) -> str | None:
     return None if isinstance(error, FileNotFoundError) else reason_of(error)
-
-
-def reason_of(error: OSError | InvalidDocument) -> str:
-    """Say for a person why a file cannot be used."""
-    if isinstance(error, InvalidDocument):
-        return error.reason
-    if isinstance(error, FileNotFoundError):
-        return "is missing"
-    return f"cannot be read: {error.strerror or error}"

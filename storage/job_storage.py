@@ -20,6 +20,7 @@ from models.job import Job
 from models.job_snapshot import JobSnapshot
 from models.job_state import DamagedJob, JobRecord, JobState
 from storage import job_faults
+from storage.found_files import keep_aside
 from storage.group_commit import Change, NewContent
 from storage.hand_edits import HandEdits
 from storage.job_documents import job_content
@@ -202,7 +203,7 @@ class JobStorage:
             raise _ChangedOnDisk(job_id)
         if not seen.is_good:
             # An edit that was not valid is a person's work all the same.
-            self._table.files.keep_aside(self._table.files.job_path(job_id))
+            keep_aside(self._table.files.job_path(job_id))
 
     async def _delete(self, job_id: str, allow: Callable[[JobRecord], None]) -> None:
         allow(self._table.record(job_id))

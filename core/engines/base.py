@@ -107,8 +107,13 @@ class Reading:
         """Those of the scan, as soon as they are known: for a tool that tells less of its own."""
 
     @property
+    def wants_totals(self) -> bool:
+        """Whether files were met that only the totals of a scan can tell from skipped ones."""
+        return False
+
+    @property
     def counts_all(self) -> bool:
-        """Whether all that is done is counted here without the totals of a scan."""
+        """Whether, at the end, all that is done is counted here without the totals of a scan."""
         return True
 
     @property

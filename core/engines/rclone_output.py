@@ -153,9 +153,14 @@ class RcloneReading(Reading):
         self._files_to_copy = 0
 
     @property
+    def wants_totals(self) -> bool:
+        """Once a file was compared: it may be one that was skipped."""
+        return self.files_compared > 0
+
+    @property
     def counts_all(self) -> bool:
-        """Not once a file was compared: it may be one that was skipped."""
-        return not self.files_compared
+        """When nothing was compared; but a source that is one file is not even counted as that."""
+        return not self.files_compared and self.files_finished > 0
 
     def take_stats(self, stats: dict[str, Any]) -> None:
         """Take the newest counters; none of ours ever falls."""

@@ -245,7 +245,7 @@ class Transfer(Workbench):
                 attendant.attend_beside(scans[0])
 
         def scan_when_due() -> None:
-            scan_when(time.monotonic() >= scan_from or not reader.reading.counts_all)
+            scan_when(time.monotonic() >= scan_from or reader.reading.wants_totals)
 
         def tick() -> None:
             scan_when_due()

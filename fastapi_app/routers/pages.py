@@ -24,8 +24,9 @@ from fastapi_app.notices import notices_of
 from fastapi_app.option_words import job_options_in_words
 from fastapi_app.preview_pages import preview_part
 from fastapi_app.preview_views import PreviewQuery, dry_run_summary
+from fastapi_app.run_views import run_detail, run_row, run_title
 from fastapi_app.services import Services, ServicesDep
-from fastapi_app.view_models import run_detail, run_row, run_title, status_counts
+from fastapi_app.status_views import status_counts
 from models.job_status import JobStatus
 from models.run import Run
 from models.run_spec import RunKind

@@ -127,15 +127,18 @@ def test_a_change_is_not_lost_while_the_first_deletions_appear(
     server.http.post(f"/api/v1/jobs/{blocking}/stop")
     server.wait_for_end(run_id)
 
+    held: list[Route] = []
+
     def answer(route: Route) -> None:
-        if "div#run-deletions" not in _part_of(route.request):
-            return route.fallback()
-        page.unroute("**/runs/*", answer)
-        response = route.fetch()
-        back = server.http.post(f"/api/v1/runs/{run_id}/deletions/put-back")
-        assert back.is_success, back.text
-        change(page)
-        route.fulfill(response=response)
+        if not held and "div#run-deletions" in _part_of(route.request):
+            held.append(route)
+            response = route.fetch()
+            back = server.http.post(f"/api/v1/runs/{run_id}/put-back")
+            assert back.is_success, back.text
+            change(page)
+            route.fulfill(response=response)
+        else:
+            route.fallback()
 
     page.route("**/runs/*", answer)
     change(page)

@@ -124,7 +124,7 @@ def test_extraneous_and_replaced_files_go_where_they_are_asked_to(
     options = key_of(sshd, delete_extraneous=True, max_delete=3, keep_replaced=True)
     bounded = run_to_end(knowing, knowing.create_job(here, url, options=options))
 
-    assert (bounded["outcome"], bounded["files_deleted"]) == ("warning", 3)
+    assert (bounded["outcome"], bounded["files_deleted"]) == ("failed", 3)
     assert len(list(destination.glob("extraneous-*"))) == 1
     kept = destination / ".longshore-kept"
     (moved,) = kept.iterdir()

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from fastapi_app.failure_views import FilesQuery, file_slice, run_files_view
-from fastapi_app.view_models import CARD_NOTICES, job_card, run_detail
+from fastapi_app.run_views import run_detail
+from fastapi_app.view_models import CARD_NOTICES, job_card
 from models import events
 from models.events import EngineStarted, FileFailed, FileSkipped, PhaseStarted
 from models.job_state import JobRecord, JobState

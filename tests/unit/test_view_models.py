@@ -7,16 +7,11 @@ from typing import Any
 
 import pytest
 
-from fastapi_app.view_models import (
-    STRIP_LENGTH,
-    job_card,
-    live_values,
-    moment,
-    run_detail,
-    run_row,
-    status_counts,
-    status_view,
-)
+from fastapi_app.live_values import live_values
+from fastapi_app.moments import moment
+from fastapi_app.run_views import run_detail, run_row
+from fastapi_app.status_views import status_counts, status_view
+from fastapi_app.view_models import STRIP_LENGTH, job_card
 from models.job_state import JobRecord, JobState
 from models.job_status import JobStatus
 from models.progress import Progress, RunOutcome

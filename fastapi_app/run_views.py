@@ -1,0 +1,130 @@
+"""What pages show of runs: a row of a list, and the head of a run's own page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastapi_app import formatting
+from fastapi_app.failure_views import again_text
+from fastapi_app.live_values import LiveValues, live_values
+from fastapi_app.moments import Moment, moment
+from fastapi_app.preview_views import planned_text
+from fastapi_app.status_views import PHASE_WORDS, StatusView, run_status, status_view
+from models.job_status import JobStatus
+from models.run import Run
+from models.run_spec import RunKind
+
+
+@dataclass(frozen=True)
+class PhaseView:
+    """One phase of a run in its page."""
+
+    name: str
+    word: str
+    status: StatusView
+    duration: str
+    message: str | None
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run in a list of runs."""
+
+    id: str
+    job_id: str
+    job_name: str
+    engine: str
+    status: StatusView
+    started: Moment | None
+    queued: Moment
+    duration: str
+    bytes_done: str
+    bytes_sent: str
+    files: str
+    message: str | None
+    again: str | None = None
+    """What a run over failed files is; None for one over everything."""
+    planned: str | None = None
+    """What a dry run counted; None for a transfer."""
+
+
+@dataclass(frozen=True)
+class RunDetail:
+    """The head of a run's own page: figures, phases, notices."""
+
+    row: RunRow
+    is_active: bool
+    can_stop: bool
+    live: LiveValues
+    source: str
+    destination: str
+    ended: Moment | None
+    attempts: int
+    exit_code: int | None
+    files_done: str
+    files_skipped: str
+    files_failed: str
+    phases: tuple[PhaseView, ...]
+    notices: tuple[str, ...] = ()
+    again_of: str | None = None
+    is_dry_run: bool = False
+
+
+def run_row(run: Run) -> RunRow:
+    """Return a run for a list."""
+    queued = moment(run.queued_at)
+    assert queued is not None
+    is_dry_run = run.kind == RunKind.DRY_RUN
+    return RunRow(
+        id=run.id,
+        job_id=run.job_id,
+        job_name=run.job_name,
+        engine=run.engine,
+        status=run_status(run),
+        started=moment(run.started_at),
+        queued=queued,
+        duration=formatting.duration(formatting.time_taken(run)),
+        # While it runs its figures change: the job's card shows them live, a list does not.
+        bytes_done=formatting.size(run.bytes_done if run.is_over and not is_dry_run else None),
+        bytes_sent=formatting.size(run.bytes_sent if run.is_over and not is_dry_run else None),
+        files=formatting.count(run.files_done if run.is_over else None),
+        message=run.message,
+        again=again_text(run),
+        planned=planned_text(run),
+    )
+
+
+def run_title(run: Run) -> str:
+    """Return the title of a run's page."""
+    return f"{'Dry run' if run.kind == RunKind.DRY_RUN else 'Run'} of {run.job_name}"
+
+
+def run_detail(run: Run) -> RunDetail:
+    """Return a run for its own page."""
+    return RunDetail(
+        row=run_row(run),
+        is_active=not run.is_over,
+        can_stop=run.status in {JobStatus.QUEUED, JobStatus.RUNNING},
+        live=live_values(run.id, run.progress, run.status),
+        source=run.source,
+        destination=run.destination,
+        ended=moment(run.ended_at),
+        attempts=run.attempts,
+        exit_code=run.exit_code,
+        files_done=formatting.count(run.files_done),
+        files_skipped=formatting.count(run.files_skipped),
+        files_failed=formatting.count(run.files_failed),
+        phases=tuple(
+            PhaseView(
+                name=phase.name,
+                word=PHASE_WORDS.get(phase.name, phase.name),
+                status=status_view(phase.outcome or "running"),
+                duration=formatting.duration(formatting.time_taken(phase)),
+                message=phase.message,
+            )
+            for phase in run.phases
+        ),
+        notices=run.notices,
+        again_of=run.only_failed_of,
+        is_dry_run=run.kind == RunKind.DRY_RUN,
+    )
