@@ -82,7 +82,7 @@ class DeletionsView:
     """What `partials/_deleted_sources.html` shows."""
 
     here: str
-    """The address of the page as it is shown."""
+    """The address of the page as it is shown, but for what stands in its form."""
     counts: str
     """What became of all of them, as a sentence."""
     trash_folder: str | None
@@ -123,7 +123,7 @@ def deletions_view(
     total = sum(_count(run, one) for one in _WORDS)
     is_there = run.can_be_put_back
     return DeletionsView(
-        here=address(q, outcome, query.deleted_from),
+        here=address("", "", query.deleted_from),
         counts=_counts_in_words(run),
         trash_folder=f"{TRASH_FOLDER}/{run.run_id}" if is_there else None,
         trash_until=moment(kept_until(run)) if is_there else None,

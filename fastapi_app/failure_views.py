@@ -83,7 +83,7 @@ class RunFilesView:
     run_id: str
     q: str
     here: str
-    """The address of the page as it is shown."""
+    """The address of the page as it is shown, but for the words that stand in its form."""
     everything: str
     failed: FileTable | None
     special: FileTable | None
@@ -122,7 +122,7 @@ def run_files_view(
     return RunFilesView(
         run_id=run.id,
         q=q,
-        here=address(query.failed_from, query.special_from, q, "failures"),
+        here=address(query.failed_from, query.special_from, "", "failures"),
         everything=address(None, query.special_from, "", "failures"),
         failed=FileTable(
             rows=tuple(FileRow(file.path, file.reason) for file in failed.items),

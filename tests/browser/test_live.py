@@ -203,6 +203,7 @@ def test_after_ten_attempts_the_page_polls_and_offers_to_reconnect(
     expect(page.locator("#live-status")).to_have_text("Polling every 5 s")
     server.start_job(slow_job)
     expect_status(card(page, slow_job), "running")
+    expect(page.locator("[data-run-row]")).to_have_count(1)
 
     page.locator("#live-reconnect").click()
     expect_live(page)

@@ -193,6 +193,7 @@ async function poll() {
     if (text) await htmx.swap({ text, sourceElement: card, target: card, select, swap: "outerMorph" });
   }
   if (attempts <= MAX_ATTEMPTS) return;
+  if (reached && !document.hidden) document.body.dispatchEvent(new CustomEvent("longshore-changed"));
   if (reached) show("polling", `Polling every ${POLL_MS / 1000} s`);
   else show("offline", "Offline");
   pollTimer = setTimeout(poll, POLL_MS);
