@@ -217,7 +217,10 @@ class Swapper(threading.Thread):
         while not self.ended.is_set() and not self._has_begun():
             continue
         while not self.ended.is_set():
-            self._folder.rename(self._aside)
+            try:
+                self._folder.rename(self._aside)
+            except FileNotFoundError:
+                return  # It was empty, and has been removed as such.
             self._link.rename(self._folder)
             self._folder.rename(self._link)
             self._aside.rename(self._folder)
