@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,8 @@ class SpecRun:
         self.directory = directory
         directory.mkdir(parents=True)
         values: dict[str, Any] = {
-            "run_id": directory.name,
+            # Of its own: what a run left is found by its id on the whole machine, and ended.
+            "run_id": f"{directory.name}-{secrets.token_hex(4)}",
             "job_id": "job-1",
             "engine": "rsync",
             "tool_path": shutil.which(fields.get("engine", "rsync")),
