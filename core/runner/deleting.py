@@ -24,6 +24,7 @@ from core.runner.trash import Mover, Trash
 from models.source_deletions import DeletionOutcome
 
 _CHANGED = "It was changed after its copy had been proven."
+_COPY_CHANGED = "Its copy was changed or removed after it had been proven."
 _GONE = "It is not there any more."
 _OTHER_FILE_SYSTEM = "It lies on another file system than the source’s own folder."
 _LEFT_TREE = "A folder on the way to it was replaced by something else."
@@ -44,9 +45,16 @@ class Deleter:
     """Deletes proven files of a source through its trash folder, or leaves them in that."""
 
     def __init__(
-        self, source: Tree, trash: Trash, *, keeps_trash: bool, tick: Callable[[int], None]
+        self,
+        source: Tree,
+        destination: Tree,
+        trash: Trash,
+        *,
+        keeps_trash: bool,
+        tick: Callable[[int], None],
     ) -> None:
         self._source = source
+        self._destination = destination
         self._trash = trash
         self._keeps_trash = keeps_trash
         self._tick = tick
@@ -58,6 +66,7 @@ class Deleter:
         try:
             with self._source.place(proof.name) as place:
                 self._refuse_changed(proof, place)
+                self._refuse_changed_copy(proof)
                 with self._trash.place(proof.name) as aside:
                     self._mover.move(place, aside)
                     return self._finish(proof, place, aside)
@@ -100,6 +109,19 @@ class Deleter:
         if has_other_time or not _is_same(proof, facts):
             raise _Changed(_CHANGED)
 
+    def _refuse_changed_copy(self, proof: Proof) -> None:
+        # Hours may lie between the proof of the first file and the deletion of the last one.
+        try:
+            with self._destination.place(proof.name) as copy:
+                facts = copy.facts()
+        except OSError as error:
+            raise _Changed(_COPY_CHANGED) from error
+        is_time = facts.st_mtime_ns == proof.copy_mtime_ns
+        is_size = facts.st_size == proof.size or proof.kind == LINK
+        # Not by its number: some network file systems give it another one when they look again.
+        if not (is_time and is_size and _is_kind(proof, facts)):
+            raise _Changed(_COPY_CHANGED)
+
     def _refuse_other(self, proof: Proof, aside: Place) -> None:
         """Look again where nobody else can change which file it is: is it the one of the proof?"""
         facts = aside.facts()
@@ -128,10 +150,13 @@ def reason_of(error: OSError) -> str:
 
 
 def _is_same(proof: Proof, facts: os.stat_result) -> bool:
-    is_kind = stat.S_ISLNK if proof.kind == LINK else stat.S_ISREG
-    return is_kind(facts.st_mode) and (
+    return _is_kind(proof, facts) and (
         proof.device,
         proof.inode,
         proof.size,
         proof.mtime_ns,
     ) == (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+
+
+def _is_kind(proof: Proof, facts: os.stat_result) -> bool:
+    return stat.S_ISLNK(facts.st_mode) if proof.kind == LINK else stat.S_ISREG(facts.st_mode)

@@ -133,7 +133,7 @@ class DeletingRun(Performance):
         if not self._list_selected():
             return
         code = self._run_program(_PURPOSE, on_tick=self._tell_progress)
-        self._tell_progress()
+        self._tell_progress(at_once=True)
         self._check_stop()
         if code not in {_EXIT_DONE, _EXIT_REFUSED}:
             raise RunFailed(self._report.message or f"The deletion of sources ended with {code}.")
@@ -149,12 +149,12 @@ class DeletingRun(Performance):
         child = self._help(purpose, self._start(argv, self._report.take, self._log_lines))
         return self._attendant().attend(child, on_tick=on_tick)
 
-    def _tell_progress(self) -> None:
+    def _tell_progress(self, *, at_once: bool = False) -> None:
         self._reading.current_name = self._report.name or self._reading.current_name
-        totals = self._meter.totals
-        files_total = totals.files if totals else None
-        self._meter.note_phase_work(PhaseWork(self._report.files, files_total=files_total))
-        self._report_progress()
+        totals, report = self._meter.totals, self._report
+        of_all = (totals.files, totals.bytes) if totals else ()
+        self._meter.note_phase_work(PhaseWork(report.files, report.bytes, *of_all))
+        self._report_progress(at_once=at_once)
 
     def _list_selected(self) -> bool:
         """Write down what the transfer covers; False when nothing may be deleted by that list."""

@@ -24,6 +24,7 @@ _TICK_SECONDS = 0.05
 """Longer than the steps in which a file system tells times: what was changed within one step cannot
 be told from what is changed again within it."""
 OPEN_FOR_WRITING = "Another program has it open for writing."
+_COPY_OPEN = "Another program has its copy open for writing."
 FILE, LINK = "file", "link"
 _CHANGED_MEANWHILE = "It was changed while it was compared."
 
@@ -38,7 +39,8 @@ class Cancelled(Exception):
 
 class Proof(NamedTuple):
     """A source as it was when its copy was proven: sizes in bytes, times in nanoseconds. `content`
-    is the hash of a file (`sha256:…`), or where a symbolic link leads."""
+    is the hash of a file (`sha256:…`), or where a symbolic link leads; `copy_mtime_ns` is when the
+    copy was last written to."""
 
     name: bytes
     kind: str
@@ -49,16 +51,23 @@ class Proof(NamedTuple):
     ctime_ns: int
     links: int
     content: str
+    copy_mtime_ns: int
 
 
 class Copies:
-    """Proves copies one after another. `tick` is told how many bytes were read, and may raise."""
+    """Proves copies one after another. `tick` is told how many bytes were read, and may raise;
+    `claim` says whether a copy (the second) is that of this source (the first) and of no other."""
 
     def __init__(
-        self, tick: Callable[[int], None], *, sync: Callable[[int, os.stat_result], None]
+        self,
+        tick: Callable[[int], None],
+        *,
+        sync: Callable[[int, os.stat_result], None],
+        claim: Callable[[os.stat_result, os.stat_result], bool],
     ) -> None:
         self._tick = tick
         self._sync = sync
+        self._claim = claim
 
     def prove(self, name: bytes, source: Place, copy: Place) -> Proof:
         """Return the proof for one file. Raises Unproven, OSError, and what `tick` raises."""
@@ -75,12 +84,13 @@ class Copies:
             if is_open_for_writing(original):
                 raise Unproven(OPEN_FOR_WRITING)
             await_next_tick(facts)
-            content = self._compared(original, copy, facts)
+            content, found = self._compared(original, copy, facts)
             if not same_file(os.fstat(original), facts):
                 raise Unproven(_CHANGED_MEANWHILE)
         finally:
             os.close(original)
-        return _proof(name, FILE, facts, content)
+        self._refuse_claimed(facts, found)
+        return _proof(name, FILE, facts, content, found)
 
     def _prove_link(self, name: bytes, source: Place, copy: Place, facts: os.stat_result) -> Proof:
         found = _facts_of_copy(copy)
@@ -93,9 +103,16 @@ class Copies:
             self._sync(folder, os.fstat(folder))
         finally:
             os.close(folder)
-        return _proof(name, LINK, facts, os.fsdecode(target))
+        self._refuse_claimed(facts, found)
+        return _proof(name, LINK, facts, os.fsdecode(target), found)
 
-    def _compared(self, original: int, copy: Place, facts: os.stat_result) -> str:
+    def _refuse_claimed(self, facts: os.stat_result, found: os.stat_result) -> None:
+        if not self._claim(facts, found):
+            raise Unproven("What is at the destination is the copy of another source as well.")
+
+    def _compared(
+        self, original: int, copy: Place, facts: os.stat_result
+    ) -> tuple[str, os.stat_result]:
         found = _facts_of_copy(copy)
         _refuse_itself(facts, found)
         if not stat.S_ISREG(found.st_mode):
@@ -110,7 +127,12 @@ class Copies:
             # Back from the disk, not from memory: what is not written yet stays there, and is none
             # after the sync (posix_fadvise(2)).
             os.posix_fadvise(copied, 0, 0, os.POSIX_FADV_DONTNEED)
-            return self._hash_of_both(original, copied, facts.st_size)
+            if is_open_for_writing(copied):
+                raise Unproven(_COPY_OPEN)
+            # Before it is read: what is written to it from here on shows in its time.
+            found = os.fstat(copied)
+            await_next_tick(found)
+            return self._hash_of_both(original, copied, facts.st_size), found
         finally:
             os.close(copied)
 
@@ -203,7 +225,9 @@ def _refuse_itself(facts: os.stat_result, found: os.stat_result) -> None:
         raise Unproven("What is at the destination is this very file, not a copy of it.")
 
 
-def _proof(name: bytes, kind: str, facts: os.stat_result, content: str) -> Proof:
+def _proof(
+    name: bytes, kind: str, facts: os.stat_result, content: str, copy: os.stat_result
+) -> Proof:
     return Proof(
         name=name,
         kind=kind,
@@ -214,4 +238,5 @@ def _proof(name: bytes, kind: str, facts: os.stat_result, content: str) -> Proof
         ctime_ns=facts.st_ctime_ns,
         links=facts.st_nlink,
         content=content,
+        copy_mtime_ns=copy.st_mtime_ns,
     )

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 from core.preflight import location_faults
+from core.runner.claimed_copies import ClaimedCopies
 from core.runner.deleting import Deleter, reason_of
 from core.runner.deletion_record import DeletionRecord
 from core.runner.manifest import MANIFEST_NAME, ManifestWriter, read_manifest
@@ -63,6 +64,10 @@ class Voice:
         self.tell()
         if self.is_stopped:
             raise Cancelled
+
+    def read_again(self, _count: int) -> None:
+        """Hear of bytes that were counted before. Raises Cancelled when a stop was asked for."""
+        self.read(0)
 
     def looks_at(self, name: bytes) -> None:
         """Count a file that is looked at now."""
@@ -139,7 +144,9 @@ class SourceDeletion:
         # What proves that the disk is there proves it the next time too.
         self._marker = os.fsencode(os.path.normpath(spec.source_marker or ""))
         self._syncs = Syncs(self._destination.top)
-        self._copies = Copies(voice.read, sync=self._syncs.include)
+        self._copies = Copies(
+            voice.read, sync=self._syncs.include, claim=ClaimedCopies(directory).claim
+        )
 
     def perform(self) -> str | None:
         """Do it; returns what a person should know of what stays, as a sentence, or None.
@@ -227,7 +234,13 @@ class SourceDeletion:
         keeps_trash = self._spec.trash_days is not None
         trash = Trash(self._source, self._spec.run_id, remembers_folders=keeps_trash)
         stack.callback(trash.close)
-        return Deleter(self._source, trash, keeps_trash=keeps_trash, tick=self._voice.read)
+        return Deleter(
+            self._source,
+            self._destination,
+            trash,
+            keeps_trash=keeps_trash,
+            tick=self._voice.read_again,
+        )
 
     def _delete_batch(self, record: DeletionRecord, deleter: Deleter, batch: list[Proof]) -> None:
         numbers = record.intend(batch)

@@ -95,6 +95,13 @@ def points_of(strace: str, scene: Scene, tmp_path: Path) -> list[tuple[str, int]
     return points
 
 
+def injecting(strace: str, injection: str) -> list[str]:
+    """Return what has one call go wrong, and writes down no other."""
+    # Not with --seccomp-bpf, which is quicker: signals are then never sent (strace 6.1).
+    call = injection.partition(":")[0]
+    return [strace, "-e", f"trace={call}", "-o", os.devnull, "-e", f"inject={injection}"]
+
+
 def spread(points: list[tuple[str, int]], count: int) -> list[tuple[str, int]]:
     """Return so many of the points, from the first to the last."""
     step = max(1.0, (len(points) - 1) / (count - 1))
@@ -111,8 +118,8 @@ def test_every_file_is_whole_somewhere_whatever_fails(
     for number, (call, ordinal) in enumerate(spread(found, POINTS)):
         fault = FAULTS[number % len(FAULTS)]
         before = scene.set_up(trash_days=3 if number % 4 == 3 else None)
-        injection = f"inject={call}:{fault}:when={ordinal}"
-        performed = scene.run.perform(strace, "-o", os.devnull, "-e", injection)
+        injection = f"{call}:{fault}:when={ordinal}"
+        performed = scene.run.perform(*injecting(strace, injection))
         mount.cut_power()
         mount.mount_again()
         assert lost_of(scene.run, before) == [], (injection, performed.stderr)
@@ -124,7 +131,9 @@ def test_every_file_is_whole_somewhere_whatever_fails(
         f"destination, {gone} sources deleted, 0 files lost, {aside} put back that were cut off "
         f"in the middle ({dict(ends)})"
     )
-    assert len(ends) > 1, "no fault ever hit"
+    kills = len(range(0, POINTS, len(FAULTS)))
+    # A few come too late: how often some calls are made hangs on the moment.
+    assert ends["exit -9"] >= kills * (0.9 if IS_FULL else 0.5), "too few faults hit"
     assert gone > POINTS, "too little was deleted to prove anything"
 
 
@@ -142,11 +151,11 @@ def test_without_the_sync_the_same_cuts_lose_files(
     strace: str, tmp_path: Path, mount: LoopMount, tell: Callable[[str], None]
 ) -> None:
     scene = Scene(tmp_path, mount.path)
-    tries = 5
+    tries = 5 if IS_FULL else 2
     lost = 0
     for _ in range(tries):
         before = scene.set_up()
-        performed = scene.run.perform(strace, "-o", os.devnull, "-e", "inject=syncfs:retval=0")
+        performed = scene.run.perform(*injecting(strace, "syncfs:retval=0"))
         assert performed.returncode == 0, performed.stderr
         mount.cut_power()
         mount.mount_again()
@@ -158,7 +167,7 @@ def test_without_the_sync_the_same_cuts_lose_files(
 def test_a_sync_that_fails_deletes_nothing(strace: str, tmp_path: Path, mount: LoopMount) -> None:
     scene = Scene(tmp_path, mount.path, mode="verify_then_delete")
     before = scene.set_up()
-    performed = scene.run.perform(strace, "-o", os.devnull, "-e", "inject=syncfs:error=EIO")
+    performed = scene.run.perform(*injecting(strace, "syncfs:error=EIO"))
     assert performed.returncode == 1
     assert "could not be written" in told(performed)["message"]
     assert contents_of(scene.run.source) == before

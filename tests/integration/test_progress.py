@@ -273,3 +273,29 @@ def test_a_verification_has_a_progress_of_its_own(
     log = (tmp_path / "run" / "engine.log").read_text()
     assert log.count("file-00007.dat") <= 1, "what is the same is no word for the log"
     assert '"stats"' not in log
+
+
+@pytest.mark.parametrize("mode", ["verify_then_delete", "per_file"])
+def test_a_deletion_of_sources_has_a_progress_of_its_own(tmp_path: Path, mode: str) -> None:
+    source = make_tree(tmp_path / "from", files=200)
+    # Two names are read twice, and counted once each.
+    (source / "second name").hardlink_to(next(source.rglob("*.dat")))
+    run = SpecRun(
+        tmp_path / "run",
+        source=str(source),
+        destination=str(tmp_path / "to"),
+        verification="checksum",
+        source_deletion=mode,
+        hard_links=True,
+    )
+    assert run.perform()["sources_deleted"] == 201
+    shown = [line["progress"] for line in run.journal("progress")]
+    deleting = [one for one in shown if one["phase"] == "delete_source"]
+    last = deleting[-1]
+    assert (last["phase_files"], last["phase_files_total"]) == (201, 201)
+    assert last["phase_bytes"] == last["phase_bytes_total"] == last["bytes_total"] > 0
+    assert [one["percent"] for one in deleting] == [100.0] * len(deleting)
+    for figure in ("phase_files", "phase_bytes", "phase_percent"):
+        told = [one[figure] for one in deleting if one[figure] is not None]
+        assert told == sorted(told)
+    assert last["phase_percent"] == 100.0

@@ -15,10 +15,11 @@ import pytest
 from pydantic import ValidationError
 
 from core.new_run import RunLimits, new_run, spec_of
+from core.runner.claimed_copies import CLAIMED_NAME
 from core.runner.deleting import Deleter
 from core.runner.mount_regions import Mount, regions_of, share
 from core.runner.proof import OPEN_FOR_WRITING, Cancelled, Copies, Proof, Unproven
-from core.runner.source_deletion import EXIT_STOPPED
+from core.runner.source_deletion import EXIT_REFUSED, EXIT_STOPPED
 from core.runner.source_tree import Tree, parts_of
 from core.runner.trash import Mover, PutBack, Trash, purge, put_back
 from models.job import JobDefinition, faults_of
@@ -51,7 +52,10 @@ def prove(run: DeletingRun, name: bytes = NAME, tick: Callable[[int], None] = no
     source, destination = Tree.at(str(run.source)), Tree.at(str(run.destination))
     try:
         with source.place(name) as place, destination.place(name) as copy:
-            return Copies(tick, sync=lambda _descriptor, _facts: None).prove(name, place, copy)
+            copies = Copies(
+                tick, sync=lambda _descriptor, _facts: None, claim=lambda _source, _copy: True
+            )
+            return copies.prove(name, place, copy)
     finally:
         source.close()
         destination.close()
@@ -61,12 +65,14 @@ def delete(
     run: DeletingRun, proof: Proof, *, keeps_trash: bool = False
 ) -> tuple[DeletionOutcome, str | None]:
     """Delete one proven file of a run."""
-    source = Tree.at(str(run.source))
+    source, destination = Tree.at(str(run.source)), Tree.at(str(run.destination))
     trash = Trash(source, run.run_id, remembers_folders=keeps_trash)
     try:
-        return Deleter(source, trash, keeps_trash=keeps_trash, tick=nothing).delete(proof)
+        deleter = Deleter(source, destination, trash, keeps_trash=keeps_trash, tick=nothing)
+        return deleter.delete(proof)
     finally:
         trash.close()
+        destination.close()
         source.close()
 
 
@@ -662,3 +668,92 @@ def test_what_such_a_job_replaces_at_the_destination_is_always_kept() -> None:
         spec = spec_of(run, record, tool_path="/usr/bin/rsync", limits=RunLimits())
         assert (spec.keep_replaced_in is not None) is enabled
         assert spec.source_deletion == ("verify_then_delete" if enabled else None)
+
+
+def test_one_copy_proves_one_file(run: DeletingRun) -> None:
+    """As on a file system that does not tell A from a: both names lead to one file there."""
+    (run.source / "folder" / "PHOTO.jpg").write_bytes(b"the only copy")
+    (run.destination / "folder" / "PHOTO.jpg").hardlink_to(copy(run))
+    run.prepare(source_deletion="per_file")
+    names = contents_of(run.source).keys()
+
+    assert run.perform().returncode == 0
+    outcomes = run.outcomes()
+    assert sorted(outcome for outcome, _ in outcomes.values()) == ["deleted", "kept"]
+    assert len(contents_of(run.source)) == len(names) - 1
+    assert {reason for _, reason in outcomes.values()} == {
+        None,
+        "What is at the destination is the copy of another source as well.",
+    }
+    assert not (run.directory / CLAIMED_NAME).exists()
+
+
+def test_one_copy_of_two_links_proves_one_of_them(run: DeletingRun) -> None:
+    for name in ("link", "LINK"):
+        (run.source / name).symlink_to("folder")
+    (run.destination / "link").symlink_to("folder")
+    os.link(run.destination / "link", run.destination / "LINK", follow_symlinks=False)
+    run.prepare(source_deletion="per_file")
+    run.list_names(b"LINK", b"link")
+
+    assert run.perform().returncode == 0
+    assert run.outcomes()["LINK"] == ("deleted", None)
+    assert run.outcomes()["link"][0] == "kept"
+
+
+def test_all_or_nothing_keeps_both_of_two_files_with_one_copy(run: DeletingRun) -> None:
+    (run.source / "folder" / "PHOTO.jpg").write_bytes(b"the only copy")
+    (run.destination / "folder" / "PHOTO.jpg").hardlink_to(copy(run))
+    before = contents_of(run.source)
+    run.prepare()
+
+    assert run.perform().returncode == EXIT_REFUSED
+    assert contents_of(run.source) == before
+
+
+def test_one_copy_proves_both_names_of_one_file(run: DeletingRun) -> None:
+    (run.source / "second name").hardlink_to(photo(run))
+    copy_of(run.source, run.destination)
+    assert (run.destination / "second name").samefile(copy(run))
+    run.prepare()
+
+    assert run.perform().returncode == 0
+    assert contents_of(run.source) == {}
+
+
+def gone(path: Path) -> None:
+    path.unlink()
+
+
+def written_to(path: Path) -> None:
+    path.write_bytes(b"another photo")
+
+
+def a_link_of_its_size_and_time(path: Path) -> None:
+    facts = path.stat()
+    path.unlink()
+    path.symlink_to("x" * facts.st_size)
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns), follow_symlinks=False)
+
+
+COPY_CHANGES = [gone, written_to, longer_by_a_byte, a_link, a_link_of_its_size_and_time, a_fifo]
+
+
+@pytest.mark.parametrize("change", COPY_CHANGES, ids=lambda change: change.__name__)
+def test_what_has_lost_its_copy_since_the_proof_stays(
+    run: DeletingRun, change: Callable[[Path], None]
+) -> None:
+    proof = prove(run)
+    change(copy(run))
+
+    assert delete(run, proof) == (
+        DeletionOutcome.KEPT,
+        "Its copy was changed or removed after it had been proven.",
+    )
+    assert photo(run).read_bytes() == b"the only copy"
+    assert not (run.source / TRASH_FOLDER).exists()
+
+
+def test_a_copy_that_is_open_for_writing_is_no_proof(run: DeletingRun) -> None:
+    with copy(run).open("ab"), pytest.raises(Unproven, match="copy open for writing"):
+        prove(run)
