@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from models.remote import is_remote
+from pydantic import ValidationError
+
+from models.job import JobDefinition, faults_of
 from models.run_spec import KEPT_FOLDER, TRASH_FOLDER
 
 _PROOF = (
@@ -40,23 +42,15 @@ def deletion_in_words(definition: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def deletion_needs(definition: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return, as sentences, what the deletion of sources needs that a half-typed job does not have:
-    before it is refused for that (models/job.py)."""
-    deletion = definition.get("source_deletion")
-    if not isinstance(deletion, Mapping) or deletion.get("enabled") is not True:
-        return ()
-    options = definition.get("options")
-    deletes_extraneous = isinstance(options, Mapping) and options.get("delete_extraneous") is True
-    needs = (
-        (definition.get("verification") != "checksum", "Choose the verification “Checksum”."),
-        (is_remote(str(definition.get("source", ""))), "The source must be on this machine."),
-        (
-            is_remote(str(definition.get("destination", ""))),
-            "The destination must be on this machine.",
-        ),
-        (deletes_extraneous, "Switch off deleting at the destination."),
-    )
-    return tuple(sentence for is_missing, sentence in needs if is_missing)
+    """Return, as sentences, why a half-typed job would not be allowed to delete its sources, by the
+    rules of the definition itself; whatever else is wrong with it does not matter here."""
+    try:
+        JobDefinition.model_validate(definition)
+    except ValidationError as error:
+        return tuple(
+            fault.message for fault in faults_of(error) if fault.field == "source_deletion.enabled"
+        )
+    return ()
 
 
 def _mode_in_words(mode: object) -> str:

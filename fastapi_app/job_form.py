@@ -143,7 +143,9 @@ class JobForm:
 
     @property
     def deletion_needs(self) -> tuple[str, ...]:
-        """What the deletion of sources needs that is not filled in so."""
+        """What the deletion of sources needs that is not filled in so, unless its field says it."""
+        if "source_deletion_enabled" in self.errors:
+            return ()
         return deletion_needs(definition_of(self.values, None))
 
     def opens(self, section: str) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     Column,
     ColumnElement,
     Connection,
@@ -74,6 +75,11 @@ _OUTCOME_OF_COUNT = {
     "restored": DeletionOutcome.RESTORED,
     "cut_off": DeletionOutcome.INTENDED,
 }
+_WHAT_BECAME: dict[str, BindParameter[Any]] = {
+    "outcome": bindparam("the_outcome"),
+    "time": bindparam("the_time"),
+    "reason": bindparam("the_reason"),
+}
 _IN_TRASH = or_(
     _ONE.outcome == str(DeletionOutcome.TRASHED), _ONE.outcome == str(DeletionOutcome.INTENDED)
 )
@@ -88,11 +94,7 @@ def write_part(connection: Connection, run_id: str, told: Told) -> None:
         statement = (
             update(DELETIONS)
             .where(_ONE.run_id == run_id, _ONE.number == bindparam("the_number"))
-            .values(
-                outcome=bindparam("the_outcome"),
-                time=bindparam("the_time"),
-                reason=bindparam("the_reason"),
-            )
+            .values(**_WHAT_BECAME)
         )
         connection.execute(
             statement,
@@ -134,11 +136,7 @@ def note_put_back(
         statement = (
             update(DELETIONS)
             .where(_ONE.run_id == run_id, _ONE.number.in_(number.scalar_subquery()), _IN_TRASH)
-            .values(
-                outcome=bindparam("the_outcome"),
-                time=bindparam("the_time"),
-                reason=bindparam("the_reason"),
-            )
+            .values(**_WHAT_BECAME)
         )
         connection.execute(
             statement,

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from models.run_spec import RunSpec
-from utils.shown_names import shown_name as shown_name
+from utils.shown_names import shown_name
 
 MAX_LINE = 64 * 1024
 """A longer line of output is cut: no tool writes one, and memory is bounded."""

@@ -19,7 +19,6 @@ from core.engines.base import (
     ScannedTotals,
     SkippedSpecial,
     Verdict,
-    shown_name,
 )
 from core.engines.rclone_names import RealFile, SourceNames, from_standard, is_taken_for_link
 from core.engines.rclone_words import (
@@ -32,6 +31,7 @@ from core.engines.rclone_words import (
     meaning_of_file,
 )
 from models.run_spec import RunSpec
+from utils.shown_names import shown_name
 
 _SPECIAL = b"non file/directory"
 _DUPLICATE = b"Duplicate object found in source"

@@ -12,11 +12,12 @@ import os
 import re
 from typing import Any
 
-from core.engines.base import Batch, Engine, OutputReader, Reading, shown_name
+from core.engines.base import Batch, Engine, OutputReader, Reading
 from core.engines.preview import PreviewBatch, PreviewReader
 from core.engines.rclone_names import LINK_SUFFIX, SourceNames, from_standard
 from models.planned_change import ChangeKind, PlannedChange
 from models.run_spec import RunSpec
+from utils.shown_names import shown_name
 
 _SKIPPED = b'"skipped"'
 _IN_REPORT = {

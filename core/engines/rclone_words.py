@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import re
 
-from core.engines.base import DISK_FULL, ExitMeaning, Verdict, shown_name
+from core.engines.base import DISK_FULL, ExitMeaning, Verdict
+from utils.shown_names import shown_name
 
 _NO_REMOTE = r"didn't find section in config file \(\"(?P<name>.*?)\"\)"
 _UNREADABLE = r"(?s)^Failed to load config file \".*?\": (?P<why>.*)$"

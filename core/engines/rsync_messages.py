@@ -10,9 +10,10 @@ import os
 import re
 from typing import NamedTuple
 
-from core.engines.base import Failure, SkippedSpecial, shown_name
+from core.engines.base import Failure, SkippedSpecial
 from models.remote import RSYNC_SCHEME, SSH_SCHEME, path_in_module, ssh_location
 from models.run_spec import RunSpec
+from utils.shown_names import shown_name
 
 PARTIAL_DIRECTORY = ".longshore-partial"
 """Where rsync keeps the part of a file that was cut off."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from core.engines.base import Batch, ExitMeaning, Failure, OpenFile, Reading, shown_name
+from core.engines.base import Batch, ExitMeaning, Failure, OpenFile, Reading
 from core.engines.rsync_messages import (
     failure_in,
     has_line,
@@ -15,6 +15,7 @@ from core.engines.rsync_messages import (
 )
 from core.engines.rsync_refusals import Refusals
 from models.run_spec import RunSpec
+from utils.shown_names import shown_name
 
 MARK = b"\t"
 OUT_FORMAT = "\t%i %l %b %n"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from core.engines.base import Batch, Engine, OutputReader, Reading, shown_name
+from core.engines.base import Batch, Engine, OutputReader, Reading
 from core.engines.preview import PreviewBatch, PreviewReader
 from core.engines.rsync_messages import unescape
 from core.engines.rsync_output import MARK, Item, split_item
 from models.planned_change import ChangeKind, PlannedChange
 from models.run_spec import RunSpec
+from utils.shown_names import shown_name
 
 
 class RsyncPreview:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from core.engines.base import ExitMeaning, Failure, Verdict, shown_name
+from core.engines.base import ExitMeaning, Failure, Verdict
 from core.engines.rsync_messages import Places
 from models.remote import RSYNC_SCHEME
 from models.run_spec import RunSpec
+from utils.shown_names import shown_name
 
 _CLOSING = rb"rsync (?:error|warning): .*\(code (?P<code>\d{1,3})\) at "
 _DAEMON = (b"@ERROR: ", b"ERROR: module is ")

@@ -55,7 +55,7 @@ def test_the_panel_and_its_words_always_agree(
     page.locator("#field-source_deletion_enabled").check()
     expect(options).to_be_visible()
     expect(words).to_contain_text("All or nothing")
-    expect(words).to_contain_text("Choose the verification “Checksum”.")
+    expect(words).to_contain_text("choose the verification “checksum”")
     page.locator("#field-source_deletion_mode").select_option("per_file")
     page.locator("#field-source_deletion_trash_days").fill("7")
     expect(words).to_contain_text("after 7 days they are removed for good")
@@ -68,7 +68,7 @@ def test_the_panel_and_its_words_always_agree(
     assert faults_of(page) == []
 
     page.locator("#field-verification-checksum").check()
-    expect(words).not_to_contain_text("Choose the verification")
+    expect(words).not_to_contain_text("choose the verification")
     page.goto(f"{server.url}/jobs")
     page.go_back()
     # Whatever the browser remembers of the form, box, options and words say the same.

@@ -6,19 +6,25 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.runner.deleting import Deleter
 from core.runner.deletion_phase import _PROGRAM
+from core.runner.proof import Copies, Proof
 from core.runner.selected_files import SELECTED_NAME
+from core.runner.source_tree import Tree
+from core.runner.trash import Trash
 from models.run_spec import TRASH_FOLDER
-from models.source_deletions import PUT_BACK
+from models.source_deletions import PUT_BACK, DeletionOutcome
 from tests.fakes.builders import a_spec
 from tests.integration.trees import hash_of
 from tests.support import PROJECT_ROOT
 
 RUN_ID = "run-1"
+NAME = b"folder/photo.jpg"
 
 
 @dataclass
@@ -131,3 +137,70 @@ def lost_of(run: DeletingRun, before: dict[bytes, str]) -> list[bytes]:
         for name, content in before.items()
         if not any(place.get(name) == content for place in places)
     ]
+
+
+def nothing(_count: int) -> None:
+    """Take no note."""
+
+
+def prove(run: DeletingRun, name: bytes = NAME, tick: Callable[[int], None] = nothing) -> Proof:
+    """Prove one file of a run."""
+    source, destination = Tree.at(str(run.source)), Tree.at(str(run.destination))
+    try:
+        with source.place(name) as place, destination.place(name) as copy:
+            copies = Copies(
+                tick, sync=lambda _descriptor, _facts: None, claim=lambda _source, _copy: True
+            )
+            return copies.prove(name, place, copy)
+    finally:
+        source.close()
+        destination.close()
+
+
+def delete(
+    run: DeletingRun, proof: Proof, *, keeps_trash: bool = False
+) -> tuple[DeletionOutcome, str | None]:
+    """Delete one proven file of a run."""
+    source, destination = Tree.at(str(run.source)), Tree.at(str(run.destination))
+    trash = Trash(source, run.run_id, remembers_folders=keeps_trash)
+    try:
+        deleter = Deleter(source, destination, trash, keeps_trash=keeps_trash, tick=nothing)
+        return deleter.delete(proof)
+    finally:
+        trash.close()
+        destination.close()
+        source.close()
+
+
+def photo(run: DeletingRun) -> Path:
+    """The file's path in the source."""
+    return run.source / "folder" / "photo.jpg"
+
+
+def copy(run: DeletingRun) -> Path:
+    """The file's path at the destination."""
+    return run.destination / "folder" / "photo.jpg"
+
+
+def longer_by_a_byte(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"!")
+
+
+def a_link(path: Path) -> None:
+    path.rename(path.with_name("kept elsewhere"))
+    path.symlink_to("kept elsewhere")
+
+
+def a_fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def a_photo_and_its_copy(tmp_path: Path) -> DeletingRun:
+    """Return a run over one file in a folder, which has a copy."""
+    run = DeletingRun(tmp_path / "from", tmp_path / "to", tmp_path / "run")
+    (run.source / "folder").mkdir(parents=True)
+    (run.source / "folder" / "photo.jpg").write_bytes(b"the only copy")
+    copy_of(run.source, run.destination)
+    return run

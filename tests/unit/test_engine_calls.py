@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from core.engines.base import Engine, Verdict, shown_name, too_old
+from core.engines.base import Engine, Verdict, too_old
 from core.engines.registry import ENGINES
 from models.job import ENGINES as ENGINE_NAMES
 from tests.fakes.builders import a_spec
+from utils.shown_names import shown_name
 
 EVIL = "--rsh=sh -c evil"
 BOTH = pytest.mark.parametrize("engine", list(ENGINES.values()), ids=list(ENGINES))

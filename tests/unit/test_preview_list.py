@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from core.engines.base import shown_name
 from core.runner import change_list
 from core.runner.change_list import ChangeList
 from models.planned_change import PREVIEW_NAME, ChangeKind, PlannedChange, change_in
 from storage.previews import PreviewFilter, PreviewPage, read_preview
+from utils.shown_names import shown_name
 
 
 def change(name: str | bytes, kind: str = "create", size: int | None = 1) -> PlannedChange:
