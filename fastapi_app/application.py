@@ -37,6 +37,7 @@ from fastapi_app.routers import (
     failures,
     forms,
     health,
+    logs,
     pages,
     previews,
     remotes,
@@ -58,6 +59,7 @@ from storage.job_faults import CLEARED_BY_MENDING
 from storage.job_storage import JobStorage
 from storage.job_table import Observer
 from storage.run_directories import RunDirectoryStorage
+from storage.run_logs import RunLogs
 from storage.run_repository import RunRepository
 from storage.secrets import SecretsFile
 from utils.timestamps import utc_timestamp
@@ -73,6 +75,7 @@ _ROUTES = (
     remotes,
     error_events,
     health,
+    logs,
 )
 STATIC = Path(__file__).parent / "static"
 
@@ -226,6 +229,7 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
         error_log=error_log,
         jobs=jobs,
         directories=directories,
+        logs=RunLogs(directories.path_of),
         manager=manager,
         credentials=credentials,
         deletions=deletions,

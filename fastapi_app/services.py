@@ -25,6 +25,7 @@ from storage.deletion_repository import DeletionRepository
 from storage.error_repository import ErrorRepository
 from storage.job_storage import JobStorage
 from storage.run_directories import RunDirectoryStorage
+from storage.run_logs import RunLogs
 from storage.secrets import SecretsFile
 
 
@@ -38,6 +39,7 @@ class Services:
     error_log: ErrorRepository
     jobs: JobStorage
     directories: RunDirectoryStorage
+    logs: RunLogs
     manager: JobManager
     credentials: SecretsFile
     deletions: DeletionRepository

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from models.engine_log import (
     LOG_NAME,
@@ -24,6 +25,7 @@ from models.engine_log import (
     tail_facts,
 )
 
+Found = TypeVar("Found")
 _TRIES = 5
 """How often a window is read while the runner goes around its ring faster than it is read."""
 
@@ -45,24 +47,24 @@ class LogWindow:
 
 def log_size(directory: Path) -> int:
     """Return how long the text is in bytes; 0 when there is none."""
-    return _Text(directory).size
+    return LogText(directory).size
 
 
 def log_window(directory: Path, offset: int, limit: int) -> LogWindow:
     """Return the window from an offset on; a negative one counts from the end."""
 
-    def window(text: _Text) -> LogWindow:
+    def window(text: LogText) -> LogWindow:
         start = max(0, text.size + offset) if offset < 0 else min(offset, text.size)
         content = text.read(start, limit)
         return LogWindow(content, start, text.size, text.place_of(start + len(content)))
 
-    return _read_steadily(directory, window)
+    return read_steadily(directory, window)
 
 
 def log_since(directory: Path, place: int, limit: int) -> LogWindow:
     """Return what was written since a place: where that is more than `limit`, the newest lines."""
 
-    def window(text: _Text) -> LogWindow:
+    def window(text: LogText) -> LogWindow:
         wanted = text.offset_of(place)
         start, skipped = wanted, 0
         if text.size - wanted > limit:
@@ -73,10 +75,10 @@ def log_since(directory: Path, place: int, limit: int) -> LogWindow:
             content, start, text.size, text.place_of(start + len(content)), skipped=skipped
         )
 
-    return _read_steadily(directory, window)
+    return read_steadily(directory, window)
 
 
-class _Text:
+class LogText:
     """What a log reads like at this moment."""
 
     def __init__(self, directory: Path) -> None:
@@ -118,7 +120,7 @@ class _Text:
         if end > tail:
             start = max(offset, tail)
             place = self._first - facts.head + start - tail
-            self._oldest_read = place
+            self._oldest_read = min(self._oldest_read, place)
             content += self._ring(facts, place, end - start)
         return content
 
@@ -150,12 +152,12 @@ class _Text:
         return content + rest
 
 
-def _read_steadily(directory: Path, window: Callable[[_Text], LogWindow]) -> LogWindow:
+def read_steadily(directory: Path, window: Callable[[LogText], Found]) -> Found:
     """Read a window again while the runner overwrites what is being read, a few times."""
     tries = 0
     while True:
         tries += 1
-        text = _Text(directory)
+        text = LogText(directory)
         found = window(text)
         if text.is_still() or tries == _TRIES:
             return found

@@ -20,6 +20,8 @@ from fastapi_app.deleted_source_views import (
 from fastapi_app.deletion_views import deletion_in_words
 from fastapi_app.failure_views import FilesQuery, run_files_view
 from fastapi_app.folders import view_folder
+from fastapi_app.log_viewer import viewer
+from fastapi_app.log_views import LogQuery
 from fastapi_app.notices import notices_of
 from fastapi_app.option_words import job_options_in_words
 from fastapi_app.preview_pages import preview_part
@@ -33,7 +35,6 @@ from models.run_spec import RunKind
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 _RECENT_RUNS = 8
-_LOG_WINDOW = 64 * 1024
 _CARDS_PER_PAGE = 200
 _AT_WORK = "A run of its job is under way."
 _NO_JOB = "The file of the job cannot be read."
@@ -140,7 +141,6 @@ async def run_page(
     run = await services.queries.get_run(run_id)
     files = await services.directories.files(run_id)
     record = services.queries.all_jobs().get(run.job_id)
-    log = await services.directories.log_window(run_id, offset=-_LOG_WINDOW, limit=_LOG_WINDOW)
     return await page(
         services,
         "run.html",
@@ -157,9 +157,7 @@ async def run_page(
             no_retry=why_not(run, files, record) if record else _NO_JOB,
             url=services.renderer.url,
         ),
-        log_text=log.content.decode("utf-8", errors="backslashreplace"),
-        log_offset=log.offset,
-        log_next=log.next_place,
+        log=await viewer(services, run, LogQuery()),
     )
 
 
