@@ -11,6 +11,7 @@ from models.errors import JobNotFound
 from models.job_snapshot import order_key
 from models.job_state import DamagedJob, JobRecord, JobState
 from models.job_status import ACTIVE_STATUSES, JobStatus
+from models.progress import RunOutcome
 from models.run import Run, RunPage
 from models.run_spec import RunKind
 
@@ -110,12 +111,21 @@ class JobQueries:
         return await self._runs.get(run_id)
 
     async def list_runs(
-        self, *, job_id: str | None = None, limit: int = DEFAULT_PAGE, cursor: str | None = None
+        self,
+        *,
+        job_id: str | None = None,
+        outcome: RunOutcome | None = None,
+        q: str | None = None,
+        limit: int = DEFAULT_PAGE,
+        cursor: str | None = None,
     ) -> RunPage:
-        """Return a page of the history, newest first. Raises JobNotFound for an unknown job."""
+        """Return a page of the history, newest first: of one job, of an outcome, of jobs with a
+        text in their name. Raises JobNotFound for an unknown job."""
         if job_id is not None:
             self.get_job(job_id)
-        return await self._runs.list_runs(job_id=job_id, limit=limit, cursor=cursor)
+        return await self._runs.list_runs(
+            job_id=job_id, outcome=outcome, q=q, limit=limit, cursor=cursor
+        )
 
     async def newest_run(self, job_id: str, kind: RunKind | None = None) -> Run | None:
         """Return the newest run of a job, or its newest of a kind; None when there is none."""

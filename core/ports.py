@@ -13,6 +13,7 @@ from models.events import JournalLine, JournalPart, RunLook, RunProcesses
 from models.job import Job
 from models.job_snapshot import JobSnapshot
 from models.job_state import DamagedJob, JobRecord, JobState
+from models.progress import RunOutcome
 from models.run import Run, RunFiles, RunPage
 from models.run_spec import RunKind, RunSpec
 from models.source_deletions import Deletion
@@ -110,10 +111,13 @@ class RunStore(Protocol):
         *,
         job_id: str | None = None,
         kind: RunKind | None = None,
+        outcome: RunOutcome | None = None,
+        q: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> RunPage:
-        """Return a page of the history, newest first; of one kind of runs, or of all."""
+        """Return a page of the history, newest first; of one kind of runs, of an outcome, of jobs
+        with a text in their name (in any case of ASCII letters), or of all."""
         ...
 
     async def recent_by_job(

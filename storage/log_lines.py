@@ -85,6 +85,8 @@ class LogPage:
     was looked through that it ended for that."""
     skipped: int = 0
     """How many bytes between the place that was asked for and these lines were left out."""
+    looked_through: int = 0
+    """How many bytes were read for it."""
 
 
 class LineCount(NamedTuple):
@@ -212,7 +214,12 @@ def _backwards(
         lines[:0] = new
         offset = begin + found[0][0] if len(lines) == limit else begin
     return LogPage(
-        tuple(lines), text.place_of(offset), text.place_of(last), offset > stop, last < text.size
+        tuple(lines),
+        text.place_of(offset),
+        text.place_of(last),
+        offset > stop,
+        last < text.size,
+        looked_through=last - offset,
     )
 
 

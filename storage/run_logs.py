@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from storage import log_lines
 from storage.log_lines import LineCount, LogPage, Wanted
 
 MAX_LINES = 1_000
 """How many lines one call returns at most."""
+MAX_LOOKED_THROUGH = 128 * 1024 * 1024
+"""How many bytes of several logs one call reads, and the log in which that is reached."""
+
+
+class LogEnds(NamedTuple):
+    """The ends of several logs, by run, and at how many of those that were asked for it looked."""
+
+    found: dict[str, LogPage]
+    looked_at: int
 
 
 class RunLogs:
@@ -46,9 +56,29 @@ class RunLogs:
         path = self._path_of(run_id)
         return await asyncio.to_thread(log_lines.count_lines, path, wanted, before=before)
 
+    async def ends(
+        self, wanted: Sequence[tuple[str, Wanted]], limit: int, *, most_found: int
+    ) -> LogEnds:
+        """Return the last wanted lines of several logs, of as many as have some; looks at no more
+        when so many were found, or when MAX_LOOKED_THROUGH was read."""
+        return await asyncio.to_thread(self._ends, wanted, min(limit, MAX_LINES), most_found)
+
     def parts(self, run_id: str, wanted: Wanted) -> Iterator[bytes]:
         """Yield the wanted lines of a whole log, in parts; blocks while it reads."""
         return log_lines.matching_parts(self._path_of(run_id), wanted)
+
+    def _ends(self, wanted: Sequence[tuple[str, Wanted]], limit: int, most_found: int) -> LogEnds:
+        found: dict[str, LogPage] = {}
+        read = looked_at = 0
+        for run_id, of_run in wanted:
+            if len(found) >= most_found or read > MAX_LOOKED_THROUGH:
+                break
+            page = log_lines.lines_before(self._path_of(run_id), None, of_run, limit)
+            looked_at += 1
+            read += page.looked_through
+            if page.lines:
+                found[run_id] = page
+        return LogEnds(found, looked_at)
 
     async def _page(
         self,

@@ -184,17 +184,24 @@ class RunRepository:
         *,
         job_id: str | None = None,
         kind: RunKind | None = None,
+        outcome: RunOutcome | None = None,
+        q: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> RunPage:
-        """Return a page of the history, newest first; of one kind of runs, or of all. `limit` is at
-        most 200."""
+        """Return a page of the history, newest first; of one kind of runs, of an outcome, of jobs
+        with a text in their name (in any case of ASCII letters), or of all. `limit` is at most
+        200."""
         limit = max(1, min(limit, MAX_PAGE))
         matching: Select[Any] = select(RUNS, _place.label("place"))
         if job_id is not None:
             matching = matching.where(RUNS.c.job_id == job_id)
         if kind is not None:
             matching = matching.where(RUNS.c.kind == kind)
+        if outcome is not None:
+            matching = matching.where(RUNS.c.outcome == outcome)
+        if q:
+            matching = matching.where(func.instr(func.lower(RUNS.c.job_name), func.lower(q)) > 0)
         total = select(func.count()).select_from(matching.subquery())
         page = matching.order_by(_place.desc()).limit(limit + 1)
         if cursor and _CURSOR.fullmatch(cursor):

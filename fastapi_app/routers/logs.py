@@ -1,4 +1,4 @@
-"""The logs of runs: the viewer of one, the lines that it fetches, and the log as a file."""
+"""The logs of runs: the viewer of one, the lines that it fetches, all of them, and as files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse, Response, StreamingResponse
 
 from core.engines.log_levels import LOG_LEVELS
+from fastapi_app.all_logs import AllLogsQuery, all_logs, all_logs_as_text
 from fastapi_app.log_viewer import viewer
 from fastapi_app.log_views import LINES_PER_PAGE, LogQuery, Place, line_views
 from fastapi_app.routers.forms import is_htmx
@@ -17,6 +18,7 @@ from fastapi_app.services import ServicesDep
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 QueryDep = Annotated[LogQuery, Depends()]
+AllQueryDep = Annotated[AllLogsQuery, Depends()]
 
 
 @router.get("/runs/{run_id}/log", name="run_log")
@@ -83,4 +85,23 @@ async def download_run_log(services: ServicesDep, run_id: str, query: QueryDep) 
         services.logs.parts(run_id, wanted),
         media_type="text/plain; charset=utf-8",
         headers=headers,
+    )
+
+
+@router.get("/logs", name="logs_page")
+async def logs_page(
+    services: ServicesDep, query: AllQueryDep, cursor: str | None = None
+) -> Response:
+    """Lines of all logs, of the newest runs first."""
+    found = await all_logs(services, query, cursor or None)
+    return await page(services, "logs.html", nav="logs", title="Logs", logs=found)
+
+
+@router.get("/logs/download", name="logs_download")
+async def download_logs(services: ServicesDep, query: AllQueryDep) -> Response:
+    """The lines that are looked for, of all logs, as a text file."""
+    return StreamingResponse(
+        all_logs_as_text(services, query),
+        media_type="text/plain; charset=utf-8",
+        headers={"Content-Disposition": 'attachment; filename="longshore-logs.txt"'},
     )

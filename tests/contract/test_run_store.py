@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -245,3 +246,24 @@ async def test_dry_runs_are_listed_by_kind_and_kept_apart(store: RunStore) -> No
     assert len(forgotten) == MAX_DRY_RUNS
     left = {run.id for run in (await store.list_runs()).items}
     assert left == {at(21).id, at(22).id}, "the last one of each kind is kept"
+
+
+async def test_runs_are_found_by_outcome_and_by_words_of_the_job(store: RunStore) -> None:
+    photos = ended(at(1, job_name="Photos to NAS"), RunOutcome.FAILED)
+    music = ended(at(2, "music-0001", job_name="Music 100%_"), RunOutcome.COMPLETED)
+    again = ended(at(3, job_name="Photos to NAS"), RunOutcome.COMPLETED)
+    for run in (photos, music, again, at(4, job_name="Photos to NAS")):
+        await store.add(run)
+
+    async def found(**wanted: Any) -> list[str]:
+        page = await store.list_runs(**wanted)
+        assert page.total == len(page.items)
+        return [run.id for run in page.items]
+
+    assert await found(outcome=RunOutcome.FAILED) == [photos.id]
+    assert await found(q="PHOTOS", outcome=RunOutcome.COMPLETED) == [again.id]
+    assert await found(q="%_") == [music.id]
+    assert await found(q="nothing") == []
+    first = await store.list_runs(q="photos", limit=1)
+    rest = await store.list_runs(q="photos", limit=2, cursor=first.next_cursor)
+    assert [run.id for run in rest.items] == [again.id, photos.id]

@@ -17,6 +17,7 @@ from models.errors import (
 from models.job import Job
 from models.job_snapshot import JobSnapshot
 from models.job_state import DamagedJob, JobRecord, JobState
+from models.progress import RunOutcome
 from models.run import MAX_DRY_RUNS, Run, RunPage
 from models.run_spec import RunKind
 
@@ -185,12 +186,18 @@ class InMemoryRunStore(Failing):
         *,
         job_id: str | None = None,
         kind: RunKind | None = None,
+        outcome: RunOutcome | None = None,
+        q: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> RunPage:
         """Return a page of the history, newest first."""
         limit = max(1, min(limit, MAX_PAGE))
-        matching = self._newest_first(job_id, kind)
+        matching = [
+            run
+            for run in self._newest_first(job_id, kind)
+            if outcome in (None, run.outcome) and (q or "").lower() in run.job_name.lower()
+        ]
         total = len(matching)
         if cursor and cursor.isdecimal():
             matching = [run for run in matching if self._places[run.id] < int(cursor)]
