@@ -35,6 +35,7 @@ from fastapi_app.routers import (
     banners,
     error_events,
     failures,
+    figures,
     forms,
     health,
     logs,
@@ -67,6 +68,7 @@ from utils.timestamps import utc_timestamp
 _ROUTES = (
     forms,
     pages,
+    figures,
     banners,
     api,
     failures,

@@ -19,6 +19,7 @@ from fastapi_app.deleted_source_views import (
 )
 from fastapi_app.deletion_views import deletion_in_words
 from fastapi_app.failure_views import FilesQuery, run_files_view
+from fastapi_app.figures_pages import NEWEST_RUNS, figures_of
 from fastapi_app.folders import view_folder
 from fastapi_app.log_viewer import viewer
 from fastapi_app.log_views import LogQuery
@@ -90,7 +91,7 @@ async def jobs_page(
 async def job_page(services: ServicesDep, job_id: str) -> HTMLResponse:
     """One job: its card, its definition, its runs."""
     record = services.queries.get_job(job_id)
-    runs = await services.queries.list_runs(job_id=job_id, limit=DEFAULT_PAGE)
+    runs = await services.queries.list_runs(job_id=job_id, limit=NEWEST_RUNS)
     dry_run = await services.queries.newest_run(job_id, RunKind.DRY_RUN)
     return await page(
         services,
@@ -101,7 +102,9 @@ async def job_page(services: ServicesDep, job_id: str) -> HTMLResponse:
         job=record.job,
         option_words=job_options_in_words(record.job),
         deletion_words=deletion_in_words(record.job.model_dump(mode="json")),
+        figures=await figures_of(services, job_id),
         runs=tuple(run_row(run) for run in runs.items),
+        has_older_runs=runs.next_cursor is not None,
         dry_run=dry_run_summary(dry_run, saved_at=record.job.updated_at),
         dry_run_row=run_row(dry_run) if dry_run else None,
     )
