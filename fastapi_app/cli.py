@@ -1,4 +1,4 @@
-"""The command line: `longshore serve | doctor | check | import | export | jobs … | runs …`."""
+"""The command line, put together; docs/command-line.md describes every command."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from fastapi_app.commands import (
     deletions,
     doctor,
     dry_run,
+    error_events,
     failures,
     interchange,
+    job_changes,
     jobs,
+    log,
     remotes,
     runs,
     secrets,
@@ -31,11 +34,14 @@ app.command("doctor")(doctor.doctor)
 app.command("check")(check.check)
 app.command("import")(interchange.import_jobs)
 app.command("export")(interchange.export_jobs)
+job_changes.add_to(jobs.app)
 dry_run.add_to(jobs.app, runs.app)
+log.add_to(jobs.app, runs.app)
 app.add_typer(jobs.app, name="jobs")
 failures.add_to(runs.app)
 deletions.add_to(runs.app)
 app.add_typer(runs.app, name="runs")
+app.add_typer(error_events.app, name="errors")
 app.add_typer(remotes.app, name="remotes")
 app.add_typer(secrets.app, name="secrets")
 

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import quote
 
 import httpx
+import typer
 
-from fastapi_app.commands.console import complain, fail, settings
+from fastapi_app.commands.console import EXIT_FAILED, complain, fail, settings
 from fastapi_app.data_directory import url_of_running_server
 
 _TIMEOUT_SECONDS = 30.0
+
+
+class Refusal(Exception):
+    """The server's word that something cannot be done; `faults` are fields with what is wrong."""
+
+    def __init__(self, status: int, detail: str, faults: tuple[tuple[str, str], ...] = ()) -> None:
+        self.status = status
+        self.detail = detail
+        self.faults = faults
+        super().__init__(detail)
+
+    def tell(self, about: str = "") -> None:
+        """Say all of it, each line with what it is about."""
+        head = f"{about}: " if about else ""
+        for field, message in self.faults:
+            complain(f"{head}{field}: {message}")
+        complain(f"{head}{self.detail}")
 
 
 def call(
@@ -18,6 +36,23 @@ def call(
 ) -> Any:
     """Return the JSON of an answer; says what is wrong and exits when there is none in time, which
     is in seconds, None for as long as it takes."""
+    try:
+        return ask(method, path, timeout=timeout, **options)
+    except Refusal as refusal:
+        refusal.tell()
+        raise typer.Exit(EXIT_FAILED) from None
+
+
+def ask(method: str, path: str, *, timeout: float | None = _TIMEOUT_SECONDS, **options: Any) -> Any:
+    """Return the JSON of an answer, as `call` does, but raises Refusal when the server says no."""
+    response = answer_of(method, path, timeout=timeout, **options)
+    return response.json() if response.content else None
+
+
+def answer_of(
+    method: str, path: str, *, timeout: float | None = _TIMEOUT_SECONDS, **options: Any
+) -> httpx.Response:
+    """Return an answer as it came. Raises Refusal when the server says no."""
     configured = settings()
     base = url_of_running_server(configured.data_dir)
     if base is None:
@@ -36,8 +71,8 @@ def call(
     except httpx.HTTPError as error:
         fail(f"The server at {base} does not answer: {error}")
     if response.is_success:
-        return response.json() if response.content else None
-    return _explain(response)
+        return response
+    raise _refusal(response)
 
 
 def as_part(text: str) -> str:
@@ -45,11 +80,11 @@ def as_part(text: str) -> str:
     return quote(text, safe="")
 
 
-def _explain(response: httpx.Response) -> NoReturn:
+def _refusal(response: httpx.Response) -> Refusal:
     try:
         problem = response.json()
     except ValueError:
-        fail(f"The server answered {response.status_code}.")
-    for fault in problem.get("errors", []):
-        complain(f"{fault['field']}: {fault['message']}")
-    fail(str(problem.get("detail", problem.get("title", response.status_code))))
+        return Refusal(response.status_code, f"The server answered {response.status_code}.")
+    faults = tuple((fault["field"], fault["message"]) for fault in problem.get("errors", []))
+    detail = str(problem.get("detail", problem.get("title", response.status_code)))
+    return Refusal(response.status_code, detail, faults)

@@ -1,4 +1,4 @@
-"""`longshore jobs`: list, show, create, start, stop."""
+"""`longshore jobs`: list, show, start, stop; what changes a job stands in job_changes.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from fastapi_app import formatting
-from fastapi_app.commands.client import as_part, call
+from fastapi_app.commands.client import as_part, ask, call
 from fastapi_app.commands.console import (
     EXIT_FAILED,
     EXIT_RESUMABLE,
@@ -19,10 +19,13 @@ from fastapi_app.commands.console import (
     out,
     print_json,
 )
+from fastapi_app.commands.several import each_of
 
 app = new_app("Jobs: what to back up.")
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print the API's JSON.")]
 JobId = Annotated[str, typer.Argument(help="The job's id.")]
+JobIds = Annotated[list[str], typer.Argument(metavar="JOB_ID...", help="Ids of jobs.")]
+_PAGE = 500
 _POLL_SECONDS = 0.2
 _EXIT_OF_STATUS = {"completed": 0, "failed": EXIT_FAILED}
 _ACTIVE = {"queued", "running", "stopping"}
@@ -31,12 +34,17 @@ _ACTIVE = {"queued", "running", "stopping"}
 @app.command("list")
 def list_jobs(
     status: Annotated[str | None, typer.Option(help="Only jobs with this status.")] = None,
+    engine: Annotated[str | None, typer.Option(help="Only jobs of this engine.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Only jobs with this tag.")] = None,
     q: Annotated[str | None, typer.Option(help="Only jobs whose name or path has this.")] = None,
+    all_pages: Annotated[
+        bool, typer.Option("--all", help="All of them, not the first 500 alone.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """List the jobs."""
-    parameters = {"limit": 500, "status": status, "q": q}
-    found = call("GET", "/jobs", params={k: v for k, v in parameters.items() if v is not None})
+    wanted = {"status": status, "engine": engine, "tag": tag, "q": q}
+    found = _pages({k: v for k, v in wanted.items() if v is not None}, all_pages=all_pages)
     if as_json:
         print_json(found)
         return
@@ -45,6 +53,8 @@ def list_jobs(
         last_good = formatting.ago(job["state"]["last_good_at"])
         table.add_row(job["id"], _plain(job["name"]), job["engine"], _status(job), last_good)
     out.print(table)
+    if found["next_cursor"] is not None:
+        complain(f"{len(found['items']):,} of {found['total']:,} are shown: --all shows the rest.")
     for damaged in found["damaged"]:
         complain(f"damaged: {damaged['id']}: {damaged['reason']}")
 
@@ -62,6 +72,7 @@ def show_job(job_id: JobId, as_json: JsonFlag = False) -> None:
         "source": job["source"],
         "destination": job["destination"],
         "verification": job["verification"],
+        "tags": ", ".join(job["tags"]) or formatting.UNKNOWN,
         "status": _status(job),
         "message": job["state"]["message"] or formatting.UNKNOWN,
         "last good": formatting.exact_time(job["state"]["last_good_at"]),
@@ -73,62 +84,36 @@ def show_job(job_id: JobId, as_json: JsonFlag = False) -> None:
     out.print(table)
 
 
-@app.command("create")
-def create_job(
-    name: Annotated[str, typer.Option(help="What the job is called.")],
-    source: Annotated[str, typer.Option(help="An absolute path, or rsync://host/module/path.")],
-    destination: Annotated[
-        str, typer.Option(help="An absolute path, or rsync://host/module/path.")
-    ],
-    engine: Annotated[str, typer.Option(help="rsync or rclone.")] = "rsync",
-    exclude: Annotated[list[str] | None, typer.Option(help="A pattern; may be repeated.")] = None,
-    bandwidth_limit: Annotated[str | None, typer.Option(help="Such as 500K or 10M.")] = None,
-    verification: Annotated[str, typer.Option(help="off, fast or checksum.")] = "fast",
-    as_json: JsonFlag = False,
-) -> None:
-    """Create a job."""
-    job = call(
-        "POST",
-        "/jobs",
-        json={
-            "name": name,
-            "engine": engine,
-            "source": source,
-            "destination": destination,
-            "options": {"exclude": exclude or [], "bandwidth_limit": bandwidth_limit},
-            "verification": verification,
-        },
-    )
-    if as_json:
-        print_json(job)
-    else:
-        out.print(job["id"], markup=False)
-
-
 @app.command("start")
-def start_job(
-    job_id: JobId,
+def start_jobs(
+    job_ids: JobIds,
     follow: Annotated[
         bool, typer.Option("--follow", help="Show the progress and exit with the outcome.")
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Start a job. With --follow: 0 completed, 1 failed, 3 paused or interrupted."""
-    started = call("POST", f"/jobs/{as_part(job_id)}/start")
+    """Start jobs. With --follow: 0 completed, 1 failed, 3 paused or interrupted."""
+    started = each_of(job_ids, lambda job_id: ask("POST", f"/jobs/{as_part(job_id)}/start"))
+    run_ids = [item["run_id"] for item in started.items]
     if as_json:
-        print_json(started)
+        started.print_json()
     else:
-        out.print(started["run_id"], markup=False)
-    if follow:
-        raise typer.Exit(follow_run(started["run_id"]))
+        for run_id in run_ids:
+            out.print(run_id, markup=False)
+    codes = {follow_run(run_id) for run_id in run_ids} if follow else set()
+    if EXIT_FAILED in codes:
+        raise typer.Exit(EXIT_FAILED)
+    started.exit_with_faults()
+    raise typer.Exit(max(codes, default=0))
 
 
 @app.command("stop")
-def stop_job(job_id: JobId, as_json: JsonFlag = False) -> None:
-    """Stop a job's run; it can be resumed with start."""
-    stopped = call("POST", f"/jobs/{as_part(job_id)}/stop")
+def stop_jobs(job_ids: JobIds, as_json: JsonFlag = False) -> None:
+    """Stop the runs of jobs; they can be resumed with start."""
+    stopped = each_of(job_ids, lambda job_id: ask("POST", f"/jobs/{as_part(job_id)}/stop"))
     if as_json:
-        print_json(stopped)
+        stopped.print_json()
+    stopped.exit_with_faults()
 
 
 def follow_run(run_id: str, *, shows: bool = True) -> int:
@@ -142,9 +127,24 @@ def follow_run(run_id: str, *, shows: bool = True) -> int:
             if run["outcome"] is not None:
                 break
             time.sleep(_POLL_SECONDS)
+    return exit_code_of(run)
+
+
+def exit_code_of(run: dict[str, Any]) -> int:
+    """Return the exit code that tells a run's outcome, having said its message."""
     if run["message"]:
         complain(run["message"])
     return _EXIT_OF_STATUS.get(run["status"], EXIT_RESUMABLE)
+
+
+def _pages(wanted: dict[str, str], *, all_pages: bool) -> dict[str, Any]:
+    found: dict[str, Any] = call("GET", "/jobs", params={**wanted, "limit": _PAGE})
+    items = found["items"]
+    while all_pages and found["next_cursor"] is not None:
+        more = {**wanted, "limit": _PAGE, "cursor": found["next_cursor"]}
+        found = call("GET", "/jobs", params=more)
+        items += found["items"]
+    return {**found, "items": items}
 
 
 def _draw(bar: Progress, task: Any, run: dict[str, Any]) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.integration.command_line import document, words
 from tests.integration.running import ended_server, run_to_end, wait_for_bytes, wait_for_status
 from tests.support import (
     PROJECT_ROOT,
@@ -25,21 +24,6 @@ from tests.support import (
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("rsync")]
 MakeServer = Callable[..., RunningServer]
 NAME = "[bold]Name[/bold] <b> 🗄️"
-
-
-def words(server: RunningServer, *arguments: str, code: int = 0) -> str:
-    """Run a command that is to exit with this code; returns what it said."""
-    result = server.cli(*arguments)
-    assert result.returncode == code, result
-    assert "Traceback" not in result.stderr
-    return result.stdout + result.stderr
-
-
-def document(server: RunningServer, *arguments: str) -> Any:
-    """Run a command with --json; returns what it printed."""
-    result = server.cli(*arguments, "--json")
-    assert (result.returncode, result.stderr) == (0, ""), result
-    return json.loads(result.stdout)
 
 
 def test_a_job_is_made_shown_and_run(shared_server: RunningServer, room: Path) -> None:
