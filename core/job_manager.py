@@ -178,7 +178,7 @@ class JobManager(RunBeginner):
                         self._ports.jobs.publish_state(stop(state))
                 self._ports.runs.publish(replace(run, status=JobStatus.STOPPING))
                 await self._ports.executor.stop(run_id)
-                self._ports.sink.run_stopping(run_id)
+                await self._tell_stopping(run_id)
             else:
                 raise NothingToStop(job_id, state.status)
         self._ports.sink.jobs_changed([job_id])

@@ -318,8 +318,8 @@ class EventSink(Protocol):
         """A run is under way: its journal is worth following from now on."""
         ...
 
-    def run_stopping(self, run_id: str) -> None:
-        """A run was asked to stop: what does not heed that is to be ended."""
+    def run_stopping(self, run_id: str, *, grace_seconds: float) -> None:
+        """A run was asked to stop: what has not heeded that in so long is to be ended."""
         ...
 
 

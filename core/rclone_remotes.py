@@ -57,7 +57,7 @@ class RcloneRemotes:
 
     def __init__(self, tools: ToolFinder, *, config: str | None) -> None:
         self._tools = tools
-        self._config = config
+        self.config = config
         self._engine = RcloneEngine()
         self._turn = asyncio.Semaphore(_MAX_AT_ONCE)
 
@@ -93,7 +93,7 @@ class RcloneRemotes:
         tool = await asyncio.to_thread(self._tools.path_of, self._engine.name)
         if tool is None:
             raise RemotesUnknown(f"rclone is not installed. {self._engine.install_hint}")
-        argv = [tool, command, *configuration_options(self._config), "--use-json-log"]
+        argv = [tool, command, *configuration_options(self.config), "--use-json-log"]
         environment = environment_with(os.environ, password)
         async with self._turn:
             try:

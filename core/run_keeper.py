@@ -113,7 +113,7 @@ class RunKeeper(RunLauncher):
         self._ports.sink.run_started(run_id)
         if self._record(run.job_id).state.status is JobStatus.STOPPING:
             await self._ports.executor.stop(run_id)
-            self._ports.sink.run_stopping(run_id)
+            await self._tell_stopping(run_id)
 
     async def cleanup_stopped_engines(self) -> int:
         """Forget runs that are too many or too old, and what is left of others; returns how many.

@@ -47,6 +47,14 @@ class RunLauncher:
         self._destinations = Destinations()
         self.intake = DeletionIntake(ports.deletions, ports.sink)
 
+    async def use_limits(self, limits: RunLimits) -> None:
+        """Go by other limits from now on: what waits starts at once when there is room for it, and
+        what is under way goes on as it began. Raises StorageFailed; the limits hold all the same.
+        """
+        self._limits = limits
+        self._queue.limit = limits.max_concurrent_runs
+        await self.launch_queued()
+
     def has_waiting(self) -> bool:
         """Whether a run is queued."""
         return self._queue.has_waiting
@@ -237,6 +245,13 @@ class RunLauncher:
             _logger.error("the directory of %s is kept: %s", run_id, error)
             return
         await self._ports.directories.remove(run_id)
+
+    async def _tell_stopping(self, run_id: str) -> None:
+        """Have it seen to that a run ends in time: within the grace that it began with, which the
+        settings may have changed since."""
+        spec = await self._ports.directories.spec(run_id)
+        grace = (spec or self._limits).stop_grace_seconds
+        self._ports.sink.run_stopping(run_id, grace_seconds=grace)
 
     async def _change_state(self, job_id: str, change: Callable[[JobState], JobState]) -> None:
         await self._ports.jobs.transform(

@@ -31,14 +31,15 @@ class RunQueue:
     """Places in the order in which they were asked for, which no change of the clock upsets."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
+        """How many may be under way; lowered, it ends none that are."""
         self._places: dict[str, Place] = {}
         self._under_way: set[str] = set()
 
     @property
     def is_full(self) -> bool:
         """Whether as many runs as allowed are under way."""
-        return len(self._under_way) >= self._limit
+        return len(self._under_way) >= self.limit
 
     @property
     def waiting(self) -> tuple[Place, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from core.engines.registry import ENGINES
 from core.executors.local import LocalExecutor
 from core.job_manager import JobManager
 from core.job_queries import JobQueries
-from core.new_run import RunLimits
 from core.ports import Ports
 from core.rclone_remotes import RcloneRemotes
 from core.recovery import recover
@@ -46,8 +46,9 @@ from fastapi_app.routers import (
 from fastapi_app.routers import (
     deletions as deletion_routes,
 )
-from fastapi_app.security import RequestGuard
+from fastapi_app.security import KnownHosts, RequestGuard
 from fastapi_app.services import Services, services_of
+from fastapi_app.settings_in_force import Reach, limits_of, put_in_force
 from fastapi_app.websocket.endpoint import serve_live_updates
 from fastapi_app.websocket.hub import CardUpdate, Hub
 from models.error_event import Component
@@ -63,6 +64,8 @@ from storage.run_directories import RunDirectoryStorage
 from storage.run_logs import RunLogs
 from storage.run_repository import RunRepository
 from storage.secrets import SecretsFile
+from storage.settings_store import SettingsObserver, SettingsStore
+from storage.settings_watch import SettingsWatch
 from utils.timestamps import utc_timestamp
 
 _ROUTES = (
@@ -109,7 +112,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.add_middleware(RequestGuard, extra_hosts=settings.extra_hosts)
+    app.state.hosts = KnownHosts(settings.extra_hosts)
+    app.add_middleware(RequestGuard, hosts=app.state.hosts)
     errors.register(app)
     app.mount("/static", _Static(directory=STATIC), name="static")
     for routes in _ROUTES:
@@ -168,6 +172,9 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     errors_changed = asyncio.Event()
     error_log = ErrorRepository(database, on_change=errors_changed.set)
     stack.push_async_callback(error_log.close)
+    store = await SettingsStore.open(data_dir, settings, _settings_observer(error_log))
+    stack.push_async_callback(store.close)
+    in_force = store.in_force
     source = _LateSource()
     hub = Hub(source)
     jobs = await JobStorage.open(
@@ -197,7 +204,7 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
         executor,
         directories.path_of,
         error_log,
-        grace_seconds=settings.stop_grace_seconds,
+        grace_seconds=in_force.stop_grace_seconds,
     )
     source.monitor = monitor
     credentials = SecretsFile(data_dir)
@@ -205,17 +212,8 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     ports = Ports(
         jobs, runs, directories, executor, tools, monitor, SystemClock(), credentials, deletions
     )
-    limits = RunLimits(
-        max_concurrent_runs=settings.max_concurrent_runs,
-        stop_grace_seconds=settings.stop_grace_seconds,
-        max_log_bytes=int(settings.max_log_megabytes * 1_000_000),
-        kept_runs_per_job=settings.kept_runs_per_job,
-        kept_run_days=settings.kept_run_days,
-        resume_interrupted=settings.resume_interrupted,
-        rclone_config=str(settings.rclone_config) if settings.rclone_config else None,
-    )
-    manager = JobManager(ports, limits)
-    await recover(jobs, directories, manager, resumes_interrupted=settings.resume_interrupted)
+    manager = JobManager(ports, limits_of(store))
+    await recover(jobs, directories, manager, resumes_interrupted=in_force.resume_interrupted)
     await _keep_running(stack, monitor.run(manager), "monitor")
     await _keep_running(stack, manager.intake.run(error_log), "deletion-intake")
     await _keep_running(stack, hub.run(), "hub")
@@ -224,8 +222,15 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     await _keep_running(stack, source.banners.run(), "banners")
     deleted_sources = DeletedSources(ports, manager.at_rest)
     await _keep_running(stack, tidy_for_ever(manager, deleted_sources, error_log), "housekeeping")
+    remotes = RcloneRemotes(tools, config=limits_of(store).rclone_config)
+    reach = Reach(manager, monitor, remotes, app.state.hosts)
+    await put_in_force(store, reach)
+    store.call_after_changes(partial(put_in_force, store, reach))
+    await _keep_running(stack, SettingsWatch(store).run(), "settings-watch")
     return Services(
         settings=settings,
+        settings_store=store,
+        hosts=app.state.hosts,
         data_dir=data_dir,
         database=database,
         error_log=error_log,
@@ -238,7 +243,7 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
         deleted_sources=deleted_sources,
         queries=queries,
         tools=tools,
-        remotes=RcloneRemotes(tools, config=limits.rclone_config),
+        remotes=remotes,
         hub=hub,
         monitor=monitor,
         renderer=renderer,
@@ -272,6 +277,13 @@ def _settler(error_log: ErrorRepository) -> Callable[[str, str], None]:
         error_log.settle(error_type=error_type, job_id=job_id)
 
     return settle
+
+
+def _settings_observer(error_log: ErrorRepository) -> SettingsObserver:
+    def settle(error_type: str) -> None:
+        error_log.settle(error_type=error_type, job_id=None)
+
+    return SettingsObserver(error_log.report, settle)
 
 
 def _url_maker(app: FastAPI, root_path: str) -> Callable[..., str]:

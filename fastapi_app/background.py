@@ -83,7 +83,8 @@ class Monitor:
     ) -> None:
         self._hub = hub
         self._error_log = error_log
-        self._grace_seconds = grace_seconds
+        self.grace_seconds = grace_seconds
+        """How long what a dead runner left behind may take to end."""
         self._directories = directories
         self._executor = executor
         self._path_of = path_of
@@ -117,7 +118,7 @@ class Monitor:
             _logger.warning("the journal of %s cannot be watched: %s", run_id, error)
         self._mark(run_id)
 
-    def run_stopping(self, run_id: str) -> None:
+    def run_stopping(self, run_id: str, *, grace_seconds: float) -> None:
         """See to it that this run ends within the grace period and a moment.
 
         Its runner does that by itself. But one that hangs, on a mount that does not answer, hears
@@ -127,7 +128,7 @@ class Monitor:
         if followed is None:
             return
         loop = asyncio.get_running_loop()
-        patience = self._grace_seconds + _STOP_MARGIN_SECONDS
+        patience = grace_seconds + _STOP_MARGIN_SECONDS
         followed.must_end_at = loop.time() + patience
         loop.call_later(patience, self._look_now)
 
@@ -249,7 +250,7 @@ class Monitor:
         if followed.runner_lost_at is None:
             followed.runner_lost_at = now
             _logger.error("the runner of %s is gone: what it left is stopped", run_id)
-        kill = kill or now - followed.runner_lost_at > self._grace_seconds
+        kill = kill or now - followed.runner_lost_at > self.grace_seconds
         await self._executor.end(run_id, followed.processes, kill=kill)
         # Whatever becomes of that: nothing of the run may live on when its job is shown at rest.
         await manager.stop_orphan(run_id)

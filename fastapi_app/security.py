@@ -28,12 +28,37 @@ SECURITY_HEADERS = {
 }
 
 
+class KnownHosts:
+    """The host names under which the dashboard may be addressed; the settings replace them."""
+
+    def __init__(self, extra: Iterable[str] = ()) -> None:
+        self.replace(extra)
+
+    def replace(self, extra: Iterable[str]) -> None:
+        """Let in these names beside the local ones, and no others."""
+        self._names = _LOCAL_NAMES | {name.lower() for name in extra}
+
+    def knows(self, host: str) -> bool:
+        """Whether a Host header names this machine: by one of the names, or by an address."""
+        try:
+            name = urlsplit(f"//{host}").hostname
+            if not name:
+                return False
+            if name in self._names:
+                return True
+            # An address cannot be rebound to another one by a foreign name server.
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+
 class RequestGuard:
     """ASGI middleware that refuses foreign hosts and foreign origins."""
 
-    def __init__(self, app: ASGIApp, *, extra_hosts: Iterable[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, *, hosts: KnownHosts) -> None:
         self._app = app
-        self._names = _LOCAL_NAMES | {name.lower() for name in extra_hosts}
+        self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check and pass on."""
@@ -51,10 +76,10 @@ class RequestGuard:
 
     def _fault(self, scope: Scope, headers: Headers) -> str | None:
         host = headers.get("host", "")
-        if not self._is_known(host):
+        if not self._hosts.knows(host):
             return (
                 "This host name is not known here. Use the address of the machine, or add the "
-                "name to LONGSHORE_ALLOWED_HOSTS."
+                "name to the settings (allowed_hosts, or LONGSHORE_ALLOWED_HOSTS)."
             )
         origin = headers.get("origin")
         if scope["type"] == "websocket":
@@ -63,19 +88,6 @@ class RequestGuard:
         if scope["method"] in _SAFE_METHODS:
             return None
         return _fault_of_unsafe(headers, origin, host)
-
-    def _is_known(self, host: str) -> bool:
-        try:
-            name = urlsplit(f"//{host}").hostname
-            if not name:
-                return False
-            if name in self._names:
-                return True
-            # An address cannot be rebound to another one by a foreign name server.
-            ipaddress.ip_address(name)
-        except ValueError:
-            return False
-        return True
 
 
 def path_before(headers: Headers) -> str | None:

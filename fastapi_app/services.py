@@ -18,6 +18,7 @@ from fastapi_app.background import Monitor
 from fastapi_app.banners import Banners
 from fastapi_app.notices import DISMISSED_COOKIE, dismissed_in
 from fastapi_app.rendering import Cards, Renderer
+from fastapi_app.security import KnownHosts
 from fastapi_app.websocket.hub import Hub
 from models.settings import Settings
 from storage.database import Database
@@ -27,6 +28,7 @@ from storage.job_storage import JobStorage
 from storage.run_directories import RunDirectoryStorage
 from storage.run_logs import RunLogs
 from storage.secrets import SecretsFile
+from storage.settings_store import SettingsStore
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,9 @@ class Services:
     """The parts that the lifespan composed."""
 
     settings: Settings
+    """What the environment decided at the start."""
+    settings_store: SettingsStore
+    hosts: KnownHosts
     data_dir: Path
     database: Database
     error_log: ErrorRepository

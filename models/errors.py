@@ -27,6 +27,22 @@ class InvalidDefinition(LongshoreError):
         super().__init__("; ".join(f"{fault.field}: {fault.message}" for fault in faults))
 
 
+class InvalidSettings(InvalidDefinition):
+    """Settings cannot be accepted; carries every fault at once."""
+
+
+class SettingsConflict(LongshoreError):
+    """Settings were saved on top of a version that is no longer the current one."""
+
+    def __init__(self, expected: str, current: str) -> None:
+        self.expected = expected
+        self.current = current
+        super().__init__(
+            f"The settings are at version {current}; the change was made to version "
+            f"{expected[:40]!r}."
+        )
+
+
 class JobNotFound(LongshoreError):
     """No job has this id."""
 

@@ -1,48 +1,232 @@
-"""Settings: what the environment decides. Every variable begins with LONGSHORE_ (contracts.md)."""
+"""Settings: what the environment decides at the start, and what can be saved while it runs.
+
+The one table of them: description, unit, bounds and default of each stand here, and page, command
+line and documentation take them from here (models/setting_facts.py). The environment goes before
+settings.yaml, that before the default. Every variable begins with LONGSHORE_ (contracts.md).
+"""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from models.job_part import quoted
+from models.location import control_character
 
-class Settings(BaseSettings):
-    """The service's settings; durations in seconds."""
+PREFIX = "LONGSHORE_"
+MAX_CHARACTERS = 4096
+_MAX_HOSTS = 100
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
+_AT_START = "Decided at the start"
+_NEXT_RUN = "for runs that start from then on"
 
-    model_config = SettingsConfigDict(env_prefix="LONGSHORE_", frozen=True, extra="ignore")
 
-    data_dir: Path = Path("jobs_data")
-    host: str = "127.0.0.1"
-    port: int = Field(default=5001, ge=1, le=65535)
-    max_concurrent_runs: int = Field(default=4, ge=1, le=1000)
-    root_path: str = ""
-    """The sub-path under which a reverse proxy serves the dashboard, such as /backup."""
-    allowed_hosts: str = ""
-    """Further host names, separated by commas, under which the dashboard may be addressed."""
-    allow_network: bool = False
-    """Whether `longshore serve` may listen where other machines can reach it."""
-    stop_grace_seconds: float = Field(default=10, gt=0, le=3600)
-    resume_interrupted: bool = False
-    """Whether a job that the machine cut off goes on by itself."""
-    kept_runs_per_job: int = Field(default=50, ge=1, le=10_000)
-    kept_run_days: float = Field(default=90, gt=0, le=36_500)
-    """How many ended runs of a job are kept, and for how long; the newest one always is."""
-    max_log_megabytes: float = Field(default=20, ge=0.1, le=10_000)
-    """How much of a tool's output is kept for one run: its head and its tail."""
+def _setting(
+    default: Any,
+    *,
+    title: str,
+    description: str,
+    section: str,
+    effect: str = "",
+    unit: str = "",
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+) -> Any:
+    """Return a field with all that is told of it; without an effect it needs a restart."""
+    extra: dict[str, Any] = {"section": section, "unit": unit, "effect": effect}
+    return Field(
+        default=default,
+        title=title,
+        description=description,
+        json_schema_extra=extra,
+        ge=ge,
+        gt=gt,
+        le=le,
+    )
 
-    rclone_config: Path | None = None
-    """The rclone configuration with the remotes, as an absolute path; None leaves it to rclone."""
+
+class SavedSettings(BaseModel):
+    """What can be changed while the dashboard runs. Durations in seconds, unless a name says it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    max_concurrent_runs: int = _setting(
+        4,
+        title="Runs at once",
+        description="How many runs go on at once; further ones wait as queued.",
+        section="Runs",
+        effect="at once",
+        unit="runs",
+        ge=1,
+        le=1000,
+    )
+    stop_grace_seconds: float = _setting(
+        10,
+        title="Grace after a stop",
+        description="How long a stopped tool may take to end before it is killed.",
+        section="Runs",
+        effect=_NEXT_RUN,
+        unit="seconds",
+        gt=0,
+        le=3600,
+    )
+    resume_interrupted: bool = _setting(
+        False,
+        title="Go on by itself",
+        description="Whether a job that was cut off by the machine or the end of its container "
+        "goes on by itself.",
+        section="Runs",
+        effect="at once",
+    )
+    kept_runs_per_job: int = _setting(
+        50,
+        title="Runs kept of a job",
+        description="How many ended runs of a job are kept; older ones are removed.",
+        section="History and logs",
+        effect="within the hour",
+        unit="runs",
+        ge=1,
+        le=10_000,
+    )
+    kept_run_days: float = _setting(
+        90,
+        title="Runs kept for",
+        description="For how many days an ended run is kept; the newest one of a job always is.",
+        section="History and logs",
+        effect="within the hour",
+        unit="days",
+        gt=0,
+        le=36_500,
+    )
+    max_log_megabytes: float = _setting(
+        20,
+        title="Log of a run",
+        description="How much of a tool’s output is kept for one run: its head and its tail.",
+        section="History and logs",
+        effect=_NEXT_RUN,
+        unit="MB",
+        ge=0.1,
+        le=10_000,
+    )
+    rclone_config: Path | None = _setting(
+        None,
+        title="rclone configuration",
+        description="The file with the remotes, as an absolute path; empty leaves it to rclone.",
+        section="Engines",
+        effect=_NEXT_RUN,
+    )
+    allowed_hosts: str = _setting(
+        "",
+        title="Further host names",
+        description="Host names, separated by commas, under which the dashboard may be addressed "
+        "beside localhost and the addresses of the machine.",
+        section="Access",
+        effect="at once",
+    )
+
+    @field_validator(
+        "max_concurrent_runs",
+        "stop_grace_seconds",
+        "kept_runs_per_job",
+        "kept_run_days",
+        "max_log_megabytes",
+        mode="before",
+    )
+    @classmethod
+    def _no_switch(cls, value: object) -> object:
+        # Pydantic would take true for 1.
+        if isinstance(value, bool):
+            raise ValueError("This must be a number.")
+        return value
 
     @field_validator("rclone_config", mode="before")
     @classmethod
     def _rclone_config(cls, value: object) -> object:
-        if isinstance(value, str) and not value.strip():
+        if value is None or (isinstance(value, str) and not value.strip()):
             return None
-        if value is not None and not Path(str(value)).is_absolute():
-            raise ValueError("LONGSHORE_RCLONE_CONFIG must be an absolute path.")
-        return value
+        if not isinstance(value, str | Path):
+            raise ValueError("This must be text.")
+        path = str(value).strip()
+        escape = control_character(path)
+        if escape is not None:
+            raise ValueError(f"A path must not contain the control character {escape}.")
+        if len(path) > MAX_CHARACTERS:
+            raise ValueError(f"A path has at most {MAX_CHARACTERS:,} characters.")
+        if not Path(path).is_absolute():
+            raise ValueError("This must be an absolute path, which begins with “/”.")
+        return path
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _hosts(cls, value: object) -> object:
+        if value is None:
+            return ""
+        if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+            value = ",".join(value)
+        if not isinstance(value, str):
+            raise ValueError("This must be host names, separated by commas.")
+        names = [name for part in value.split(",") if (name := part.strip().lower())]
+        for name in names:
+            if not _HOST.fullmatch(name):
+                raise ValueError(
+                    f"{quoted(name)} is not a host name. Write it without scheme, port and path, "
+                    "such as backup.example.org."
+                )
+        if len(names) > _MAX_HOSTS:
+            raise ValueError(f"There can be at most {_MAX_HOSTS} host names.")
+        return ", ".join(dict.fromkeys(names))
+
+    @property
+    def extra_hosts(self) -> frozenset[str]:
+        """The further host names as a set, in lower case."""
+        names = (name.strip().lower() for name in self.allowed_hosts.split(","))
+        return frozenset(name for name in names if name)
+
+
+class Settings(BaseSettings, SavedSettings):
+    """The service's settings as the environment has them: `model_fields_set` is what it decides."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    data_dir: Path = _setting(
+        Path("jobs_data"),
+        title="Data directory",
+        description="All state: nothing is written anywhere else.",
+        section=_AT_START,
+    )
+    host: str = _setting(
+        "127.0.0.1",
+        title="Address",
+        description="The address it listens on.",
+        section=_AT_START,
+    )
+    port: int = _setting(
+        5001,
+        title="Port",
+        description="The port it listens on.",
+        section=_AT_START,
+        ge=1,
+        le=65535,
+    )
+    root_path: str = _setting(
+        "",
+        title="Sub-path",
+        description="The sub-path under which a reverse proxy serves it, such as /backup.",
+        section=_AT_START,
+    )
+    allow_network: bool = _setting(
+        False,
+        title="Reached from other machines",
+        description="Whether it may listen where other machines reach it: there is no password "
+        "yet.",
+        section=_AT_START,
+    )
 
     @field_validator("root_path")
     @classmethod
@@ -50,8 +234,7 @@ class Settings(BaseSettings):
         path = "/" + value.strip("/")
         return "" if path == "/" else path
 
-    @property
-    def extra_hosts(self) -> frozenset[str]:
-        """The further host names as a set, in lower case."""
-        names = (name.strip().lower() for name in self.allowed_hosts.split(","))
-        return frozenset(name for name in names if name)
+    def with_saved(self, saved: SavedSettings) -> Settings:
+        """Return the settings in force: what was decided at the start goes before what is saved."""
+        chosen = saved.model_fields_set - self.model_fields_set
+        return self.model_copy(update={name: getattr(saved, name) for name in chosen})

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from models.errors import InvalidDocument, StorageFailed
 from models.run_spec import RunSpec
-from storage import yaml_documents
 from storage.database_check import database_faults
 from storage.found_files import DAMAGED_MARK, OnDisk, read_file
 from storage.job_documents import job_from, state_from
@@ -24,10 +23,10 @@ from storage.job_files import JOBS_DIRECTORY, STATES_DIRECTORY
 from storage.layout import DATABASE_NAME
 from storage.run_directories import RUNS_DIRECTORY
 from storage.secrets import SECRETS_NAME, parse_secrets
+from storage.settings_document import SETTINGS_NAME, settings_from
 from utils.durable_file import BACKUP_SUFFIX, TEMPORARY_PREFIX
 
 LOGS_DIRECTORY = "logs"
-SETTINGS_NAME = "settings.yaml"
 _OWN_FILES = ("longshore.lock", SETTINGS_NAME, SECRETS_NAME, "known_hosts", DATABASE_NAME)
 """What is ours at the top of a data directory, with what stands beside it under the same name."""
 _SUFFIX = ".yaml"
@@ -168,6 +167,11 @@ class _Checker:
         ):
             if os.path.lexists(self._directory / name):
                 self._is_there(name, name, _settings, tell)
+        for entry in self._entries(""):
+            if entry.startswith(f"{SETTINGS_NAME}{DAMAGED_MARK}"):
+                self.warn(entry, "was damaged and is kept for you to look at")
+            elif entry.startswith(f"{TEMPORARY_PREFIX}{SETTINGS_NAME}"):
+                self._check_leftover(entry)
         if os.path.lexists(self._directory / SECRETS_NAME):
             self._is_there(SECRETS_NAME, SECRETS_NAME, _secrets, self.fault)
 
@@ -251,8 +255,8 @@ def _state(found: OnDisk, job_id: str) -> object:
     return state_from(found.content, job_id)
 
 
-def _settings(found: OnDisk, name: str) -> object:
-    return yaml_documents.parse(found.content, name)
+def _settings(found: OnDisk, _name: str) -> object:
+    return settings_from(found.content)
 
 
 def _secrets(found: OnDisk, _name: str) -> object:

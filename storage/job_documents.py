@@ -43,7 +43,7 @@ def job_from(content: bytes, job_id: str, *, modified_at_ns: int) -> Job:
         raise InvalidDocument(name, MISNAMED)
     document = yaml_documents.parse(content, name)
     if "format" in document:
-        _check_whole(document, name)
+        check_whole(document, name)
     if document.setdefault("id", job_id) != job_id:
         raise InvalidDocument(name, f"holds the job {document['id']!r}")
     moment = datetime.fromtimestamp(modified_at_ns // 10**9, UTC)
@@ -53,7 +53,7 @@ def job_from(content: bytes, job_id: str, *, modified_at_ns: int) -> Job:
     try:
         return Job.model_validate(document)
     except ValidationError as error:
-        raise InvalidDocument(name, _told(content, faults_of(error))) from error
+        raise InvalidDocument(name, told(content, faults_of(error))) from error
 
 
 def state_from(content: bytes, job_id: str) -> JobState:
@@ -87,7 +87,7 @@ def state_from(content: bytes, job_id: str) -> JobState:
     return state
 
 
-def _check_whole(document: dict[str, Any], name: str) -> None:
+def check_whole(document: dict[str, Any], name: str) -> None:
     """A file that was cut off between two lines would be a valid job with other options, and one
     cut in the destination a valid job that writes elsewhere."""
     if document.pop("format") != str(FORMAT):
@@ -100,17 +100,18 @@ def _check_whole(document: dict[str, Any], name: str) -> None:
         )
 
 
-def _told(content: bytes, faults: tuple[FieldFault, ...]) -> str:
-    told = []
+def told(content: bytes, faults: tuple[FieldFault, ...]) -> str:
+    """Return what is wrong with a document as one text, each fault with its line."""
+    parts = []
     lines = yaml_documents.lines_of(content)
     for fault in faults[:_MAX_FAULTS_TOLD]:
         steps = tuple(int(step) if step.isdecimal() else step for step in fault.field.split("."))
         line = yaml_documents.line_of(lines, steps)
         place = f"line {line}: " if line else ""
-        told.append(f"{place}{fault.field}: {fault.message.rstrip('.')}")
+        parts.append(f"{place}{fault.field}: {fault.message.rstrip('.')}")
     if len(faults) > _MAX_FAULTS_TOLD:
-        told.append(f"and {len(faults) - _MAX_FAULTS_TOLD} more")
-    return "; ".join(told)
+        parts.append(f"and {len(faults) - _MAX_FAULTS_TOLD} more")
+    return "; ".join(parts)
 
 
 def _state_document(state: JobState) -> dict[str, Any]:

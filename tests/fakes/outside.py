@@ -162,6 +162,7 @@ class RecordingSink:
         self.changed: list[str] = []
         self.followed: list[str] = []
         self.stopping: list[str] = []
+        self.grace_seconds: dict[str, float] = {}
 
     def jobs_changed(self, job_ids: Iterable[str]) -> None:
         """Take note."""
@@ -171,9 +172,10 @@ class RecordingSink:
         """Take note."""
         self.followed.append(run_id)
 
-    def run_stopping(self, run_id: str) -> None:
+    def run_stopping(self, run_id: str, *, grace_seconds: float) -> None:
         """Take note."""
         self.stopping.append(run_id)
+        self.grace_seconds[run_id] = grace_seconds
 
 
 class FixedTools:

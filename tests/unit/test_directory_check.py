@@ -110,6 +110,23 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
         "warn runs/run-1/spec.json: can be used by others: chmod 600",
     ),
     "settings": (put("settings.yaml", b"- a\n"), "fault settings.yaml: is empty or not a mapping"),
+    "setting": (
+        put("settings.yaml", b"a: 1\nkept_run_days: 0\n"),
+        "fault settings.yaml: line 2: kept_run_days: Write a number above 0",
+    ),
+    "settings cut": (
+        put("settings.yaml", b"format: 1\nkept_run_days: 9\n"),
+        "fault settings.yaml: is cut off",
+    ),
+    "settings before": (put("settings.yaml.bak", b""), "warn settings.yaml.bak: is empty"),
+    "settings aside": (
+        put("settings.yaml.damaged-2026", b"x"),
+        "warn settings.yaml.damaged-2026: was damaged",
+    ),
+    "settings' leftover": (
+        put(".new-settings.yaml.1f", b"x"),
+        "warn .new-settings.yaml.1f: is a file that was",
+    ),
     "scribbled": (scribble, "fault longshore.db: "),
     "no database": (put("longshore.db", b"text" * 999), "fault longshore.db: file is not a data"),
     "history gone": (

@@ -159,7 +159,7 @@ async def test_a_runner_that_does_not_heed_a_stop_is_killed_after_the_grace_peri
         await asyncio.sleep(0)
         await scene.world.manager.stop_job("photos-0001")
         assert scene.world.sink.stopping == [run_id]
-        scene.monitor.run_stopping(run_id)
+        scene.monitor.run_stopping(run_id, grace_seconds=GRACE_SECONDS)
         while not scene.world.executor.ended:
             await asyncio.sleep(0.01)
         assert scene.world.executor.ended == [(run_id, True)]

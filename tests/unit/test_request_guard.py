@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
-from fastapi_app.security import CONTENT_SECURITY_POLICY, RequestGuard, path_before
+from fastapi_app.security import CONTENT_SECURITY_POLICY, KnownHosts, RequestGuard, path_before
 
 OWN = "localhost:5001"
 
@@ -43,7 +43,7 @@ async def ask(kind: str, method: str = "GET", **headers: str | None) -> list[Mes
     scope: dict[str, Any] = {"type": kind, "headers": raw, "path": "/"}
     if kind == "http":
         scope["method"] = method
-    await RequestGuard(inner, extra_hosts=["Backup.Example"])(scope, receive, send)
+    await RequestGuard(inner, hosts=KnownHosts(["Backup.Example"]))(scope, receive, send)
     return sent
 
 

@@ -1,0 +1,80 @@
+"""Notices within two seconds what people do to settings.yaml by hand, and has it taken over.
+
+The kernel tells of changes (inotify(7)); where it cannot, the file is looked at every second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+
+from asyncinotify import Inotify, Mask
+
+from models.errors import LongshoreError
+from storage.settings_document import SETTINGS_NAME
+from storage.settings_store import SettingsStore
+
+_QUIET_SECONDS = 0.2
+"""Editors write in several steps (a rename, a new file): they are waited for."""
+_POLL_SECONDS = 1.0
+_RETRY_SECONDS = 2.0
+_CHANGES = (
+    Mask.CLOSE_WRITE
+    | Mask.MOVED_TO
+    | Mask.MOVED_FROM
+    | Mask.DELETE
+    | Mask.ATTRIB  # A file that could not be read may have been opened up.
+    | Mask.DELETE_SELF
+    | Mask.MOVE_SELF
+    | Mask.ONLYDIR
+)
+_GONE = Mask.DELETE_SELF | Mask.MOVE_SELF | Mask.UNMOUNT | Mask.IGNORED
+_logger = logging.getLogger(__name__)
+
+
+class SettingsWatch:
+    """Watches the settings of one store. `run` is its loop."""
+
+    def __init__(self, store: SettingsStore) -> None:
+        self._store = store
+        self._wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """Watch until cancelled; what fails is logged and tried again."""
+        listener = asyncio.create_task(self._listen(), name="settings-events")
+        try:
+            while True:
+                await self._wake.wait()
+                await asyncio.sleep(_QUIET_SECONDS)
+                self._wake.clear()
+                try:
+                    await self._store.reconcile()
+                except LongshoreError as error:
+                    _logger.error("settings changed by hand are not taken over: %s", error)
+                    asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._wake.set)
+        finally:
+            listener.cancel()
+            await asyncio.gather(listener, return_exceptions=True)
+
+    async def _listen(self) -> None:
+        try:
+            await self._listen_to_kernel()
+        except OSError as error:
+            _logger.warning("settings.yaml cannot be watched (%s): it is polled", error)
+        # For good: the directory is gone, or the kernel does not tell.
+        while True:
+            self._wake.set()
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _listen_to_kernel(self) -> None:
+        with Inotify() as inotify:
+            inotify.add_watch(self._store.directory, _CHANGES)
+            # What changed before the watch began is not told.
+            self._wake.set()
+            async for event in inotify:
+                if event.mask & _GONE and event.name is None:
+                    return
+                is_its = event.name is not None and os.fspath(event.name) == SETTINGS_NAME
+                if is_its or event.mask & Mask.Q_OVERFLOW:
+                    self._wake.set()
