@@ -46,6 +46,9 @@ from fastapi_app.routers import (
 from fastapi_app.routers import (
     deletions as deletion_routes,
 )
+from fastapi_app.routers import (
+    settings as settings_routes,
+)
 from fastapi_app.security import KnownHosts, RequestGuard
 from fastapi_app.services import Services, services_of
 from fastapi_app.settings_in_force import Reach, limits_of, put_in_force
@@ -79,6 +82,7 @@ _ROUTES = (
     previews,
     remotes,
     error_events,
+    settings_routes,
     health,
     logs,
 )

@@ -18,6 +18,7 @@ from fastapi_app.commands import (
     remotes,
     runs,
     secrets,
+    settings,
 )
 from fastapi_app.commands.console import new_app
 
@@ -44,6 +45,7 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(error_events.app, name="errors")
 app.add_typer(remotes.app, name="remotes")
 app.add_typer(secrets.app, name="secrets")
+app.add_typer(settings.app, name="settings")
 
 
 def main() -> None:

@@ -14,11 +14,13 @@ from starlette.responses import JSONResponse, Response
 
 from fastapi_app.security import SECURITY_HEADERS
 from fastapi_app.services import services_of
+from fastapi_app.settings_views import settings_document
 from models.errors import (
     CredentialUnusable,
     ErrorEventNotFound,
     FieldFault,
     InvalidDefinition,
+    InvalidSettings,
     JobExists,
     JobIsActive,
     JobNotFound,
@@ -32,6 +34,7 @@ from models.errors import (
     RetryRefused,
     RunNotFound,
     SaveOutcomeUnknown,
+    SettingsConflict,
     StorageFailed,
     VersionConflict,
 )
@@ -44,6 +47,7 @@ _STATUS: dict[type[LongshoreError], int] = {
     RemoteNotFound: 404,
     RemotesUnknown: 503,
     InvalidDefinition: 422,
+    InvalidSettings: 422,
     JobIsActive: 409,
     NothingToStop: 409,
     NothingToDiscard: 409,
@@ -51,6 +55,7 @@ _STATUS: dict[type[LongshoreError], int] = {
     CredentialUnusable: 409,
     PutBackRefused: 409,
     VersionConflict: 412,
+    SettingsConflict: 412,
     JobExists: 409,
     StorageFailed: 503,
     SaveOutcomeUnknown: 503,
@@ -120,6 +125,9 @@ async def _on_longshore_error(request: Request, error: Exception) -> Response:
     if isinstance(error, VersionConflict):
         current = services_of(request).queries.get_job(error.job_id).job
         more["current"] = current.model_dump(mode="json")
+    if isinstance(error, SettingsConflict):
+        more["title"] = "The settings were changed meanwhile"
+        more["current"] = settings_document(services_of(request).settings_store)
     return _answer(request, status, _told(error), faults=faults, **more)
 
 

@@ -23,7 +23,7 @@ _MAX_HOSTS = 100
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
 _AT_START = "Decided at the start"
-_NEXT_RUN = "for runs that start from then on"
+_NEXT_RUN = "from the next run on"
 
 
 def _setting(
@@ -78,7 +78,7 @@ class SavedSettings(BaseModel):
     )
     resume_interrupted: bool = _setting(
         False,
-        title="Go on by itself",
+        title="Resume interrupted jobs",
         description="Whether a job that was cut off by the machine or the end of its container "
         "goes on by itself.",
         section="Runs",
@@ -222,7 +222,7 @@ class Settings(BaseSettings, SavedSettings):
     )
     allow_network: bool = _setting(
         False,
-        title="Reached from other machines",
+        title="Open to the network",
         description="Whether it may listen where other machines reach it: there is no password "
         "yet.",
         section=_AT_START,

@@ -120,13 +120,21 @@ class SettingsStore:
         """Whether it is not known what was saved: nothing may then be removed by the defaults."""
         return self._good is None
 
-    async def save(self, values: Mapping[str, Any], *, expected_version: str) -> None:
+    async def save(
+        self,
+        values: Mapping[str, Any],
+        *,
+        expected_version: str,
+        also_wrong: tuple[FieldFault, ...] = (),
+    ) -> None:
         """Save these settings in place of those that were saved; what is not named is the default.
 
         A setting that the environment decides may come along unchanged, and keeps what the file
-        says of it. Raises SettingsConflict, InvalidSettings, StorageFailed, SaveOutcomeUnknown.
+        says of it. `also_wrong` is what the caller knows against the values.
+
+        Raises SettingsConflict, InvalidSettings, StorageFailed, SaveOutcomeUnknown.
         """
-        await self._whole(lambda: self._save(values, expected_version))
+        await self._whole(lambda: self._save(values, expected_version, also_wrong))
 
     async def reconcile(self) -> None:
         """Take over what a person did to the file. Raises StorageFailed."""
@@ -136,12 +144,17 @@ class SettingsStore:
         """Finish what is under way; may be called twice."""
         await asyncio.gather(*self._under_way, return_exceptions=True)
 
-    async def _save(self, values: Mapping[str, Any], expected_version: str) -> None:
+    async def _save(
+        self,
+        values: Mapping[str, Any],
+        expected_version: str,
+        also_wrong: tuple[FieldFault, ...],
+    ) -> None:
         for _ in range(_MAX_TURNS):
             await self._reconcile()
             if expected_version != self.version:
                 raise SettingsConflict(expected_version, self.version)
-            wanted = self._wanted(values)
+            wanted = self._wanted(values, also_wrong)
             present = self._found.document
             if present is not None and present.says_the_same(wanted):
                 return
@@ -202,7 +215,9 @@ class SettingsStore:
             for error_type in CLEARED_BY_MENDING:
                 self._observer.settle(error_type)
 
-    def _wanted(self, values: Mapping[str, Any]) -> SettingsDocument:
+    def _wanted(
+        self, values: Mapping[str, Any], also_wrong: tuple[FieldFault, ...]
+    ) -> SettingsDocument:
         """Return what is to stand in the file. Raises InvalidSettings with every fault."""
         posted, faults = checked(values)
         decided = [
@@ -211,7 +226,7 @@ class SettingsStore:
             if name in self.decided and name in values and self._differs(posted, name)
         ]
         told = {fault.field for fault in decided}
-        faults = (*(fault for fault in faults if fault.field not in told), *decided)
+        faults = (*(fault for fault in faults if fault.field not in told), *decided, *also_wrong)
         if faults:
             raise InvalidSettings(faults)
         saved, kept = self.saved, {}
