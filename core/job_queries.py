@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+from heapq import nlargest, nsmallest
 from itertools import islice
 
 from core.ports import JobStore, RunStore
@@ -12,12 +15,24 @@ from models.job_snapshot import order_key
 from models.job_state import DamagedJob, JobRecord, JobState
 from models.job_status import ACTIVE_STATUSES, JobStatus
 from models.progress import RunOutcome
-from models.run import Run, RunPage
+from models.run import Run, RunOutline, RunPage
 from models.run_spec import RunKind
 
 DEFAULT_PAGE = 50
 MAX_PAGE = 500
 _CURSOR_SEPARATOR = "~"
+
+
+class JobSort(StrEnum):
+    """In which order to list jobs; among equals by name."""
+
+    NAME = "name"
+    URGENCY = "urgency"
+    """What runs, then what needs a person, then the rest."""
+    CHANGED = "changed"
+    """Whose status changed last comes first."""
+    LAST_GOOD = "last_good"
+    """Who has been without a good run for the longest comes first."""
 
 
 @dataclass(frozen=True)
@@ -76,16 +91,23 @@ class JobQueries:
         """Return every job by id."""
         return self._jobs.snapshot()
 
+    def tags(self) -> tuple[str, ...]:
+        """Return every tag that a job has, by name."""
+        return tuple(sorted(self._jobs.snapshot().tags, key=str.casefold))
+
     def list_jobs(
         self,
         wanted: JobFilter | None = None,
         *,
+        sort: JobSort = JobSort.NAME,
         limit: int = DEFAULT_PAGE,
         cursor: str | None = None,
     ) -> JobPage:
-        """Return a page of jobs by name; `limit` is at most 500."""
+        """Return a page of jobs; `limit` is at most 500. A cursor is one of the same sort."""
         wanted = wanted or JobFilter()
         limit = max(1, min(limit, MAX_PAGE))
+        if sort is not JobSort.NAME:
+            return self._sorted_page(wanted, sort, limit, cursor)
         after = None
         if cursor:
             # By its place in the order: the job itself may not match any more, or be gone.
@@ -103,6 +125,32 @@ class JobQueries:
             items=items,
             total=total,
             next_cursor=_CURSOR_SEPARATOR.join(order_key(items[-1])) if has_more else None,
+            damaged=self._jobs.damaged(),
+        )
+
+    def _sorted_page(
+        self, wanted: JobFilter, sort: JobSort, limit: int, cursor: str | None
+    ) -> JobPage:
+        """The place of a job is worked out for each: only the order by name is kept."""
+        place = _PLACES[sort]
+        first = nlargest if sort is JobSort.CHANGED else nsmallest
+        matching = list(filter(wanted.accepts, self._jobs.snapshot().in_order()))
+        after = _place_in(cursor)
+
+        def is_behind(record: JobRecord) -> bool:
+            here = place(record)
+            if after is None or here == after[0]:
+                return after is None or order_key(record) > after[1:]
+            return here < after[0] if sort is JobSort.CHANGED else here > after[0]
+
+        # Both keep the order by name among equals, and put no more in order than the page.
+        page = first(limit + 1, filter(is_behind, matching), key=place)
+        items = tuple(page[:limit])
+        more = [place(items[-1]), *order_key(items[-1])] if len(page) > limit else None
+        return JobPage(
+            items=items,
+            total=len(matching),
+            next_cursor=json.dumps(more) if more else None,
             damaged=self._jobs.damaged(),
         )
 
@@ -132,6 +180,12 @@ class JobQueries:
         page = await self._runs.list_runs(job_id=job_id, kind=kind, limit=1)
         return next(iter(page.items), None)
 
+    async def run_outlines(
+        self, job_ids: Iterable[str], limit: int
+    ) -> Mapping[str, tuple[RunOutline, ...]]:
+        """Return outlines of the newest transfers of some jobs, oldest first within a job."""
+        return await self._runs.outlines_by_job(job_ids, limit)
+
     async def recent_runs(
         self, job_ids: Iterable[str], limit: int
     ) -> Mapping[str, tuple[Run, ...]]:
@@ -141,11 +195,28 @@ class JobQueries:
 
 def urgency(record: JobRecord) -> tuple[int, str, str]:
     """A sort key that puts what runs first, then what needs a person, then the rest by name."""
+    return (int(_urgency_rank(record)), *order_key(record))
+
+
+def _urgency_rank(record: JobRecord) -> str:
     status = record.state.status
     if status in ACTIVE_STATUSES:
-        rank = 0
-    elif status in {JobStatus.FAILED, JobStatus.INTERRUPTED}:
-        rank = 1
-    else:
-        rank = 2
-    return (rank, *order_key(record))
+        return "0"
+    return "1" if status in {JobStatus.FAILED, JobStatus.INTERRUPTED} else "2"
+
+
+_PLACES: Mapping[JobSort, Callable[[JobRecord], str]] = {
+    JobSort.URGENCY: _urgency_rank,
+    JobSort.CHANGED: lambda record: record.state.changed_at or "",
+    JobSort.LAST_GOOD: lambda record: record.state.last_good_at or "",
+}
+
+
+def _place_in(cursor: str | None) -> tuple[str, ...] | None:
+    """Return the place that a cursor holds; None for none and for what is none of ours."""
+    try:
+        place = json.loads(cursor or "null")
+    except (ValueError, RecursionError):
+        return None
+    is_place = isinstance(place, list) and [type(part) for part in place] == [str, str, str]
+    return tuple(place) if is_place else None

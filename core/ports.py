@@ -14,7 +14,7 @@ from models.job import Job
 from models.job_snapshot import JobSnapshot
 from models.job_state import DamagedJob, JobRecord, JobState
 from models.progress import RunOutcome
-from models.run import Run, RunFiles, RunPage
+from models.run import Run, RunFiles, RunOutline, RunPage
 from models.run_spec import RunKind, RunSpec
 from models.source_deletions import Deletion
 
@@ -118,6 +118,12 @@ class RunStore(Protocol):
     ) -> RunPage:
         """Return a page of the history, newest first; of one kind of runs, of an outcome, of jobs
         with a text in their name (in any case of ASCII letters), or of all."""
+        ...
+
+    async def outlines_by_job(
+        self, job_ids: Iterable[str], limit: int
+    ) -> Mapping[str, tuple[RunOutline, ...]]:
+        """Return outlines of the newest transfers of some jobs, oldest first within a job."""
         ...
 
     async def recent_by_job(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from models.run import Phase, Run
+from models.run import Phase, Run, RunOutline
 
 UNKNOWN = "–"
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -70,7 +70,7 @@ def seconds_between(start: str | None, end: str | None) -> float | None:
     return max(0.0, (parse_time(end) - parse_time(start)).total_seconds())
 
 
-def time_taken(done: Run | Phase) -> float | None:
+def time_taken(done: Run | RunOutline | Phase) -> float | None:
     """Return the seconds that a run or a phase took, never below 0; None until it has ended.
 
     As its runner measured them: the clock may have been set between the two times.

@@ -10,10 +10,11 @@ from core.tools import Tool
 from fastapi_app.deletion_views import deletion_in_words, deletion_needs
 from fastapi_app.location_fields import KINDS, LOCATIONS, LocationFields, fields_of, posted_location
 from models.errors import FieldFault
-from models.job import Job, RetryPolicy
+from models.job import MAX_NAME_CHARACTERS, Job, RetryPolicy
 from models.job_options import JobOptions, SourceDeletion
 from models.job_part import Part
 
+_OF_COPY = " (copy)"
 _TEXT_FIELDS = ("name", "engine", "source", "destination", "verification")
 _LINES = ("include", "exclude", "extra_args")
 _SWITCHES = ("delete_extraneous", "keep_replaced", "hard_links", "acls", "xattrs")
@@ -262,6 +263,11 @@ def _meaning(name: str, text: str) -> Any:
 
 def _same(typed: str, shown: str) -> bool:
     return typed.replace("\r\n", "\n") == shown
+
+
+def copied_name(name: str) -> str:
+    """Return what a copy of a job is called at first, within the bounds of a name."""
+    return f"{name[: MAX_NAME_CHARACTERS - len(_OF_COPY)]}{_OF_COPY}"
 
 
 def errors_by_field(faults: Iterable[FieldFault]) -> dict[str, tuple[str, ...]]:

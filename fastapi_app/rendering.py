@@ -74,7 +74,7 @@ class Cards:
     async def cards_of(self, records: list[JobRecord]) -> tuple[JobCard, ...]:
         """Return the cards of some jobs, in their order."""
         ids = [record.job.id for record in records]
-        recent = await self._queries.recent_runs(ids, STRIP_LENGTH + 1)
+        recent = await self._queries.run_outlines(ids, STRIP_LENGTH + 1)
         return tuple(job_card(record, recent.get(record.job.id, ())) for record in records)
 
     async def card_of(self, job_id: str) -> JobCard:

@@ -9,7 +9,7 @@ from fastapi_app.preview_views import dry_run_status
 from models.job_state import JobRecord, JobState
 from models.job_status import JobStatus
 from models.progress import PhaseName, RunOutcome
-from models.run import Run
+from models.run import Run, RunOutline
 from models.run_spec import RunKind
 
 STATUS_WORDS = {
@@ -80,6 +80,11 @@ def run_status(run: Run) -> StatusView:
     if run.kind == RunKind.DRY_RUN:
         return StatusView(*dry_run_status(status))
     return status_view(status)
+
+
+def outline_status(run: RunOutline) -> StatusView:
+    """Return how a transfer stands or ended."""
+    return status_view("warning" if run.outcome is RunOutcome.WARNING else run.status)
 
 
 def status_counts(records: Mapping[str, JobRecord]) -> tuple[StatusCount, ...]:

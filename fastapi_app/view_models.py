@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from fastapi_app import formatting
 from fastapi_app.live_values import LiveValues, live_values
 from fastapi_app.moments import Moment, moment
-from fastapi_app.status_views import StatusView, job_status, run_status
+from fastapi_app.status_views import StatusView, job_status, outline_status
 from models.job_state import JobRecord
 from models.job_status import ACTIVE_STATUSES, RESUMABLE_STATUSES, JobStatus
-from models.run import Run
+from models.run import RunOutline
 
 STRIP_LENGTH = 30
 """How many past runs the strip of a card shows."""
@@ -28,10 +28,21 @@ CARD_NOTICES = 2
 class StripBar:
     """One past run in a card's strip: `height` from 1 to 8 by its duration."""
 
-    run_id: str
+    run: RunOutline
     key: str
     height: int
-    title: str
+
+    @property
+    def run_id(self) -> str:
+        """Which run it was."""
+        return self.run.id
+
+    @property
+    def title(self) -> str:
+        """Say what is seen. Not worked out before somebody asks: lists of jobs do not."""
+        started = formatting.exact_time(self.run.started_at)
+        took = formatting.duration(formatting.time_taken(self.run) or 0.0)
+        return f"{outline_status(self.run).word}, {started}, {took}"
 
 
 @dataclass(frozen=True)
@@ -63,7 +74,7 @@ class JobCard:
     """What a person should know of the last run beside its outcome: the first few."""
 
 
-def job_card(record: JobRecord, recent: Sequence[Run]) -> JobCard:
+def job_card(record: JobRecord, recent: Sequence[RunOutline]) -> JobCard:
     """Return the card of a job with its newest runs, oldest first."""
     job, state = record.job, record.state
     action, label = _primary_action(state.status)
@@ -103,16 +114,14 @@ def _primary_action(status: JobStatus) -> tuple[str | None, str]:
     return "start", "Run again" if status is JobStatus.COMPLETED else "Start"
 
 
-def _strip(runs: Sequence[Run]) -> tuple[StripBar, ...]:
+def _strip(runs: Sequence[RunOutline]) -> tuple[StripBar, ...]:
     durations = [formatting.time_taken(run) or 0.0 for run in runs]
     longest = max(durations, default=0.0)
     return tuple(
         StripBar(
-            run_id=run.id,
-            key=run_status(run).key,
+            run=run,
+            key=outline_status(run).key,
             height=1 + round((_STRIP_HEIGHTS - 1) * (seconds / longest if longest else 0)),
-            title=f"{run_status(run).word}, {formatting.exact_time(run.started_at)}, "
-            f"{formatting.duration(seconds)}",
         )
         for run, seconds in zip(runs, durations, strict=True)
     )

@@ -30,6 +30,7 @@ from models.location import control_character, location_fault
 from models.remote import RCLONE_SCHEME, is_remote
 
 JOB_ID = re.compile(r"^[a-z0-9][a-z0-9-]{0,63}$(?!\n)")
+MAX_NAME_CHARACTERS = 120
 ENGINES = ("rsync", "rclone")
 MAX_LOCATION_CHARACTERS = 4096
 _STEM_CHARACTERS = 40
@@ -69,8 +70,8 @@ class JobDefinition(Part):
         name = value.strip()
         if not name:
             raise ValueError("Give the job a name.")
-        if len(name) > 120:
-            raise ValueError("A name has at most 120 characters.")
+        if len(name) > MAX_NAME_CHARACTERS:
+            raise ValueError(f"A name has at most {MAX_NAME_CHARACTERS} characters.")
         escape = control_character(name)
         if escape is not None:
             raise ValueError(f"A name must not contain the control character {escape}.")

@@ -7,7 +7,7 @@ thousand jobs costs what it costs among ten, and readers need no lock.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from rpds import HashTrieMap
 
@@ -25,19 +25,30 @@ def order_key(record: JobRecord) -> OrderKey:
 class JobSnapshot(Mapping[str, JobRecord]):
     """Jobs by id, and their order by name."""
 
-    __slots__ = ("_order", "_records")
+    __slots__ = ("_order", "_records", "_tags")
 
     def __init__(
         self,
         records: Mapping[str, JobRecord] | None = None,
         order: tuple[OrderKey, ...] | None = None,
+        tags: HashTrieMap[str, int] | None = None,
     ) -> None:
-        """Take jobs by id; `order` is theirs when it is known already."""
+        """Take jobs by id; `order` and the uses of their `tags` are theirs when known already."""
         records = records or {}
         self._records = records if isinstance(records, HashTrieMap) else HashTrieMap(dict(records))
         if order is None:
             order = tuple(sorted(order_key(record) for record in records.values()))
         self._order = order
+        if tags is None:
+            tags = _counted(
+                HashTrieMap(), (tag for one in records.values() for tag in one.job.tags)
+            )
+        self._tags = tags
+
+    @property
+    def tags(self) -> Iterable[str]:
+        """Every tag that a job has, in no order."""
+        return self._tags.keys()
 
     def __getitem__(self, job_id: str) -> JobRecord:
         return self._records[job_id]
@@ -59,20 +70,35 @@ class JobSnapshot(Mapping[str, JobRecord]):
             key = order_key(record)
             place = bisect_left(order, key)
             order = (*order[:place], key, *order[place:])
-        return JobSnapshot(self._records.insert(job_id, record), order)
+        tags = self._tags
+        old, new = before.job.tags if before else (), record.job.tags
+        if old != new:
+            tags = _counted(_counted(tags, old, by=-1), new)
+        return JobSnapshot(self._records.insert(job_id, record), order, tags)
 
     def without(self, job_id: str) -> JobSnapshot:
         """Return the picture in which this job is not."""
         before = self._records.get(job_id)
         if before is None:
             return self
-        return JobSnapshot(self._records.remove(job_id), _without(self._order, order_key(before)))
+        order = _without(self._order, order_key(before))
+        tags = _counted(self._tags, before.job.tags, by=-1)
+        return JobSnapshot(self._records.remove(job_id), order, tags)
 
     def in_order(self, after: OrderKey | None = None) -> Iterator[JobRecord]:
         """Yield jobs by name, from the one behind `after` on."""
         start = 0 if after is None else bisect_right(self._order, after)
         for place in range(start, len(self._order)):
             yield self._records[self._order[place][1]]
+
+
+def _counted(
+    counts: HashTrieMap[str, int], tags: Iterable[str], *, by: int = 1
+) -> HashTrieMap[str, int]:
+    for tag in tags:
+        count = counts.get(tag, 0) + by
+        counts = counts.insert(tag, count) if count > 0 else counts.remove(tag)
+    return counts
 
 
 def _without(order: tuple[OrderKey, ...], key: OrderKey) -> tuple[OrderKey, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from models.job_status import JobStatus
 from models.progress import Progress, RunOutcome
@@ -86,6 +87,39 @@ class Run:
         if not self.is_over or not measured or len(known) < len(measured):
             return None
         return sum(known)
+
+
+class RunOutline(NamedTuple):
+    """What lists tell of a past run beside others of its job."""
+
+    id: str
+    job_id: str
+    status: JobStatus
+    outcome: RunOutcome | None
+    started_at: str | None
+    ended_at: str | None
+    duration_seconds: float | None
+    """As its runner measured it, like that of a Run."""
+    notices: tuple[str, ...] = ()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run has ended, in whichever way."""
+        return self.outcome is not None
+
+
+def outline_of(run: Run) -> RunOutline:
+    """Return the outline of a run."""
+    return RunOutline(
+        run.id,
+        run.job_id,
+        run.status,
+        run.outcome,
+        run.started_at,
+        run.ended_at,
+        run.duration_seconds,
+        run.notices,
+    )
 
 
 @dataclass(frozen=True)

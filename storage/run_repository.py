@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, fields
@@ -29,7 +30,7 @@ from sqlalchemy.dialects.sqlite import insert
 from models.errors import RunNotFound
 from models.job_status import JobStatus
 from models.progress import Progress, RunOutcome
-from models.run import MAX_DRY_RUNS, Phase, Run, RunPage
+from models.run import MAX_DRY_RUNS, Phase, Run, RunOutline, RunPage, outline_of
 from models.run_spec import RunKind
 from storage.database import Database
 
@@ -78,6 +79,19 @@ _place: ColumnElement[int] = literal_column("runs.rowid", Integer)
 """What is the newest: the row that was added last, which no change of the clock upsets. Every new
 row gets a number above all others (sqlite.org, ROWIDs)."""
 _IDS_A_STATEMENT = 500
+
+
+_OUTLINES = """
+SELECT id, job_id, status, outcome, started_at, ended_at, notices, (
+  SELECT CASE WHEN count(*) = count(json_extract(value, '$.duration_seconds'))
+    THEN sum(json_extract(value, '$.duration_seconds')) END
+  FROM json_each(phases)
+) FROM (
+  SELECT id, job_id, status, outcome, started_at, ended_at, notices, phases, rowid AS place,
+    row_number() OVER (PARTITION BY job_id ORDER BY rowid DESC) AS rank
+  FROM runs WHERE job_id IN (SELECT value FROM json_each(?)) AND kind = ?
+) WHERE rank <= ? ORDER BY place
+"""
 
 
 class RunRepository:
@@ -234,6 +248,24 @@ class RunRepository:
             by_job[run.job_id] = (*by_job.get(run.job_id, ()), run)
         return by_job
 
+    async def outlines_by_job(
+        self, job_ids: Iterable[str], limit: int
+    ) -> Mapping[str, tuple[RunOutline, ...]]:
+        """Return outlines of the newest transfers of some jobs, oldest first within a job."""
+        wanted = json.dumps(list(job_ids))
+
+        def work(connection: Connection) -> list[Any]:
+            # By hand and without the rest of the rows: every list of jobs waits for this.
+            found = connection.exec_driver_sql(_OUTLINES, (wanted, RunKind.TRANSFER, limit))
+            return list(found)
+
+        by_job: dict[str, list[RunOutline]] = {}
+        for run_id, job_id, *rest in await self._database.read(work):
+            under_way = self._under_way.get(run_id)
+            outline = outline_of(under_way) if under_way else _outline(run_id, job_id, *rest)
+            by_job.setdefault(job_id, []).append(outline)
+        return {job_id: tuple(outlines) for job_id, outlines in by_job.items()}
+
     def _newest(self, run: Run) -> Run:
         return self._under_way.get(run.id, run)
 
@@ -258,6 +290,20 @@ def _run(row: Row[Any]) -> Run:
     values["notices"] = tuple(values["notices"])
     values["leaves_job"] = JobStatus(values["leaves_job"]) if values["leaves_job"] else None
     return Run(**values)
+
+
+def _outline(run_id: str, job_id: str, status: str, outcome: str | None, *rest: Any) -> RunOutline:
+    started_at, ended_at, notices, measured = rest
+    return RunOutline(
+        run_id,
+        job_id,
+        JobStatus(status),
+        RunOutcome(outcome) if outcome else None,
+        started_at,
+        ended_at,
+        measured if outcome else None,
+        () if notices == "[]" else tuple(json.loads(notices)),
+    )
 
 
 def _batches(ids: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

@@ -31,7 +31,7 @@ async def resolve_error(request: Request, services: ServicesDep, event_id: str) 
     await services.banners.refresh()
     if is_htmx(request):
         return _banners(services)
-    return RedirectResponse(_page_before(request, services), _SEE_OTHER)
+    return RedirectResponse(page_before(request, services), _SEE_OTHER)
 
 
 @router.post("/notices/dismiss", name="notice_dismiss")
@@ -42,7 +42,7 @@ async def dismiss_notice(
     if is_htmx(request):
         answer = Response(status_code=200)
     else:
-        answer = RedirectResponse(_page_before(request, services), _SEE_OTHER)
+        answer = RedirectResponse(page_before(request, services), _SEE_OTHER)
     answer.set_cookie(
         DISMISSED_COOKIE,
         cookie_with(request.cookies.get(DISMISSED_COOKIE, ""), key),
@@ -59,7 +59,7 @@ def _banners(services: Services) -> HTMLResponse:
     return services.renderer.partial("_banners.html", banners=services.banners.view())
 
 
-def _page_before(request: Request, services: Services) -> str:
+def page_before(request: Request, services: Services) -> str:
     """Return where the request came from when that is a page of ours, else the dashboard."""
     path, question_mark, query = (path_before(request.headers) or "").partition("?")
     root = services.settings.root_path

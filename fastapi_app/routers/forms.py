@@ -14,6 +14,7 @@ from fastapi_app.job_form import (
     NEW_JOB,
     JobForm,
     conflict_between,
+    copied_name,
     definition_of,
     engine_choices,
     errors_by_field,
@@ -43,6 +44,14 @@ async def edit_job(services: ServicesDep, job_id: str) -> Response:
     """The form of a job."""
     job = services.queries.get_job(job_id).job
     return await _form_page(services, await _form(services, job, values_of(job)))
+
+
+@router.get("/jobs/{job_id}/duplicate", name="job_duplicate")
+async def duplicate_job(services: ServicesDep, job_id: str) -> Response:
+    """The form of a new job with all that another one says; nothing is saved yet."""
+    job = services.queries.get_job(job_id).job
+    values = values_of(job) | {"name": copied_name(job.name)}
+    return await _form_page(services, await _form(services, None, values))
 
 
 @router.post("/jobs", name="job_create")
@@ -135,15 +144,33 @@ async def discard_job(request: Request, services: ServicesDep, job_id: str) -> R
 @router.get("/jobs/{job_id}/delete", name="job_delete_page")
 async def delete_job_page(services: ServicesDep, job_id: str) -> Response:
     """Ask before deleting."""
-    card = await services.cards.card_of(job_id)
-    return await page(services, "job_delete.html", nav="jobs", title="Delete job", card=card)
+    return await _delete_page(services, job_id)
 
 
 @router.post("/jobs/{job_id}/delete", name="job_delete")
 async def delete_job(request: Request, services: ServicesDep, job_id: str) -> Response:
-    """Delete the job; what it copied stays."""
+    """Delete the job; what it copied stays. One that has run is deleted by its name alone."""
+    job = services.queries.get_job(job_id).job
+    typed = str((await _posted(request)).get("name", ""))
+    if await services.queries.newest_run(job_id) and typed.strip() != job.name.strip():
+        return await _delete_page(services, job_id, typed=typed)
     await services.manager.delete_job(job_id)
     return _go_to(request, services.renderer.url("jobs_page"))
+
+
+async def _delete_page(services: Services, job_id: str, *, typed: str | None = None) -> Response:
+    card = await services.cards.card_of(job_id)
+    newest = await services.queries.newest_run(job_id)
+    return await page(
+        services,
+        "job_delete.html",
+        200 if typed is None else 422,
+        nav="jobs",
+        title="Delete job",
+        card=card,
+        has_history=newest is not None,
+        typed=typed,
+    )
 
 
 async def _posted(request: Request) -> Mapping[str, Any]:

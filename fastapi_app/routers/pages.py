@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 
 from core.deleted_sources import why_not_back
 from core.failed_files import why_not
-from core.job_queries import DEFAULT_PAGE, JobFilter, urgency
+from core.job_queries import DEFAULT_PAGE, urgency
 from fastapi_app.deleted_source_views import (
     ROWS_PER_PAGE,
     DeletionsQuery,
@@ -30,7 +30,6 @@ from fastapi_app.preview_views import PreviewQuery, dry_run_summary
 from fastapi_app.run_views import run_detail, run_row, run_title
 from fastapi_app.services import Services, ServicesDep
 from fastapi_app.status_views import status_counts
-from models.job_status import JobStatus
 from models.run import Run
 from models.run_spec import RunKind
 
@@ -59,31 +58,6 @@ async def dashboard(services: ServicesDep) -> HTMLResponse:
         is_empty=not records and not damaged,
         damaged=damaged,
         total=len(records),
-    )
-
-
-@router.get("/jobs", name="jobs_page")
-async def jobs_page(
-    services: ServicesDep,
-    q: Annotated[str, Query(max_length=200)] = "",
-    status: str = "",
-    cursor: str | None = None,
-) -> HTMLResponse:
-    """All jobs, or those that a person looks for."""
-    query = JobFilter(status=status or None, q=q or None)
-    found = services.queries.list_jobs(query, limit=_CARDS_PER_PAGE, cursor=cursor)
-    more = {"q": q, "status": status, "cursor": found.next_cursor}
-    return await page(
-        services,
-        "jobs.html",
-        nav="jobs",
-        title="Jobs",
-        cards=await services.cards.cards_of(list(found.items)),
-        total=found.total,
-        query=query,
-        statuses=tuple(status.value for status in JobStatus),
-        next_url=services.renderer.url_with_query("jobs_page", more) if found.next_cursor else None,
-        damaged=found.damaged,
     )
 
 

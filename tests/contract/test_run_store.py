@@ -14,7 +14,7 @@ from core.ports import RunStore
 from models.errors import RunNotFound
 from models.job_status import JobStatus
 from models.progress import Progress, RunOutcome
-from models.run import MAX_DRY_RUNS, Phase, Run
+from models.run import MAX_DRY_RUNS, Phase, Run, outline_of
 from models.run_history import close_run
 from models.run_spec import RunKind
 from storage.database import Database
@@ -267,3 +267,23 @@ async def test_runs_are_found_by_outcome_and_by_words_of_the_job(store: RunStore
     first = await store.list_runs(q="photos", limit=1)
     rest = await store.list_runs(q="photos", limit=2, cursor=first.next_cursor)
     assert [run.id for run in rest.items] == [again.id, photos.id]
+
+
+async def test_outlines_are_those_of_the_recent_runs(store: RunStore) -> None:
+    phases = (Phase("preflight", "a", "b", "completed", None, 0.5),)
+    measured = replace(at(2), phases=(*phases, Phase("transfer", "a", "b", "failed", None, 2.0)))
+    unmeasured = replace(at(3), phases=(*phases, Phase("transfer", "a")), notices=("Look.", "ü"))
+    for run in (ended(at(1)), ended(measured, RunOutcome.FAILED), ended(unmeasured), at(1, "b")):
+        await store.add(replace(run, started_at="2026-11-23T12:00:01.000Z"))
+    await store.add(ended(at(4, kind=RunKind.DRY_RUN)))
+    await store.add(at(5))
+    store.publish(replace(at(5), status=JobStatus.STOPPING))
+    job_ids = ["photos-0001", "b", "nobody"]
+    for limit in (1, 3, 50):
+        runs = await store.recent_by_job(job_ids, limit)
+        outlines = await store.outlines_by_job(job_ids, limit)
+        assert outlines == {job: tuple(map(outline_of, of)) for job, of in runs.items()}
+    newest = (await store.outlines_by_job(job_ids, 50))["photos-0001"]
+    assert [one.duration_seconds for one in newest] == [None, 2.5, None, None]
+    assert newest[2].notices == ("Look.", "ü")
+    assert newest[3].status is JobStatus.STOPPING

@@ -18,7 +18,7 @@ from models.job import Job
 from models.job_snapshot import JobSnapshot
 from models.job_state import DamagedJob, JobRecord, JobState
 from models.progress import RunOutcome
-from models.run import MAX_DRY_RUNS, Run, RunPage
+from models.run import MAX_DRY_RUNS, Run, RunOutline, RunPage, outline_of
 from models.run_spec import RunKind
 
 MAX_PAGE = 200
@@ -217,6 +217,13 @@ class InMemoryRunStore(Failing):
             for job_id, runs in recent.items()
             if runs
         }
+
+    async def outlines_by_job(
+        self, job_ids: Iterable[str], limit: int
+    ) -> Mapping[str, tuple[RunOutline, ...]]:
+        """Return outlines of the newest transfers of some jobs, oldest first."""
+        recent = await self.recent_by_job(job_ids, limit)
+        return {job_id: tuple(map(outline_of, runs)) for job_id, runs in recent.items()}
 
     async def _save(self, run: Run) -> None:
         self.kept[run.id] = run

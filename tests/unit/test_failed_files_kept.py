@@ -17,7 +17,7 @@ from models.events import EngineStarted, FileFailed, FileSkipped, PhaseStarted
 from models.job_state import JobRecord, JobState
 from models.job_status import JobStatus
 from models.progress import Progress, RunOutcome
-from models.run import FailedFile, RunFiles, SkippedFile
+from models.run import FailedFile, RunFiles, SkippedFile, outline_of
 from models.run_spec import ONLY_FILES, RunSpec
 from storage.failures import MAX_KEPT, read_files
 from storage.run_directories import RunDirectoryStorage
@@ -190,8 +190,9 @@ def test_a_card_shows_the_first_notices_of_its_last_run() -> None:
     notices = ("one", "two", "three")
     runs = (a_run("old", notices=("old",)), a_run("run-1", notices=notices))
     state = JobState("photos-0001", JobStatus.COMPLETED, run_id="run-1")
-    assert job_card(JobRecord(a_job(), state), runs).notices == notices[:CARD_NOTICES]
-    assert job_card(JobRecord(a_job(), JobState("photos-0001")), runs).notices == ()
+    outlines = [outline_of(run) for run in runs]
+    assert job_card(JobRecord(a_job(), state), outlines).notices == notices[:CARD_NOTICES]
+    assert job_card(JobRecord(a_job(), JobState("photos-0001")), outlines).notices == ()
     assert run_detail(runs[1]).notices == notices
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from core.job_queries import MAX_PAGE, JobFilter, JobQueries, urgency
+from core.job_queries import MAX_PAGE, JobFilter, JobQueries, JobSort, urgency
 from models.errors import JobNotFound
 from models.job_state import DamagedJob, JobState
 from models.job_status import JobStatus
@@ -120,3 +122,50 @@ async def test_one_job(queries: JobQueries) -> None:
 async def test_what_runs_comes_first_then_what_needs_a_person(queries: JobQueries) -> None:
     records = sorted(queries.all_jobs().values(), key=urgency)
     assert [record.job.id for record in records] == ["a-2", "c-1", "b-1", "a-1"]
+
+
+@pytest.mark.parametrize(
+    ("sort", "expected"),
+    [
+        (JobSort.NAME, ["a-1", "a-2", "b-1", "c-1"]),
+        (JobSort.URGENCY, ["a-2", "c-1", "b-1", "a-1"]),
+        (JobSort.CHANGED, ["b-1", "c-1", "a-1", "a-2"]),
+        (JobSort.LAST_GOOD, ["a-2", "c-1", "a-1", "b-1"]),
+    ],
+)
+@pytest.mark.parametrize("limit", [1, 2, 3, 4])
+async def test_each_order_is_paged_without_leaving_one_out(
+    jobs: InMemoryJobStore, queries: JobQueries, sort: JobSort, expected: list[str], limit: int
+) -> None:
+    times = {"b-1": ("2026-11-24", "2026-11-20"), "a-1": ("2026-11-22", "2026-11-01")}
+    for job_id, (changed, good) in {**times, "c-1": ("2026-11-23", None)}.items():
+        state = replace(queries.get_job_status(job_id), changed_at=changed, last_good_at=good)
+        jobs.publish_state(state)
+    found: list[str] = []
+    cursor: str | None = None
+    while True:
+        page = queries.list_jobs(sort=sort, limit=limit, cursor=cursor)
+        assert page.total == len(expected)
+        found += [record.job.id for record in page.items]
+        if page.next_cursor is None:
+            break
+        cursor = page.next_cursor
+    assert found == expected
+
+
+@pytest.mark.parametrize("cursor", ["nonsense", "[1]", "{}", "[" * 5_000, '["a"', "null"])
+def test_a_strange_cursor_begins_at_the_beginning(queries: JobQueries, cursor: str) -> None:
+    page = queries.list_jobs(sort=JobSort.URGENCY, cursor=cursor)
+    assert [record.job.id for record in page.items] == ["a-2", "c-1", "b-1", "a-1"]
+
+
+async def test_tags_are_those_that_some_job_has(
+    jobs: InMemoryJobStore, queries: JobQueries
+) -> None:
+    assert queries.tags() == ("home", "nas")
+    await jobs.transform(
+        "a-2", lambda one: replace(one, job=one.job.model_copy(update={"tags": ("home", "Zoo")}))
+    )
+    assert queries.tags() == ("home", "Zoo")
+    await jobs.delete("a-2", allow=anything)
+    assert queries.tags() == ("home",)

@@ -15,7 +15,7 @@ from fastapi_app.view_models import STRIP_LENGTH, job_card
 from models.job_state import JobRecord, JobState
 from models.job_status import JobStatus
 from models.progress import Progress, RunOutcome
-from models.run import Phase, Run
+from models.run import Phase, Run, outline_of
 from models.run_history import close_run
 from tests.fakes.builders import a_job, a_run
 
@@ -158,19 +158,19 @@ def test_the_strip_shows_ended_runs_by_length_and_outcome() -> None:
         past(4, 1),
         a_run("run-5", started_at="2026-11-23T12:00:00.000Z"),
     ]
-    strip = job_card(record("running"), runs).strip
-    assert [bar.run_id for bar in strip] == ["run-1", "run-2", "run-3", "run-4"]
+    strip = job_card(record("running"), [outline_of(run) for run in runs]).strip
     assert [bar.key for bar in strip] == ["completed", "failed", "warning", "completed"]
     assert [bar.height for bar in strip] == [1, 8, 5, 1]
+    assert [bar.run_id for bar in strip] == ["run-1", "run-2", "run-3", "run-4"]
     assert strip[1].title == "Failed, 2026-11-23 12:00:00 UTC, 1 min 20 s"
 
 
 def test_the_strip_is_bounded_and_its_bars_too() -> None:
-    strip = job_card(record(), [past(number, number * 7) for number in range(50)]).strip
+    strip = job_card(record(), [outline_of(past(number, number * 7)) for number in range(50)]).strip
     assert len(strip) == STRIP_LENGTH
     assert strip[-1].run_id == "run-49"
     assert all(1 <= bar.height <= 8 for bar in strip)
-    instant = job_card(record(), [past(1, 0), past(2, 0)]).strip
+    instant = job_card(record(), [outline_of(past(1, 0)), outline_of(past(2, 0))]).strip
     assert [bar.height for bar in instant] == [1, 1]
 
 

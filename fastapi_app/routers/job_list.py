@@ -1,0 +1,113 @@
+"""The Jobs page, in which look a person wants it, and commands on several jobs at once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Form, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from core.many_jobs import MAX_JOBS, ManyJobs, Outcome
+from fastapi_app.job_list import LOOK_COOKIE, JobsQuery, jobs_view, look_of
+from fastapi_app.routers.banners import page_before
+from fastapi_app.routers.forms import is_htmx
+from fastapi_app.routers.pages import page
+from fastapi_app.services import Services, ServicesDep
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+_SEE_OTHER = 303
+_YEAR_SECONDS = 365 * 24 * 60 * 60
+_WORDS = {
+    "start": "started or queued",
+    "stop": "asked to stop",
+    "tag": "tagged",
+    "untag": "without the tag",
+    "delete": "deleted",
+}
+
+
+@router.get("/jobs", name="jobs_page")
+async def jobs_page(
+    request: Request,
+    services: ServicesDep,
+    query: Annotated[JobsQuery, Depends()],
+    cursor: str | None = None,
+) -> HTMLResponse:
+    """All jobs, or those that a person looks for."""
+    view = await jobs_view(services, query, look=look_of(request), cursor=cursor)
+    return await page(services, "jobs.html", nav="jobs", title="Jobs", jobs=view)
+
+
+@router.post("/jobs/look", name="jobs_look")
+async def choose_look(
+    request: Request, services: ServicesDep, look: Annotated[str, Form(pattern="^(cards|table)$")]
+) -> Response:
+    """Show the jobs as cards or as a table from now on, in this browser."""
+    answer = RedirectResponse(page_before(request, services), _SEE_OTHER)
+    answer.set_cookie(
+        LOOK_COOKIE,
+        look,
+        max_age=_YEAR_SECONDS,
+        path=services.settings.root_path or "/",
+        secure=request.url.scheme == "https",
+        httponly=True,
+        samesite="strict",
+    )
+    return answer
+
+
+@router.post("/jobs/many", name="jobs_many")
+async def command_many(request: Request, services: ServicesDep) -> Response:
+    """Start, stop, tag or delete the jobs that are ticked; says of each one that was not why."""
+    posted = await request.form(max_files=0, max_fields=MAX_JOBS + 10)
+    job_ids = [value for value in posted.getlist("job") if isinstance(value, str)]
+    action, tag = str(posted.get("action", "")), str(posted.get("tag", "")).strip()
+    fault = _fault(action, tag, job_ids)
+    many = ManyJobs(services.manager, services.queries)
+    outcome = Outcome()
+    if fault is None and action == "delete":
+        if str(posted.get("sure", "")).strip().lower() != _sentence(len(job_ids)):
+            return await _ask(services, job_ids, again="sure" in posted)
+        outcome = await many.delete(job_ids)
+    elif fault is None and action in {"tag", "untag"}:
+        outcome = await many.tag(job_ids, tag, on=action == "tag")
+    elif fault is None:
+        outcome = await (many.start(job_ids) if action == "start" else many.stop(job_ids))
+    result = {"outcome": outcome, "words": _WORDS.get(action, ""), "fault": fault}
+    if is_htmx(request):
+        return services.renderer.partial("_many_result.html", result=result)
+    view = await jobs_view(services, JobsQuery(), look=look_of(request), cursor=None)
+    status = 200 if fault is None else 422
+    return await page(
+        services, "jobs.html", status, nav="jobs", title="Jobs", jobs=view, result=result
+    )
+
+
+def _fault(action: str, tag: str, job_ids: list[str]) -> str | None:
+    if action not in _WORDS:
+        return "There is no such command."
+    if not job_ids:
+        return "No job is ticked."
+    if action in {"tag", "untag"} and not tag:
+        return "Write the tag that is meant."
+    return None
+
+
+def _sentence(count: int) -> str:
+    return f"delete {count} job{'' if count == 1 else 's'}"
+
+
+async def _ask(services: Services, job_ids: list[str], *, again: bool) -> Response:
+    records = services.queries.all_jobs()
+    found = [records[job_id] for job_id in dict.fromkeys(job_ids) if job_id in records]
+    return await page(
+        services,
+        "jobs_delete.html",
+        422 if again else 200,
+        nav="jobs",
+        title="Delete these jobs?",
+        cards=await services.cards.cards_of(found),
+        sentence=_sentence(len(job_ids)),
+        job_ids=job_ids,
+        again=again,
+    )
