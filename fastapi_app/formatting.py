@@ -63,6 +63,14 @@ def parse_time(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
+def seconds_since_epoch(text: str | None) -> float | None:
+    """Return a stored timestamp as a number for scripts; None for what is none."""
+    try:
+        return parse_time(text).timestamp() if text else None
+    except ValueError:
+        return None
+
+
 def seconds_between(start: str | None, end: str | None) -> float | None:
     """Return the seconds from one stored timestamp to another, never below 0."""
     if not start or not end:

@@ -23,6 +23,9 @@ class LiveValues:
     bytes: str
     files: str
     current_file: str
+    sent: int | None = None
+    """What travelled so far, in bytes, and at what time, in seconds since the epoch."""
+    at: float | None = None
 
     def patch(self) -> dict[str, str | float | None]:
         """Return what the WebSocket's `set` carries (frontend.md)."""
@@ -36,6 +39,8 @@ class LiveValues:
             "bytes": self.bytes,
             "files": self.files,
             "current_file": self.current_file,
+            "sent": self.sent,
+            "at": self.at,
         }
 
 
@@ -66,6 +71,8 @@ def live_values(run_id: str | None, progress: Progress | None, status: JobStatus
         bytes=_of(formatting.size(progress.bytes_done), progress.bytes_total, formatting.size),
         files=_of(formatting.count(progress.files_done), progress.files_total, formatting.count),
         current_file=formatting.short_path(progress.current_file or "", 64),
+        sent=progress.bytes_sent,
+        at=formatting.seconds_since_epoch(progress.updated_at),
     )
 
 

@@ -15,8 +15,11 @@ from fastapi_app.moments import Moment, moment
 from fastapi_app.status_views import STATUS_WORDS, StatusView, run_status
 from models.progress import PhaseName
 from models.run import Run
+from models.run_spec import RunKind
 
 PLOTTED_RUNS = 100
+_LEAST_SECONDS = 2.0
+"""A run that is shorter has no course that could be seen."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,16 @@ class JobFigures:
 
 
 @dataclass(frozen=True)
+class ThroughputRow:
+    """One stretch of a run in the table of its throughput."""
+
+    since: str
+    until: str
+    rate: str
+    exact: str
+
+
+@dataclass(frozen=True)
 class _Measure:
     """One figure of a run that is plotted."""
 
@@ -81,6 +94,36 @@ def job_figures(recent: Sequence[Run]) -> JobFigures:
     return JobFigures(
         plots=tuple(_plot(measure, runs) for measure in _MEASURES) if runs else (),
         rows=tuple(_row(run) for run in reversed(runs)),
+    )
+
+
+def throughput_plot(run: Run) -> Plot | None:
+    """Return where the throughput of a run is drawn; None where there is none to speak of."""
+    if run.kind == RunKind.DRY_RUN:
+        return None
+    seconds = formatting.time_taken(run)
+    if run.is_over and (not run.bytes_sent or (seconds or 0.0) < _LEAST_SECONDS):
+        return None
+    return Plot(
+        id="plot-throughput",
+        title="Sent per second",
+        summary="",
+        about="Throughput of this run over time.",
+        data={"kind": "course", "unit": "rate", "seconds": [], "rates": []},
+    )
+
+
+def throughput_rows(points: Sequence[tuple[float, float]]) -> tuple[ThroughputRow, ...]:
+    """Return the points of a run's throughput as rows of a table."""
+    begins = [0.0, *(seconds for seconds, _ in points)]
+    return tuple(
+        ThroughputRow(
+            since=formatting.duration(since),
+            until=formatting.duration(until),
+            rate=formatting.rate(rate),
+            exact=f"{rate:,.0f} bytes per second",
+        )
+        for since, (until, rate) in zip(begins, points, strict=False)
     )
 
 

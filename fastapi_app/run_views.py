@@ -8,11 +8,14 @@ from fastapi_app import formatting
 from fastapi_app.failure_views import again_text
 from fastapi_app.live_values import LiveValues, live_values
 from fastapi_app.moments import Moment, moment
+from fastapi_app.plot_views import Plot, throughput_plot
 from fastapi_app.preview_views import planned_text
 from fastapi_app.status_views import PHASE_WORDS, StatusView, run_status, status_view
+from fastapi_app.timeline_views import PhaseBar, Timeline, timeline
 from models.job_status import JobStatus
 from models.run import Run
 from models.run_spec import RunKind
+from utils.timestamps import utc_timestamp
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class PhaseView:
     status: StatusView
     duration: str
     message: str | None
+    bar: PhaseBar
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,9 @@ class RunDetail:
     files_skipped: str
     files_failed: str
     phases: tuple[PhaseView, ...]
+    timeline: Timeline
+    started_seconds: float | None
+    throughput: Plot | None
     notices: tuple[str, ...] = ()
     again_of: str | None = None
     is_dry_run: bool = False
@@ -101,6 +108,7 @@ def run_title(run: Run) -> str:
 
 def run_detail(run: Run) -> RunDetail:
     """Return a run for its own page."""
+    line = timeline(run, utc_timestamp())
     return RunDetail(
         row=run_row(run),
         is_active=not run.is_over,
@@ -119,11 +127,15 @@ def run_detail(run: Run) -> RunDetail:
                 name=phase.name,
                 word=PHASE_WORDS.get(phase.name, phase.name),
                 status=status_view(phase.outcome or "running"),
-                duration=formatting.duration(formatting.time_taken(phase)),
+                duration=formatting.duration(bar.seconds),
                 message=phase.message,
+                bar=bar,
             )
-            for phase in run.phases
+            for phase, bar in zip(run.phases, line.bars, strict=True)
         ),
+        timeline=line,
+        started_seconds=formatting.seconds_since_epoch(run.started_at),
+        throughput=throughput_plot(run),
         notices=run.notices,
         again_of=run.only_failed_of,
         is_dry_run=run.kind == RunKind.DRY_RUN,

@@ -14,6 +14,7 @@ from models.progress import Progress, RunOutcome
 from models.run_spec import RunKind
 
 MAX_NOTICES = 20
+MAX_ATTEMPT_TIMES = 100
 MAX_DRY_RUNS = 10
 """How many dry runs of a job are kept: each may have a long list beside it."""
 
@@ -73,6 +74,8 @@ class Run:
     leaves_job: JobStatus | None = None
     """What its job is after a good end, where other files wait for a run over everything; None
     leaves that to the outcome."""
+    attempt_times: tuple[str, ...] = ()
+    """When its attempts began; at most MAX_ATTEMPT_TIMES, and none of a run of an older version."""
 
     @property
     def is_over(self) -> bool:

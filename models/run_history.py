@@ -24,7 +24,7 @@ from models.events import (
     RunStarted,
 )
 from models.progress import Progress, RunOutcome
-from models.run import MAX_NOTICES, Phase, Run
+from models.run import MAX_ATTEMPT_TIMES, MAX_NOTICES, Phase, Run
 from models.transitions import STATUS_OF_OUTCOME
 
 
@@ -62,7 +62,10 @@ def _apply(run: Run, line: JournalLine) -> Run:
         case EngineStarted(attempt=attempt):
             # A new attempt: neither the wait before it nor the failures of the last one count.
             attempts = max(run.attempts, attempt)
-            return replace(run, attempts=attempts, message=None, files_failed=0)
+            times = (*run.attempt_times, line.time)[:MAX_ATTEMPT_TIMES]
+            return replace(
+                run, attempts=attempts, attempt_times=times, message=None, files_failed=0
+            )
         case HelperStarted(purpose=purpose):
             # A verification that is tried again does not wait any more.
             return replace(run, message=None) if purpose == VERIFICATION else run

@@ -29,6 +29,7 @@ from models.run import FailedFile, RunFiles
 from models.run_spec import ONLY_FILES, RunSpec
 from storage.engine_log import LogWindow, log_since, log_size, log_window
 from storage.failures import read_files
+from storage.throughput import RatePoint, read_throughput
 from utils.durable_file import replace_file, sync_directory, try_lock
 from utils.process_identity import ProcessIdentity
 
@@ -116,6 +117,10 @@ class RunDirectoryStorage:
     async def result(self, run_id: str) -> JournalLine | None:
         """Return the end of the run as result.json tells it, or None when there is none."""
         return await asyncio.to_thread(_read_result, self.path_of(run_id))
+
+    async def throughput(self, run_id: str, *, most: int) -> tuple[RatePoint, ...]:
+        """Return how fast the run sent over time, in at most so many points."""
+        return await asyncio.to_thread(read_throughput, self.path_of(run_id), most)
 
     async def log_size(self, run_id: str) -> int:
         """Return the size of the log in bytes; 0 when there is none."""

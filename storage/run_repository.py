@@ -71,6 +71,7 @@ RUNS = Table(
     Column("only_failed_of", Text),
     Column("only_files", Integer),
     Column("leaves_job", Text),
+    Column("attempt_times", JSON, nullable=False),
 )
 _COLUMNS = [field.name for field in fields(Run)]
 MAX_PAGE = 200
@@ -287,7 +288,8 @@ def _run(row: Row[Any]) -> Run:
     values["outcome"] = RunOutcome(values["outcome"]) if values["outcome"] else None
     values["phases"] = tuple(Phase(**phase) for phase in values["phases"])
     values["progress"] = Progress(**values["progress"]) if values["progress"] else None
-    values["notices"] = tuple(values["notices"])
+    for name in ("notices", "attempt_times"):
+        values[name] = tuple(values[name])
     values["leaves_job"] = JobStatus(values["leaves_job"]) if values["leaves_job"] else None
     return Run(**values)
 

@@ -3,6 +3,7 @@ pages of their own without a script."""
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter
@@ -10,11 +11,14 @@ from fastapi.responses import HTMLResponse
 
 from core.job_queries import DEFAULT_PAGE
 from fastapi_app.figures_pages import NEWEST_RUNS, figures_of
+from fastapi_app.plot_views import throughput_rows
 from fastapi_app.routers.pages import page
-from fastapi_app.run_views import run_row
+from fastapi_app.run_views import run_row, run_title
 from fastapi_app.services import ServicesDep
+from storage.throughput import MAX_POINTS
 
 router = APIRouter()
+_MOST_ROWS = 60
 
 
 @router.get("/jobs/{job_id}/figures", name="job_figures", include_in_schema=False)
@@ -53,6 +57,32 @@ async def job_older_runs_page(
         here=_from(url, cursor),
         next_url=_from(url, runs.next_cursor) if start and runs.next_cursor else None,
     )
+
+
+@router.get("/runs/{run_id}/figures", name="run_figures", include_in_schema=False)
+async def run_figures_page(services: ServicesDep, run_id: str) -> HTMLResponse:
+    """What is plotted of a run's throughput, as a table."""
+    run = await services.queries.get_run(run_id)
+    points = await services.directories.throughput(run_id, most=_MOST_ROWS)
+    return await page(
+        services,
+        "run_figures.html",
+        nav="runs",
+        title="Figures",
+        run_id=run_id,
+        run_title=run_title(run),
+        rows=throughput_rows(points),
+    )
+
+
+@router.get("/api/v1/runs/{run_id}/throughput", name="api_run_throughput")
+async def get_run_throughput(services: ServicesDep, run_id: str) -> dict[str, Any]:
+    """Return how fast a run sent over time: at most 300 pairs of the seconds since it began and the
+    bytes per second since the pair before."""
+    await services.queries.get_run(run_id)
+    points = await services.directories.throughput(run_id, most=MAX_POINTS)
+    items = [[round(seconds, 3), round(rate)] for seconds, rate in points]
+    return {"items": items, "total": len(items), "next_cursor": None}
 
 
 def _from(url: str, cursor: str | None) -> str:

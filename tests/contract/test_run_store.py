@@ -63,6 +63,7 @@ async def test_a_run_comes_back_as_it_was(store: RunStore) -> None:
         exit_code=-9,
         message="why",
         progress=Progress(percent=100.0, current_file="a\\xff"),
+        attempt_times=("2026-11-23T12:00:01.000Z", "2026-11-23T12:00:02.000Z"),
     )
     await store.add(run)
     assert await store.get(run.id) == run

@@ -11,6 +11,7 @@ from models import events
 from models.events import JournalLine
 from models.job_status import JobStatus
 from models.progress import Progress, RunOutcome
+from models.run import MAX_ATTEMPT_TIMES
 from models.run_history import apply_lines, close_run
 from tests.fakes.builders import a_run
 from utils.process_identity import ProcessIdentity
@@ -78,6 +79,9 @@ def test_a_wait_before_the_next_attempt_is_told() -> None:
 def test_the_next_attempt_begins_with_a_clean_slate() -> None:
     run = apply_lines(a_run(), JOURNAL[:9])
     assert (run.attempts, run.message, run.files_failed) == (2, None, 0)
+    assert run.attempt_times == tuple(
+        line.time for line in JOURNAL[:9] if isinstance(line.event, events.EngineStarted)
+    )
     assert apply_lines(run, JOURNAL[9:10]).files_failed == 1
 
 
@@ -146,3 +150,8 @@ def test_an_outcome_that_is_not_known_is_no_success() -> None:
     assert (run.status, run.outcome) == ("failed", "failed")
     assert run.message is not None
     assert "splendid" in run.message
+
+
+def test_no_more_attempts_are_told_of_by_their_time_than_are_worth_it() -> None:
+    run = apply_lines(a_run(), [JOURNAL[4]] * (2 * MAX_ATTEMPT_TIMES))
+    assert len(run.attempt_times) == MAX_ATTEMPT_TIMES

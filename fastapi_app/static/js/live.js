@@ -141,7 +141,7 @@ function patch(jobId, values) {
       }
     }
   }
-  document.dispatchEvent(new CustomEvent("longshore-patched", { detail: { jobId, runId: values.run_id } }));
+  document.dispatchEvent(new CustomEvent("longshore-patched", { detail: { jobId, runId: values.run_id, values } }));
 }
 
 async function replace(html) {

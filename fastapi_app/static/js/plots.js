@@ -111,7 +111,8 @@ function axes(holder) {
 function options(holder, area) {
   const { kind } = holder.spec;
   const { draw, places } = KINDS[kind];
-  const line = { stroke: () => colour("accent"), fill: () => `${colour("accent")}22`, width: 1.5 };
+  const paths = uPlot.paths.stepped({ align: -1 });
+  const line = { paths, stroke: () => colour("accent"), fill: () => `${colour("accent")}22`, width: 1.5 };
   return {
     width: area.clientWidth,
     height: area.clientHeight,
@@ -121,7 +122,7 @@ function options(holder, area) {
     scales: {
       x: {
         time: false,
-        range: (_, from, to) => (places ? [-0.5, places(holder.spec) - 0.5] : [Math.min(0, from), Math.max(to, 1)]),
+        range: () => (places ? [-0.5, places(holder.spec) - 0.5] : [0, Math.max(1, holder.spec.seconds.at(-1) ?? 0)]),
       },
       y: { range: (_, from, to) => [0, to > 0 ? to * 1.05 : 1] },
     },
@@ -157,11 +158,13 @@ const resized = new ResizeObserver((entries) => {
   }
 });
 
-/** Draw these figures in a [data-plot], in place of what it shows. */
-export function show(figure, spec) {
+/** Draw these figures in a [data-plot], in place of what it shows, with words beside its title. */
+export function show(figure, spec, summary) {
   const area = figure.querySelector(".plot-area");
   const holder = plots.get(area) ?? { readout: figure.querySelector(".plot-readout") };
   holder.spec = spec;
+  if (summary && holder.said === holder.readout.textContent) holder.summary = summary;
+  else if (summary && holder.readout.textContent !== summary) holder.readout.textContent = summary;
   if (holder.plot) {
     holder.plot.setData(dataOf(spec));
     return;
