@@ -15,7 +15,7 @@ from models.job_snapshot import order_key
 from models.job_state import DamagedJob, JobRecord, JobState
 from models.job_status import ACTIVE_STATUSES, JobStatus
 from models.progress import RunOutcome
-from models.run import Run, RunOutline, RunPage
+from models.run import DayTotal, Run, RunOutline, RunPage
 from models.run_spec import RunKind
 
 DEFAULT_PAGE = 50
@@ -191,6 +191,10 @@ class JobQueries:
     ) -> Mapping[str, tuple[Run, ...]]:
         """Return the newest transfers of some jobs, oldest first within a job."""
         return await self._runs.recent_by_job(job_ids, limit)
+
+    async def totals_by_day(self, since: str) -> tuple[DayTotal, ...]:
+        """Return what ended on each day of UTC from one on, by outcome, the oldest first."""
+        return await self._runs.totals_by_day(since)
 
 
 def urgency(record: JobRecord) -> tuple[int, str, str]:

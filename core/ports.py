@@ -14,7 +14,7 @@ from models.job import Job
 from models.job_snapshot import JobSnapshot
 from models.job_state import DamagedJob, JobRecord, JobState
 from models.progress import RunOutcome
-from models.run import Run, RunFiles, RunOutline, RunPage
+from models.run import DayTotal, Run, RunFiles, RunOutline, RunPage
 from models.run_spec import RunKind, RunSpec
 from models.source_deletions import Deletion
 
@@ -130,6 +130,11 @@ class RunStore(Protocol):
         self, job_ids: Iterable[str], limit: int
     ) -> Mapping[str, tuple[Run, ...]]:
         """Return the newest transfers of some jobs, oldest first within a job."""
+        ...
+
+    async def totals_by_day(self, since: str) -> tuple[DayTotal, ...]:
+        """Return what ended on each day of UTC from one on (`2026-11-23`), by outcome, the oldest
+        first: transfers, also those that are forgotten by now."""
         ...
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+from fastapi_app.activity_views import Activity, activity, first_day
 from fastapi_app.plot_views import PLOTTED_RUNS, JobFigures, job_figures
 from fastapi_app.services import Services
 
@@ -14,3 +17,10 @@ async def figures_of(services: Services, job_id: str) -> JobFigures:
     # One more than is plotted: the newest may be under way.
     recent = await services.queries.recent_runs([job_id], PLOTTED_RUNS + 1)
     return job_figures(recent.get(job_id, ()))
+
+
+async def activity_of(services: Services) -> Activity:
+    """Return what ended in the last days. Raises StorageFailed."""
+    today = datetime.now(UTC).date()
+    totals = await services.queries.totals_by_day(first_day(today).isoformat())
+    return activity(totals, today)

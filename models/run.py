@@ -135,6 +135,16 @@ class RunPage:
 
 
 @dataclass(frozen=True)
+class DayTotal:
+    """How many transfers ended with an outcome on a day of UTC, and what they sent."""
+
+    day: str
+    outcome: RunOutcome
+    runs: int
+    bytes_sent: int
+
+
+@dataclass(frozen=True)
 class FailedFile:
     """One file that a run could not do, with the tool's reason."""
 

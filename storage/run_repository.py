@@ -30,9 +30,10 @@ from sqlalchemy.dialects.sqlite import insert
 from models.errors import RunNotFound
 from models.job_status import JobStatus
 from models.progress import Progress, RunOutcome
-from models.run import MAX_DRY_RUNS, Phase, Run, RunOutline, RunPage, outline_of
+from models.run import MAX_DRY_RUNS, DayTotal, Phase, Run, RunOutline, RunPage, outline_of
 from models.run_spec import RunKind
 from storage.database import Database
+from storage.run_days import count_end, totals_since
 
 METADATA = MetaData()
 RUNS = Table(
@@ -109,7 +110,7 @@ class RunRepository:
     async def save(self, run: Run) -> None:
         """Keep the run as it is now. Raises StorageFailed."""
         self.publish(run)
-        await self._database.write(lambda connection: _upsert(connection, run))
+        await self._database.write(lambda connection: _keep(connection, run))
         if run.is_over:
             self._under_way.pop(run.id, None)
 
@@ -128,11 +129,10 @@ class RunRepository:
         """Return one run. Raises RunNotFound."""
         if run_id in self._under_way:
             return self._under_way[run_id]
-        statement = select(RUNS).where(RUNS.c.id == run_id)
-        row = await self._database.read(lambda connection: connection.execute(statement).first())
-        if row is None:
+        run = await self._database.read(lambda connection: _find(connection, run_id))
+        if run is None:
             raise RunNotFound(run_id)
-        return _run(row)
+        return run
 
     async def prune(
         self, job_id: str | None, *, keep: int, ended_before: str | None = None
@@ -267,8 +267,23 @@ class RunRepository:
             by_job.setdefault(job_id, []).append(outline)
         return {job_id: tuple(outlines) for job_id, outlines in by_job.items()}
 
+    async def totals_by_day(self, since: str) -> tuple[DayTotal, ...]:
+        """Return what ended on each day of UTC from one on, by outcome, the oldest first."""
+        return await self._database.read(lambda connection: totals_since(connection, since))
+
     def _newest(self, run: Run) -> Run:
         return self._under_way.get(run.id, run)
+
+
+def _keep(connection: Connection, run: Run) -> None:
+    before = _find(connection, run.id) if run.is_over else None
+    _upsert(connection, run)
+    count_end(connection, before, run)
+
+
+def _find(connection: Connection, run_id: str) -> Run | None:
+    row = connection.execute(select(RUNS).where(RUNS.c.id == run_id)).first()
+    return _run(row) if row is not None else None
 
 
 def _upsert(connection: Connection, run: Run) -> None:

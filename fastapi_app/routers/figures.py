@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
 from core.job_queries import DEFAULT_PAGE
-from fastapi_app.figures_pages import NEWEST_RUNS, figures_of
+from fastapi_app.figures_pages import NEWEST_RUNS, activity_of, figures_of
 from fastapi_app.plot_views import throughput_rows
 from fastapi_app.routers.pages import page
 from fastapi_app.run_views import run_row, run_title
@@ -19,6 +19,18 @@ from storage.throughput import MAX_POINTS
 
 router = APIRouter()
 _MOST_ROWS = 60
+
+
+@router.get("/activity", name="activity", include_in_schema=False)
+async def activity_page(services: ServicesDep) -> HTMLResponse:
+    """What ended on each of the last days, as a table."""
+    return await page(
+        services,
+        "activity.html",
+        nav="dashboard",
+        title="Last 30 days",
+        activity=await activity_of(services),
+    )
 
 
 @router.get("/jobs/{job_id}/figures", name="job_figures", include_in_schema=False)

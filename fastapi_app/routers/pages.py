@@ -19,7 +19,7 @@ from fastapi_app.deleted_source_views import (
 )
 from fastapi_app.deletion_views import deletion_in_words
 from fastapi_app.failure_views import FilesQuery, run_files_view
-from fastapi_app.figures_pages import NEWEST_RUNS, figures_of
+from fastapi_app.figures_pages import NEWEST_RUNS, activity_of, figures_of
 from fastapi_app.folders import view_folder
 from fastapi_app.log_viewer import viewer
 from fastapi_app.log_views import LogQuery
@@ -54,6 +54,7 @@ async def dashboard(services: ServicesDep) -> HTMLResponse:
         title="Dashboard",
         cards=await services.cards.cards_of(first),
         counts=status_counts(records),
+        activity=await activity_of(services),
         recent_runs=tuple(run_row(run) for run in runs.items),
         is_empty=not records and not damaged,
         damaged=damaged,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from alembic import context
 
-from storage import error_table, run_repository
+from storage import error_table, run_days, run_repository
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=[run_repository.METADATA, error_table.METADATA],
+    target_metadata=[run_repository.METADATA, run_days.METADATA, error_table.METADATA],
     render_as_batch=True,
 )
 with context.begin_transaction():

@@ -14,7 +14,7 @@ from core.ports import RunStore
 from models.errors import RunNotFound
 from models.job_status import JobStatus
 from models.progress import Progress, RunOutcome
-from models.run import MAX_DRY_RUNS, Phase, Run, outline_of
+from models.run import MAX_DRY_RUNS, DayTotal, Phase, Run, outline_of
 from models.run_history import close_run
 from models.run_spec import RunKind
 from storage.database import Database
@@ -288,3 +288,49 @@ async def test_outlines_are_those_of_the_recent_runs(store: RunStore) -> None:
     assert [one.duration_seconds for one in newest] == [None, 2.5, None, None]
     assert newest[2].notices == ("Look.", "ü")
     assert newest[3].status is JobStatus.STOPPING
+
+
+async def test_days_tell_how_their_runs_ended_and_what_they_sent(store: RunStore) -> None:
+    last_moment, next_day = "2026-11-23T23:59:59.999Z", "2026-11-24T00:00:00.000Z"
+    for minute, ended_at, outcome, sent in (
+        (1, last_moment, RunOutcome.COMPLETED, 5),
+        (2, last_moment, RunOutcome.FAILED, 7),
+        (3, last_moment, RunOutcome.COMPLETED, 10),
+        (4, next_day, RunOutcome.WARNING, 1),
+    ):
+        run = close_run(at(minute, bytes_sent=sent), outcome, ended_at=ended_at, message=None)
+        await store.add(run)
+    await store.add(at(5))
+    await store.add(ended(at(6, kind=RunKind.DRY_RUN)))
+    first_day = (
+        DayTotal("2026-11-23", RunOutcome.COMPLETED, 2, 15),
+        DayTotal("2026-11-23", RunOutcome.FAILED, 1, 7),
+    )
+    last_day = (DayTotal("2026-11-24", RunOutcome.WARNING, 1, 1),)
+    assert await store.totals_by_day("2026-11-23") == first_day + last_day
+    assert await store.totals_by_day("2026-11-24") == last_day
+    assert await store.totals_by_day("2026-11-25") == ()
+
+
+async def test_a_run_counts_once_and_as_it_ended_last(store: RunStore) -> None:
+    await store.add(at(1))
+    assert await store.totals_by_day("2026-01-01") == ()
+    over = ended(at(1, bytes_sent=5), RunOutcome.INTERRUPTED)
+    for _ in range(2):
+        await store.save(over)
+    assert await store.totals_by_day("2026-01-01") == (
+        DayTotal("2026-11-23", RunOutcome.INTERRUPTED, 1, 5),
+    )
+    await store.save(ended(at(1, bytes_sent=9)))
+    assert await store.totals_by_day("2026-01-01") == (
+        DayTotal("2026-11-23", RunOutcome.COMPLETED, 1, 9),
+    )
+
+
+async def test_a_day_still_tells_of_runs_that_are_forgotten(store: RunStore) -> None:
+    for minute in range(5):
+        await store.add(ended(at(minute, bytes_sent=10)))
+    assert len(await store.prune("photos-0001", keep=1)) == 4
+    assert await store.totals_by_day("2026-11-23") == (
+        DayTotal("2026-11-23", RunOutcome.COMPLETED, 5, 50),
+    )

@@ -4,6 +4,7 @@ and can be told to fail."""
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 
@@ -18,7 +19,7 @@ from models.job import Job
 from models.job_snapshot import JobSnapshot
 from models.job_state import DamagedJob, JobRecord, JobState
 from models.progress import RunOutcome
-from models.run import MAX_DRY_RUNS, Run, RunOutline, RunPage, outline_of
+from models.run import MAX_DRY_RUNS, DayTotal, Run, RunOutline, RunPage, outline_of
 from models.run_spec import RunKind
 
 MAX_PAGE = 200
@@ -120,6 +121,7 @@ class InMemoryRunStore(Failing):
         self.kept: dict[str, Run] = {}
         self._published: dict[str, Run] = {}
         self._places: dict[str, int] = {}
+        self._totals: Counter[tuple[str, RunOutcome, str]] = Counter()
 
     async def add(self, run: Run) -> None:
         """Keep a new run."""
@@ -225,7 +227,26 @@ class InMemoryRunStore(Failing):
         recent = await self.recent_by_job(job_ids, limit)
         return {job_id: tuple(map(outline_of, runs)) for job_id, runs in recent.items()}
 
+    async def totals_by_day(self, since: str) -> tuple[DayTotal, ...]:
+        """Return what ended on each day from one on."""
+        found = sorted({(day, outcome) for day, outcome, _ in self._totals if day >= since})
+        totals = self._totals
+        return tuple(
+            DayTotal(*place, totals[*place, "runs"], totals[*place, "bytes"])
+            for place in found
+            if totals[*place, "runs"]
+        )
+
+    def _count(self, run: Run | None, times: int) -> None:
+        if run is None or run.outcome is None or run.kind != RunKind.TRANSFER:
+            return
+        place = ((run.ended_at or "")[:10], run.outcome)
+        self._totals[*place, "runs"] += times
+        self._totals[*place, "bytes"] += times * run.bytes_sent
+
     async def _save(self, run: Run) -> None:
+        self._count(self.kept.get(run.id), -1)
+        self._count(run, 1)
         self.kept[run.id] = run
         self._places.setdefault(run.id, len(self._places))
         if run.is_over:

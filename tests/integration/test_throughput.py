@@ -14,8 +14,7 @@ from tests.support import RunningServer, make_large_file
 from utils.timestamps import utc_timestamp
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("rsync")]
-_LINES = 200_000
-_ANSWERS_WITHIN_SECONDS = 0.5
+_LINES = 400_000
 
 
 def test_the_throughput_of_a_run_adds_up_to_what_it_sent(
@@ -42,21 +41,18 @@ def test_a_long_journal_holds_up_nobody_else(shared_server: RunningServer, room:
     source = make_large_file(room / "from" / "small.bin", megabytes=1).parent
     run = run_to_end(shared_server, shared_server.create_job(source, room / "to"))
     journal = shared_server.data_dir / "runs" / run["id"] / "journal.jsonl"
-    began = time.time()
-    progress = run["progress"]
+    line = {"t": utc_timestamp(), "event": "progress", "progress": run["progress"]}
     with journal.open("ab") as file:
-        for number in range(_LINES):
-            figures = progress | {"bytes_sent": progress["bytes_sent"] + number * 1000}
-            line = {"t": utc_timestamp(began + number), "event": "progress", "progress": figures}
-            file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+        file.write((json.dumps(line, separators=(",", ":")).encode() + b"\n") * _LINES)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(shared_server.http.get, f"/api/v1/runs/{run['id']}/throughput")
-        longest = 0.0
+        longest, began = 0.0, time.monotonic()
         while not answer.done():
             asked = time.monotonic()
             assert shared_server.run(run["id"])["id"] == run["id"]
             longest = max(longest, time.monotonic() - asked)
+    took = time.monotonic() - began
     assert len(answer.result().json()["items"]) <= 300
-    assert longest < _ANSWERS_WITHIN_SECONDS, f"the server stood still for {longest:.3f} s"
+    assert longest < took / 2, f"the server stood still for {longest:.3f} of {took:.3f} s"
     # The bench and the end of the tests read every journal: not one of this length.
     journal.unlink()

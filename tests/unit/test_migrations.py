@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
@@ -11,13 +14,17 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, create_engine, inspect
 
 from models.deleted_sources import DeletingRun
+from models.progress import RunOutcome
+from models.run import DayTotal
 from storage import database as database_module
 from storage.database import Database
 from storage.deletion_repository import DeletionRepository
 from storage.deletion_table import METADATA as DELETIONS
 from storage.error_table import METADATA as ERRORS
 from storage.layout import DATABASE_NAME
+from storage.run_days import METADATA as RUN_DAYS
 from storage.run_repository import METADATA as RUNS
+from storage.run_repository import RunRepository
 
 
 def configured() -> Config:
@@ -74,8 +81,41 @@ async def test_each_version_becomes_what_the_code_is_written_for(
     make(tmp_path, revision)
     database = await Database.open(tmp_path)
     await database.close()
-    wanted = columns_of(RUNS) | columns_of(ERRORS) | columns_of(DELETIONS)
+    wanted = columns_of(RUNS) | columns_of(RUN_DAYS) | columns_of(ERRORS) | columns_of(DELETIONS)
     assert columns_in(tmp_path) == wanted
+
+
+async def test_days_are_told_out_of_the_runs_of_before_they_were_counted(tmp_path: Path) -> None:
+    make(tmp_path, "0005")
+    runs = [(1, "2026-11-22T23:59:59.999Z", "completed", 5), (2, None, None, 7)]
+    runs += [(number, "2026-11-23T00:00:00.000Z", "failed", 10) for number in (3, 4)]
+    with closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as connection, connection:
+        for number, ended_at, outcome, sent in runs:
+            values: dict[str, Any] = {
+                "id": f"run-{number}",
+                "ended_at": ended_at,
+                "outcome": outcome,
+            }
+            values |= {"bytes_sent": sent, "phases": "[]", "notices": "[]", "attempt_times": "[]"}
+            connection.execute(*_an_insert(values))
+        connection.execute(*_an_insert(values | {"id": "dry", "kind": "dry_run"}))
+    database = await Database.open(tmp_path)
+    totals = await RunRepository(database).totals_by_day("2026-11-01")
+    await database.close()
+    assert totals == (
+        DayTotal("2026-11-22", RunOutcome.COMPLETED, 1, 5),
+        DayTotal("2026-11-23", RunOutcome.FAILED, 2, 20),
+    )
+
+
+def _an_insert(given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    texts = ("job_id", "job_name", "engine", "source", "destination", "status", "queued_at")
+    numbers = ("attempts", "bytes_done", "files_done", "files_skipped", "files_failed")
+    values: dict[str, Any] = dict.fromkeys(texts, "a")
+    values |= dict.fromkeys((*numbers, "files_deleted"), 0)
+    values |= given
+    places = ", ".join(f":{name}" for name in values)
+    return f"INSERT INTO runs ({', '.join(values)}) VALUES ({places})", values
 
 
 async def test_deletions_are_taken_into_a_database_of_before_there_were_any(tmp_path: Path) -> None:

@@ -92,6 +92,13 @@ def test_a_clock_that_is_set_back_does_not_turn_the_run_back() -> None:
     assert sent_in(sent.points()) == pytest.approx(250)
 
 
+def test_a_figure_that_goes_back_is_no_negative_rate() -> None:
+    sent = SentOverTime()
+    for time, count in ((0, 0), (10, 100), (20, 40), (30, 130)):
+        sent.add(time, count)
+    assert [round(rate) for _, rate in sent.points()] == [10, 0, 3]
+
+
 @given(
     st.lists(st.tuples(st.floats(0.001, 400), st.integers(0, 10**12)), min_size=1, max_size=500),
     st.integers(2, 40),
