@@ -14,7 +14,7 @@ from tests.support import RunningServer, make_large_file
 from utils.timestamps import utc_timestamp
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("rsync")]
-_LINES = 400_000
+_LINES = 150_000
 
 
 def test_the_throughput_of_a_run_adds_up_to_what_it_sent(

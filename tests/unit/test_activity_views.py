@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
+
+import pytest
 
 from fastapi_app.activity_views import SHOWN_DAYS, activity, first_day
 from models.progress import RunOutcome
@@ -12,6 +16,17 @@ TODAY = date(2026, 11, 27)
 GIBIBYTE = 2**30
 
 
+@pytest.fixture
+def far_from_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose clock is set to a zone fourteen hours ahead."""
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("far_from_utc")
 def test_each_day_has_its_place_and_an_empty_one_has_one_too() -> None:
     totals = [
         DayTotal("2026-10-29", RunOutcome.COMPLETED, 2, GIBIBYTE),
