@@ -27,6 +27,7 @@ from fastapi_app import errors
 from fastapi_app.background import Monitor
 from fastapi_app.banners import BANNERS_KEY, Banners
 from fastapi_app.data_directory import open_data_directory
+from fastapi_app.happenings import BELL_KEY, Happenings
 from fastapi_app.housekeeping import tidy_for_ever
 from fastapi_app.logs import keep_log
 from fastapi_app.rendering import VERSION, Cards, Renderer
@@ -56,6 +57,7 @@ from fastapi_app.settings_in_force import Reach, limits_of, put_in_force
 from fastapi_app.websocket.endpoint import serve_live_updates
 from fastapi_app.websocket.hub import CardUpdate, Hub
 from models.error_event import Component
+from models.run import Run
 from models.settings import Settings
 from storage.database import Database
 from storage.definition_watch import DefinitionWatch
@@ -151,22 +153,35 @@ class _Static(StaticFiles):
 
 
 class _LateSource:
-    """What is composed after the hub and the store, which need it: the hub's source of cards and
-    banners, and who follows runs."""
+    """What is composed after the hub and the stores, which need it: the hub's source of cards,
+    banners and the bell, who follows runs, and who is told of their ends."""
 
     cards: Cards
     banners: Banners
+    happenings: Happenings | None = None
     monitor: Monitor
 
     def run_found(self, run_id: str) -> None:
         self.monitor.run_started(run_id)
 
+    def run_over(self, run: Run) -> None:
+        if self.happenings is not None:
+            self.happenings.run_over(run)
+
+    def errors_changed(self) -> None:
+        if self.happenings is not None:  # What came before is read when it is filled.
+            self.happenings.events_changed()
+
     def update_of(self, key: str) -> CardUpdate | None:
+        if key == BELL_KEY and self.happenings is not None:
+            return self.happenings.update()
         return self.banners.update() if key == BANNERS_KEY else self.cards.update_of(key)
 
     async def fragment_of(self, key: str) -> str:
         if key == BANNERS_KEY:
             return self.banners.fragment()
+        if key == BELL_KEY and self.happenings is not None:
+            return self.happenings.fragment()
         return await self.cards.fragment_of(key)
 
 
@@ -183,6 +198,13 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     stack.push_async_callback(store.close)
     in_force = store.in_force
     source = _LateSource()
+
+    def on_errors() -> None:
+        errors_changed.set()
+        source.errors_changed()
+
+    error_log = ErrorRepository(database, on_change=on_errors)
+    stack.push_async_callback(error_log.close)
     hub = Hub(source)
     jobs = await JobStorage.open(
         data_dir,
@@ -196,7 +218,7 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     stack.push_async_callback(jobs.close)
     await _settle_mended(error_log, jobs)
     directories = RunDirectoryStorage(data_dir)
-    runs = RunRepository(database)
+    runs = RunRepository(database, on_over=source.run_over)
     tools = LocalTools(ENGINES)
     queries = JobQueries(jobs, runs)
     executor = LocalExecutor(directories, directories.path_of)
@@ -205,6 +227,9 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     source.cards = Cards(queries, renderer)
     source.banners = Banners(error_log, errors_changed, queries=queries, renderer=renderer, hub=hub)
     await source.banners.refresh()
+    happenings = Happenings(jobs, error_log, queries, renderer=renderer, hub=hub)
+    source.happenings = happenings
+    await happenings.fill()
     monitor = Monitor(
         hub,
         directories,
@@ -227,6 +252,7 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     watch = DefinitionWatch(jobs)
     await _keep_running(stack, watch.run(), "definition-watch")
     await _keep_running(stack, source.banners.run(), "banners")
+    await _keep_running(stack, happenings.run(), "happenings")
     deleted_sources = DeletedSources(ports, manager.at_rest)
     await _keep_running(stack, tidy_for_ever(manager, deleted_sources, error_log), "housekeeping")
     remotes = RcloneRemotes(tools, config=limits_of(store).rclone_config)
@@ -256,6 +282,7 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
         renderer=renderer,
         cards=source.cards,
         banners=source.banners,
+        happenings=happenings,
     )
 
 

@@ -186,6 +186,7 @@ def _answer(
         nav="",
         page_notices=(),
         banners=services.banners.view(),
+        bell=services.happenings.view(),
         title=title,
         status=status,
         detail=detail,

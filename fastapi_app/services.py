@@ -16,6 +16,7 @@ from core.rclone_remotes import RcloneRemotes
 from core.tools import LocalTools
 from fastapi_app.background import Monitor
 from fastapi_app.banners import Banners
+from fastapi_app.happenings import Happenings
 from fastapi_app.notices import DISMISSED_COOKIE, dismissed_in
 from fastapi_app.rendering import Cards, Renderer
 from fastapi_app.security import KnownHosts
@@ -57,6 +58,7 @@ class Services:
     renderer: Renderer
     cards: Cards
     banners: Banners
+    happenings: Happenings
     dismissed: tuple[str, ...] = ()
     """The notices that are not wanted any more where the request comes from."""
     cursor: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -99,8 +99,19 @@ SELECT id, job_id, status, outcome, started_at, ended_at, notices, (
 class RunRepository:
     """Runs by id and by job, newest first."""
 
-    def __init__(self, database: Database) -> None:
+
+def _no_listener(_run: Run) -> None:
+    """Nobody wants to know."""
+
+
+class RunRepository:
+    """Runs by id and by job, newest first. `on_over` is called with each run whose end is kept."""
+
+    def __init__(
+        self, database: Database, *, on_over: Callable[[Run], None] = _no_listener
+    ) -> None:
         self._database = database
+        self._on_over = on_over
         self._under_way: dict[str, Run] = {}
 
     async def add(self, run: Run) -> None:
@@ -113,6 +124,7 @@ class RunRepository:
         await self._database.write(lambda connection: _keep(connection, run))
         if run.is_over:
             self._under_way.pop(run.id, None)
+            self._on_over(run)
 
     def publish(self, run: Run) -> None:
         """Show a run under way to readers without keeping it."""

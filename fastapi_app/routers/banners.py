@@ -24,6 +24,12 @@ async def show_banners(services: ServicesDep) -> HTMLResponse:
     return _banners(services)
 
 
+@router.get("/bell", name="bell")
+async def show_bell(services: ServicesDep) -> HTMLResponse:
+    """The list behind the bell, for pages that cannot be reached by WebSocket."""
+    return services.renderer.partial("_bell.html", bell=services.happenings.view())
+
+
 @router.post("/errors/{event_id}/resolve", name="error_resolve")
 async def resolve_error(request: Request, services: ServicesDep, event_id: str) -> Response:
     """Take an error for done, and go back to the page where that was said."""

@@ -182,6 +182,7 @@ async def page(
         status_code=status_code,
         page_notices=notices_of(await services.tools.all(), services.dismissed),
         banners=services.banners.view(),
+        bell=services.happenings.view(),
         cursor=services.cursor,
         **context,
     )

@@ -36,6 +36,7 @@ export function toast(title, detail, kind = "failed") {
   node.querySelector("[data-toast-title]").textContent = title;
   node.querySelector("[data-toast-detail]").textContent = detail;
   document.getElementById("toasts").append(node);
+  return node;
 }
 
 document.addEventListener("htmx:response:error", (event) => {
