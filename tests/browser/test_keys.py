@@ -17,10 +17,12 @@ def test_keys_lead_about_and_do_nothing_where_somebody_types(
     source = make_tree(room / "from", files=2)
     jobs = [server.create_job(source, room / f"to-{n}", name=f"Job {n}") for n in range(3)]
     page = visitor.open(f"{server.url}/")
-    for keys, path in (("gj", "/jobs"), ("gr", "/runs"), ("gd", "/"), ("n", "/jobs/new")):
+    for keys, path in (("gj", "/jobs"), ("gr", "/runs"), ("gs", "/settings"), ("gd", "/")):
         for key in keys:
             page.keyboard.press(key)
         page.wait_for_url(f"{server.url}{path}")
+    page.keyboard.press("n")
+    page.wait_for_url(f"{server.url}/jobs/new")
     page.locator("#field-name").fill("gj")
     page.locator("#field-name").press("n")
     expect(page.locator("#field-name")).to_have_value("gjn")

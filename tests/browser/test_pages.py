@@ -87,6 +87,7 @@ def _furnish(server: RunningServer, room: Path) -> Site:
             "new": "/jobs/new",
             "edit": f"/jobs/{html_job}/edit",
             "delete": f"/jobs/{done}/delete",
+            "settings": "/settings",
             "delete refused": f"/jobs/{html_job}/delete",
             "not found": "/jobs/nobody",
         },

@@ -303,6 +303,7 @@ def test_everything_works_under_a_sub_path(tmp_path: Path, room: Path) -> None:
         ]
         assert location.startswith("/backup/api/v1/jobs/")
         pages = ["/", "/jobs", "/jobs/new", "/runs", f"/runs/{run_id}", f"/jobs/{job_id}", "/no"]
+        pages += ["/settings"]
         pages += [f"/jobs/{job_id}/{end}" for end in ("edit", "delete", "card")]
         pages += ["/folders?field=source&path=/"]
         followed = set()

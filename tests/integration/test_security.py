@@ -45,6 +45,7 @@ def addresses(server: RunningServer, job_id: str) -> Iterator[str]:
     """Every page there is, and every kind of error page."""
     run_id = server.state(job_id)["run_id"]
     yield from ("/", "/jobs", "/jobs?q=%3Cb%3E", "/jobs/new", "/runs", f"/runs/{run_id}")
+    yield "/settings"
     yield from (f"/jobs/{job_id}{end}" for end in ("", "/edit", "/card", "/delete"))
     yield from ("/folders?field=source&path=/", "/folders?field=destination&path=%3Cb%3E")
     yield from (f"/folders?field=source&path={os.path.dirname(__file__)}", "/folders?field=x")

@@ -311,6 +311,8 @@ def test_hostile_values_are_refused_in_words_or_kept_as_they_are(
             answer = send(server, form_of(server), htmx=bool(number % 2), **{name: typed})
             assert answer.status_code in {200, 303, 422}, (name, typed, answer.text)
             assert "<script>ran" not in answer.text
+            if any(escape in typed.strip() for escape in "\0\x1b\r"):
+                assert answer.status_code == 422, typed
             lines = file_of(server).read_text().splitlines() if file_of(server).exists() else []
             known = {line.partition(":")[0] for line in lines}
             assert known <= {"format", name, "updated_at"}, lines
@@ -359,7 +361,7 @@ def test_a_damaged_file_is_told_on_every_page_and_gives_way(tmp_path: Path) -> N
         assert "SettingsRecovered" in {error["error_type"] for error in errors}
 
 
-def test_what_is_not_known_to_be_wanted_removes_no_run(tmp_path: Path, room: Path) -> None:
+def test_a_file_that_cannot_be_used_is_kept_aside_by_a_save(tmp_path: Path, room: Path) -> None:
     server = RunningServer(tmp_path / "data", LONGSHORE_KEPT_RUN_DAYS="400")
     server.data_dir.mkdir(mode=0o700)
     file_of(server).write_text("kept_runs_per_job: all\n")

@@ -1,0 +1,52 @@
+"""Proves what settings mean for runs, and that nothing is removed while it is not known what was
+saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.new_run import RunLimits
+from fastapi_app.settings_in_force import limits_of
+from models.settings import Settings
+from storage.settings_store import SettingsStore
+
+
+async def limits(directory: Path, content: str | None, **given: Any) -> RunLimits:
+    """Return the limits that a directory with this settings.yaml comes to."""
+    if content is not None:
+        (directory / "settings.yaml").write_text(content)
+    settings = Settings(data_dir=directory, **given)
+    return limits_of(await SettingsStore.open(directory, settings))
+
+
+@pytest.mark.parametrize("content", [None, "unknown: 1\n"])
+async def test_without_settings_runs_have_the_limits_that_they_have_without_a_dashboard(
+    tmp_path: Path, content: str | None
+) -> None:
+    assert await limits(tmp_path, content) == RunLimits()
+
+
+async def test_settings_are_the_limits_of_runs(tmp_path: Path) -> None:
+    content = "max_log_megabytes: 0.5\nrclone_config: /a/b\nkept_run_days: 3\n"
+    assert await limits(tmp_path, content, max_concurrent_runs=9) == RunLimits(
+        max_concurrent_runs=9, max_log_bytes=500_000, rclone_config="/a/b", kept_run_days=3
+    )
+
+
+async def test_while_the_file_cannot_be_used_no_run_is_too_old(tmp_path: Path) -> None:
+    found = await limits(tmp_path, "kept_runs_per_job: all\n")
+    assert (found.kept_runs_per_job, found.kept_run_days) == (10_000, 36_500)
+    found = await limits(tmp_path, "kept_runs_per_job: all\n", kept_run_days=5)
+    assert (found.kept_runs_per_job, found.kept_run_days) == (10_000, 5)
+
+
+async def test_an_edit_that_is_not_valid_leaves_the_limits_as_they_were(tmp_path: Path) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text("kept_runs_per_job: 7\n")
+    store = await SettingsStore.open(tmp_path, Settings(data_dir=tmp_path))
+    path.write_text("kept_runs_per_job: all\n")
+    await store.reconcile()
+    assert limits_of(store) == RunLimits(kept_runs_per_job=7)
