@@ -53,9 +53,18 @@ class SettingFacts:
         """The values that a number may have, for people; empty for other kinds."""
         if self.minimum is None or self.maximum is None:
             return ""
-        least = shown(self.minimum)
+        least = _grouped(self.minimum)
         start = f"above {least} and up to" if self.excludes_minimum else f"{least} to"
-        return f"{start} {shown(self.maximum)}"
+        return f"{start} {_grouped(self.maximum)}"
+
+    @property
+    def meaning(self) -> str:
+        """The description with the bounds, as sentences."""
+        if not self.bounds:
+            return self.description
+        bounds = self.bounds if self.excludes_minimum else f"from {self.bounds}"
+        values = f"{bounds} {self.unit}".rstrip()
+        return f"{self.description} {values[0].upper()}{values[1:]}."
 
     @property
     def wanted(self) -> str:
@@ -69,14 +78,17 @@ class SettingFacts:
 
 
 def shown(value: object) -> str:
-    """Return a value for people: numbers without needless decimals, nothing for what is unset."""
+    """Return a value as it is written: numbers without needless decimals, nothing for what is
+    unset."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float):
-        return f"{value:,}".removesuffix(".0")
-    return str(value)
+    return str(plain(value))
+
+
+def _grouped(number: float) -> str:
+    return f"{plain(number):,}"
 
 
 def _facts(name: str, field: FieldInfo) -> SettingFacts:

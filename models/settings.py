@@ -7,6 +7,7 @@ settings.yaml, that before the default. Every variable begins with LONGSHORE_ (c
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,15 @@ def _setting(
         gt=gt,
         le=le,
     )
+
+
+def _is_address(name: str) -> bool:
+    """Whether a name is an address: it is let in anyhow, and need not be taken out for that."""
+    try:
+        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True
 
 
 class SavedSettings(BaseModel):
@@ -173,7 +183,7 @@ class SavedSettings(BaseModel):
             raise ValueError("This must be host names, separated by commas.")
         names = [name for part in value.split(",") if (name := part.strip().lower())]
         for name in names:
-            if not _HOST.fullmatch(name):
+            if not _HOST.fullmatch(name) and not _is_address(name):
                 raise ValueError(
                     f"{quoted(name)} is not a host name. Write it without scheme, port and path, "
                     "such as backup.example.org."

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from models.setting_facts import AT_START, SAVED, shown
 from models.settings import Settings
 from tests.conftest import need
 from tests.support import PROJECT_ROOT
@@ -72,15 +73,27 @@ def test_the_image_is_made_of_what_its_context_lets_through() -> None:
 
 def test_every_setting_is_documented_with_its_default() -> None:
     page = PROJECT_ROOT / "docs" / "deployment.md"
-    table = dict(lines(r"^\| `(LONGSHORE_\w+)` \| `?(.*?)`? \|", page))
+    row = r"^\| `(LONGSHORE_\w+)` \| `?(.*?)`? +\| `?(.*?)`? +\| (.*) \|$"
+
+    assert lines(row, page) == [
+        (
+            facts.variable,
+            shown(facts.default),
+            facts.name if facts.can_be_saved else "",
+            facts.meaning,
+        )
+        for facts in (*SAVED.values(), *AT_START.values())
+    ]
+    assert SAVED.keys() | AT_START.keys() == Settings.model_fields.keys()
+
+
+def test_the_readme_knows_every_setting_and_its_default() -> None:
+    row = r"^\| (`LONGSHORE_.*?) \|(.*?)\| .* \|$"
+    table: dict[str, str] = {}
+    for names, defaults in lines(row, PROJECT_ROOT / "README.md"):
+        given = re.findall(r"`(.*?)`", defaults) or [""]
+        table |= dict(zip(re.findall(r"`(.*?)`", names), given, strict=True))
 
     assert table == {
-        f"LONGSHORE_{name.upper()}": _shown(field.default)
-        for name, field in Settings.model_fields.items()
+        facts.variable: shown(facts.default) for facts in (*SAVED.values(), *AT_START.values())
     }
-
-
-def _shown(default: Any) -> str:
-    if default is None:
-        return ""
-    return str(default).lower() if isinstance(default, bool) else str(default)

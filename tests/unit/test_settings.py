@@ -51,7 +51,16 @@ def test_what_is_saved_cannot_decide_what_is_decided_at_the_start() -> None:
         ),
         (
             "allowed_hosts",
-            ("", None, "nas", "a.example,B.Example.", ["a", "b"], "under_score", "10.0.0.1"),
+            (
+                "",
+                None,
+                "nas",
+                "a.example,B.Example.",
+                ["a", "b"],
+                "under_score",
+                "10.0.0.1",
+                "::1, [fe80::1]",
+            ),
             (*BAD_HOSTS, 5, {"a": 1}, ["a", 5], ",".join(f"h{n}" for n in range(101))),
         ),
     ],
