@@ -11,7 +11,7 @@ from core.new_run import RunLimits
 from core.rclone_remotes import RcloneRemotes
 from fastapi_app.background import Monitor
 from fastapi_app.security import KnownHosts
-from models.errors import StorageFailed
+from models.errors import LongshoreError
 from models.setting_facts import SAVED
 from storage.settings_store import SettingsStore
 
@@ -59,6 +59,6 @@ async def put_in_force(store: SettingsStore, reach: Reach) -> None:
     reach.remotes.config = limits.rclone_config
     try:
         await reach.manager.use_limits(limits)
-    except StorageFailed as error:
+    except LongshoreError as error:
         # The monitor tries every second to start what waits.
         _logger.error("queued runs did not start with the new settings: %s", error)

@@ -15,6 +15,7 @@ from models.errors import InvalidDocument
 from storage.found_files import keep_aside, read_file, reason_of
 from storage.settings_document import SETTINGS_NAME, SettingsDocument, settings_from
 from utils.durable_file import TEMPORARY_PREFIX, backup_of, drop_file, replace_file
+from utils.shown_names import shown_name
 
 RECOVERED = "SettingsRecovered"
 DAMAGED = "SettingsDamaged"
@@ -24,6 +25,7 @@ CLEARED_BY_MENDING = (DAMAGED, EDIT_INVALID)
 NO_FILE = "none"
 """The version of settings that were never saved."""
 _VERSION_CHARACTERS = 16
+_MAX_REASON = 600
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,8 @@ def _found(content: bytes) -> FoundSettings:
     try:
         return FoundSettings(content, settings_from(content))
     except InvalidDocument as error:
-        return FoundSettings(content, reason=error.reason)
+        reason = shown_name(error.reason.encode("utf-8", "backslashreplace"))
+        return FoundSettings(content, reason=reason[:_MAX_REASON])
 
 
 def damaged(reason: str, backup_reason: str | None = None) -> Fault:

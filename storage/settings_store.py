@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,11 +30,14 @@ from storage.settings_file import (
     edit_invalid,
 )
 from utils.durable_file import NotSynced
+from utils.shown_names import shown_name
 from utils.timestamps import utc_timestamp
 
 Value = TypeVar("Value")
 _MAX_TURNS = 5
 """How often a save begins anew because a person edits the file meanwhile."""
+_MAX_KEYS, _MAX_KEY = 20, 80
+"""How many unknown keys are told, and how many characters of each; all of them are kept."""
 _SAVING = "Saving the settings"
 _logger = logging.getLogger(__name__)
 
@@ -97,8 +101,9 @@ class SettingsStore:
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """The keys in the file that mean nothing to this version."""
-        return tuple(self._good.unknown) if self._good else ()
+        """The keys in the file that mean nothing to this version, for people: the first ones."""
+        keys = islice(self._good.unknown, _MAX_KEYS) if self._good else ()
+        return tuple(shown_name(key[:_MAX_KEY].encode("utf-8", "backslashreplace")) for key in keys)
 
     @property
     def decided(self) -> frozenset[str]:

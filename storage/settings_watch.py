@@ -11,7 +11,6 @@ import os
 
 from asyncinotify import Inotify, Mask
 
-from models.errors import LongshoreError
 from storage.settings_document import SETTINGS_NAME
 from storage.settings_store import SettingsStore
 
@@ -50,8 +49,9 @@ class SettingsWatch:
                 self._wake.clear()
                 try:
                     await self._store.reconcile()
-                except LongshoreError as error:
-                    _logger.error("settings changed by hand are not taken over: %s", error)
+                except Exception:
+                    # The loop's boundary: logged, and tried again.
+                    _logger.exception("settings changed by hand are not taken over")
                     asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._wake.set)
         finally:
             listener.cancel()

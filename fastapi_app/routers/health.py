@@ -42,12 +42,17 @@ async def health(services: ServicesDep) -> JSONResponse:
 
 async def _storage(services: Services) -> dict[str, Any]:
     damaged = len(services.jobs.damaged())
-    figures = {"jobs": len(services.jobs.snapshot()), "damaged_jobs": damaged}
+    has_settings = services.settings_store.damage is None
+    figures = {
+        "jobs": len(services.jobs.snapshot()),
+        "damaged_jobs": damaged,
+        "settings": "usable" if has_settings else "damaged",
+    }
     try:
         await asyncio.to_thread(_try_to_write, services.data_dir)
     except OSError as error:
         return {"status": "unhealthy", "reason": os.strerror(error.errno or 0), **figures}
-    return {"status": "degraded" if damaged else "healthy", **figures}
+    return {"status": "degraded" if damaged or not has_settings else "healthy", **figures}
 
 
 def _try_to_write(directory: Path) -> None:

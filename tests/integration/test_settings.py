@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import stat
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,12 @@ import httpx
 import pytest
 
 from tests.integration.pages import Form, Page
-from tests.integration.running import ended_server, wait_for_status
+from tests.integration.running import (
+    ended_server,
+    event_of,
+    wait_for_bytes,
+    wait_for_status,
+)
 from tests.support import RunningServer, make_large_file, make_tree, wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("rsync")]
@@ -153,6 +161,31 @@ def test_fewer_runs_are_kept_after_the_next_end(server: RunningServer, room: Pat
     server.wait_for_end(server.start_job(job_id))
     address = f"/api/v1/jobs/{job_id}/runs"
     wait_until(lambda: server.http.get(address).json()["total"] == 2, what="two runs")
+
+
+def test_of_ten_who_change_the_same_version_one_does(server: RunningServer) -> None:
+    version = document(server)["version"]
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(
+            pool.map(lambda n: put(server, version, max_concurrent_runs=n), range(5, 15))
+        )
+    assert sorted(answer.status_code for answer in answers) == [200, *[412] * 9]
+    (won,) = [answer.json() for answer in answers if answer.status_code == 200]
+    assert document(server) == won
+
+
+def test_a_job_that_is_cut_off_goes_on_by_itself_once_that_is_set(
+    server: RunningServer, room: Path
+) -> None:
+    source = make_large_file(room / "from" / "large.bin", megabytes=20).parent
+    job_id = server.create_job(source, room / "to", options=SLOW)
+    first = server.start_job(job_id)
+    wait_for_bytes(server, job_id, 1)
+    assert put(server, resume_interrupted=True, stop_grace_seconds=1).status_code == 200
+    os.kill(event_of(server, first, "run_started")["runner"]["pid"], signal.SIGKILL)
+    wait_until(lambda: server.state(job_id)["run_id"] != first, what="a second run")
+    assert server.run(first)["outcome"] == "interrupted"
+    wait_for_status(server, job_id, "running")
 
 
 def test_a_host_name_is_let_in_at_once_and_nobody_shuts_themselves_out(
@@ -367,6 +400,8 @@ def test_a_file_that_cannot_be_used_is_kept_aside_by_a_save(tmp_path: Path, room
     file_of(server).write_text("kept_runs_per_job: all\n")
     with ended_server(server):
         assert "no old run is removed" in server.http.get("/settings").text
+        storage = server.http.get("/health").json()["components"]["storage"]
+        assert (storage["status"], storage["settings"]) == ("degraded", "damaged")
         job_id = server.create_job(make_tree(room / "from", files=1), room / "to")
         assert document(server)["values"]["kept_runs_per_job"] == 50
         for _ in range(3):

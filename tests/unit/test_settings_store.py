@@ -162,6 +162,26 @@ async def test_unknown_keys_are_kept(desk: Desk) -> None:
     assert "newer:\n  a:\n    - 1\n    - 2.5\n    - 'no'\n    - '3'\n" in text
 
 
+async def test_of_many_and_strange_unknown_keys_some_are_told_and_all_kept(desk: Desk) -> None:
+    strange = ['"\\x1b[31m"', '"<b>"', "k" * 900, *(f"key{n}" for n in range(500))]
+    desk.path.write_text("".join(f"{key}: 1\n" for key in strange))
+    await desk.open()
+    told = desk.store.unknown
+    assert told[:3] == ("\\x1b[31m", "<b>", "k" * 80)
+    assert len(told) == 20
+    await desk.save(max_concurrent_runs=6)
+    assert desk.path.read_text().count(": 1\n") == len(strange) + 1  # The format.
+
+
+async def test_why_a_file_cannot_be_used_is_told_in_short_and_printable(desk: Desk) -> None:
+    key = "\\x1b" + "k" * 5000
+    desk.path.write_text(f'"{key}": 1\n"{key}": 1\n')
+    await desk.open()
+    assert desk.store.damage is not None
+    assert len(desk.store.damage) <= 600
+    assert desk.store.damage.isprintable()
+
+
 async def test_what_the_environment_decides_stays_and_keeps_its_line_in_the_file(
     desk: Desk,
 ) -> None:
