@@ -3,8 +3,11 @@ gives way to the one before it and is told."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +116,23 @@ async def test_a_save_on_top_of_another_version_is_refused(desk: Desk) -> None:
     assert desk.store.in_force.max_concurrent_runs == 9
 
 
+async def test_of_two_saves_at_once_one_is_refused(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.open()
+    both_look = threading.Barrier(2, timeout=0.3)
+
+    def slow(path: str, content: bytes, **more: Any) -> None:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both_look.wait()
+        replace_file(path, content, **more)
+
+    monkeypatch.setattr(settings_file, "replace_file", slow)
+    saves = (desk.store.save({"max_concurrent_runs": n}, expected_version="none") for n in (5, 6))
+    results = await asyncio.gather(*saves, return_exceptions=True)
+    assert [type(result) for result in results if result] == [SettingsConflict]
+
+
 async def test_a_hand_edit_that_was_not_noticed_is_taken_over_and_not_overwritten(
     desk: Desk,
 ) -> None:
@@ -174,12 +194,13 @@ async def test_of_many_and_strange_unknown_keys_some_are_told_and_all_kept(desk:
 
 
 async def test_why_a_file_cannot_be_used_is_told_in_short_and_printable(desk: Desk) -> None:
-    key = "\\x1b" + "k" * 5000
-    desk.path.write_text(f'"{key}": 1\n"{key}": 1\n')
     await desk.open()
-    assert desk.store.damage is not None
-    assert len(desk.store.damage) <= 600
-    assert desk.store.damage.isprintable()
+    for content in (f"{'k' * 900}: 1\n" * 2, 'allowed_hosts: "\\x1b[31m\\a"\n'):
+        desk.path.write_text(content)
+        await desk.store.reconcile()
+        assert desk.store.damage is not None
+        assert len(desk.store.damage) <= 600
+        assert desk.store.damage.isprintable()
 
 
 async def test_what_the_environment_decides_stays_and_keeps_its_line_in_the_file(
