@@ -212,14 +212,12 @@ def conflict_rows(store: SettingsStore, texts: Mapping[str, str]) -> tuple[Confl
     for name, facts in SAVED.items():
         theirs = text_of(getattr(store.in_force, name))
         if theirs != texts[name].strip():
-            rows.append(
-                ConflictRow(facts.title, _or_off(facts, theirs), _or_off(facts, texts[name]))
-            )
+            rows.append(ConflictRow(facts.title, _words(facts, theirs), _words(facts, texts[name])))
     return tuple(rows)
 
 
-def _or_off(facts: SettingFacts, text: str) -> str:
-    return text or ("off" if facts.kind == "switch" else "")
+def _words(facts: SettingFacts, text: str) -> str:
+    return text or ("off" if facts.kind == "switch" else "none")
 
 
 def changes_in_words(before: SavedSettings, after: SavedSettings) -> str:

@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -266,6 +267,8 @@ def test_a_healthy_directory_has_no_finding_and_nothing_is_changed(
     run_to_end(server, job_id)
     (server.data_dir / "settings.yaml").write_text("a: 1\n")
     (server.data_dir / "settings.yaml").chmod(0o600)
+    unknown = partial(server.http.get, "/api/v1/settings")
+    wait_until(lambda: unknown().json()["unknown_keys"] == ["a"], what="the edit, which is logged")
 
     assert found_by_check(server) == [], "beside the server"
     said, _ = run(server, "check")
