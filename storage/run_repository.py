@@ -81,8 +81,6 @@ _place: ColumnElement[int] = literal_column("runs.rowid", Integer)
 """What is the newest: the row that was added last, which no change of the clock upsets. Every new
 row gets a number above all others (sqlite.org, ROWIDs)."""
 _IDS_A_STATEMENT = 500
-
-
 _OUTLINES = """
 SELECT id, job_id, status, outcome, started_at, ended_at, notices, (
   SELECT CASE WHEN count(*) = count(json_extract(value, '$.duration_seconds'))
@@ -94,10 +92,6 @@ SELECT id, job_id, status, outcome, started_at, ended_at, notices, (
   FROM runs WHERE job_id IN (SELECT value FROM json_each(?)) AND kind = ?
 ) WHERE rank <= ? ORDER BY place
 """
-
-
-class RunRepository:
-    """Runs by id and by job, newest first."""
 
 
 def _no_listener(_run: Run) -> None:
