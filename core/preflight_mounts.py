@@ -63,13 +63,13 @@ def is_mount_point(path: str) -> bool:
     real = os.path.realpath(path)
     if os.path.ismount(real):
         return True
-    return os.fsencode(real) in _mount_points()
+    return os.fsencode(real) in mount_points()
 
 
 def mounts_beneath(path: str) -> list[str]:
     """Return what is mounted somewhere within a folder at this moment, by real paths."""
     beginning = os.fsencode(os.path.realpath(path)).rstrip(b"/") + b"/"
-    return [os.fsdecode(point) for point in _mount_points() if point.startswith(beginning)]
+    return [os.fsdecode(point) for point in mount_points() if point.startswith(beginning)]
 
 
 def has_any_file(source: str) -> bool:
@@ -101,7 +101,8 @@ def has_any_file(source: str) -> bool:
     return False
 
 
-def _mount_points() -> list[bytes]:
+def mount_points() -> list[bytes]:
+    """Return every place where something is mounted at this moment (proc(5), mountinfo)."""
     try:
         with open("/proc/self/mountinfo", "rb") as file:
             lines = [line.split(b" ") for line in file.read().splitlines()]

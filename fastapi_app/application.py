@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from core.deleted_sources import DeletedSources
+from core.disks import Disks
 from core.engines.registry import ENGINES
 from core.executors.local import LocalExecutor
 from core.job_manager import JobManager
@@ -57,6 +58,7 @@ from fastapi_app.settings_in_force import Reach, limits_of, put_in_force
 from fastapi_app.websocket.endpoint import serve_live_updates
 from fastapi_app.websocket.hub import CardUpdate, Hub
 from models.error_event import Component
+from models.remote import is_remote
 from models.run import Run
 from models.settings import Settings
 from storage.database import Database
@@ -282,6 +284,7 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
         renderer=renderer,
         cards=source.cards,
         banners=source.banners,
+        disks=Disks(partial(_local_destinations, queries)),
         happenings=happenings,
     )
 
@@ -295,6 +298,11 @@ async def _keep_running(stack: AsyncExitStack, work: Any, name: str) -> None:
             await task
 
     stack.push_async_callback(end)
+
+
+def _local_destinations(queries: JobQueries) -> list[str]:
+    jobs = (record.job for record in queries.all_jobs().values())
+    return [job.destination for job in jobs if not is_remote(job.destination)]
 
 
 async def _settle_mended(error_log: ErrorRepository, jobs: JobStorage) -> None:

@@ -66,12 +66,8 @@ class JobsView:
     tags: tuple[str, ...]
     damaged: tuple[DamagedJob, ...]
     next_url: str | None
-    here: str
-
-    @property
-    def takes_new(self) -> bool:
-        """Whether a job that is created elsewhere belongs on this page."""
-        return not self.query.is_filtered
+    is_whole: bool
+    """Whether these are all the jobs there are: one that is not among them is new then."""
 
     @property
     def size_differs(self) -> bool:
@@ -101,7 +97,7 @@ async def jobs_view(
         tags=_offered(services.queries.tags(), query.tag),
         damaged=found.damaged,
         next_url=more if found.next_cursor else None,
-        here=link("jobs_page", query.parameters()),
+        is_whole=not query.is_filtered and cursor is None and found.next_cursor is None,
     )
 
 

@@ -26,6 +26,8 @@ class LiveValues:
     sent: int | None = None
     """What travelled so far, in bytes, and at what time, in seconds since the epoch."""
     at: float | None = None
+    spark: str = ""
+    """The rates of the last minute, as the points of a polyline."""
 
     def patch(self) -> dict[str, str | float | None]:
         """Return what the WebSocket's `set` carries (frontend.md)."""
@@ -41,6 +43,7 @@ class LiveValues:
             "current_file": self.current_file,
             "sent": self.sent,
             "at": self.at,
+            "spark": self.spark,
         }
 
 

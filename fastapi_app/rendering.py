@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -12,6 +13,7 @@ from starlette.responses import HTMLResponse
 
 from core.job_queries import JobQueries
 from fastapi_app.live_values import live_values
+from fastapi_app.recent_rates import RecentRates
 from fastapi_app.run_views import run_detail
 from fastapi_app.view_models import STRIP_LENGTH, JobCard, job_card
 from fastapi_app.websocket.hub import CardUpdate
@@ -70,12 +72,20 @@ class Cards:
     def __init__(self, queries: JobQueries, renderer: Renderer) -> None:
         self._queries = queries
         self._renderer = renderer
+        self._rates = RecentRates()
 
     async def cards_of(self, records: list[JobRecord]) -> tuple[JobCard, ...]:
         """Return the cards of some jobs, in their order."""
         ids = [record.job.id for record in records]
         recent = await self._queries.run_outlines(ids, STRIP_LENGTH + 1)
-        return tuple(job_card(record, recent.get(record.job.id, ())) for record in records)
+        return tuple(
+            job_card(
+                record,
+                recent.get(record.job.id, ()),
+                spark=self._rates.points(record.job.id),
+            )
+            for record in records
+        )
 
     async def card_of(self, job_id: str) -> JobCard:
         """Return one job's card. Raises JobNotFound."""
@@ -90,7 +100,10 @@ class Cards:
         state = record.state
         phase = state.progress.phase if state.progress else ""
         structure = (state.status, state.run_id, record.job.version, state.message, phase)
+        rate = state.progress.bytes_per_second if state.progress and state.is_active else None
+        self._rates.note(job_id, state.run_id, rate)
         live = live_values(state.run_id, state.progress, state.status)
+        live = replace(live, spark=self._rates.points(job_id))
         return CardUpdate(structure=repr(structure), values=live.patch())
 
     async def fragment_of(self, job_id: str) -> str:

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from starlette.requests import HTTPConnection
 
 from core.deleted_sources import DeletedSources
+from core.disks import Disks
 from core.job_manager import JobManager
 from core.job_queries import JobQueries
 from core.rclone_remotes import RcloneRemotes
@@ -58,6 +59,7 @@ class Services:
     renderer: Renderer
     cards: Cards
     banners: Banners
+    disks: Disks
     happenings: Happenings
     dismissed: tuple[str, ...] = ()
     """The notices that are not wanted any more where the request comes from."""

@@ -7,7 +7,7 @@ is shown of runs is in `fastapi_app/run_views.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fastapi_app import formatting
 from fastapi_app.live_values import LiveValues, live_values
@@ -74,7 +74,7 @@ class JobCard:
     """What a person should know of the last run beside its outcome: the first few."""
 
 
-def job_card(record: JobRecord, recent: Sequence[RunOutline]) -> JobCard:
+def job_card(record: JobRecord, recent: Sequence[RunOutline], *, spark: str = "") -> JobCard:
     """Return the card of a job with its newest runs, oldest first."""
     job, state = record.job, record.state
     action, label = _primary_action(state.status)
@@ -91,7 +91,7 @@ def job_card(record: JobRecord, recent: Sequence[RunOutline]) -> JobCard:
         status=job_status(state),
         is_active=not at_rest,
         message=state.message,
-        live=live_values(state.run_id, state.progress, state.status),
+        live=replace(live_values(state.run_id, state.progress, state.status), spark=spark),
         run_id=state.run_id,
         last_good=moment(state.last_good_at),
         strip=_strip([run for run in recent if run.is_over][-STRIP_LENGTH:]),

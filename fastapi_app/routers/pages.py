@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from heapq import nsmallest
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
@@ -11,6 +13,7 @@ from fastapi.responses import HTMLResponse
 from core.deleted_sources import why_not_back
 from core.failed_files import why_not
 from core.job_queries import DEFAULT_PAGE, urgency
+from fastapi_app.dashboard_views import disks_view, errors_view
 from fastapi_app.deleted_source_views import (
     ROWS_PER_PAGE,
     DeletionsQuery,
@@ -30,12 +33,16 @@ from fastapi_app.preview_views import PreviewQuery, dry_run_summary
 from fastapi_app.run_views import run_detail, run_row, run_title
 from fastapi_app.services import Services, ServicesDep
 from fastapi_app.status_views import status_counts
+from models.error_event import ErrorPage
+from models.errors import StorageFailed
 from models.run import Run
 from models.run_spec import RunKind
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 _RECENT_RUNS = 8
-_CARDS_PER_PAGE = 200
+_MOST_CARDS = 24
+_NEWEST_ERRORS = 5
+_logger = logging.getLogger(__name__)
 _AT_WORK = "A run of its job is under way."
 _NO_JOB = "The file of the job cannot be read."
 
@@ -44,7 +51,7 @@ _NO_JOB = "The file of the job cannot be read."
 async def dashboard(services: ServicesDep) -> HTMLResponse:
     """What runs, what needs a person, what ended last."""
     records = services.queries.all_jobs()
-    first = sorted(records.values(), key=urgency)[:_CARDS_PER_PAGE]
+    first = nsmallest(_MOST_CARDS, records.values(), key=urgency)
     runs = await services.queries.list_runs(limit=_RECENT_RUNS)
     damaged = services.jobs.damaged()
     return await page(
@@ -59,7 +66,19 @@ async def dashboard(services: ServicesDep) -> HTMLResponse:
         is_empty=not records and not damaged,
         damaged=damaged,
         total=len(records),
+        most_cards=_MOST_CARDS,
+        disks=disks_view(await services.disks.now()),
+        errors=errors_view(await _newest_errors(services), records),
     )
+
+
+async def _newest_errors(services: Services) -> ErrorPage:
+    try:
+        return await services.error_log.list_events(resolved=False, limit=_NEWEST_ERRORS)
+    except StorageFailed as error:
+        # The page is worth more than this part of it, which the banners tell as well.
+        _logger.error("the newest errors are not shown: %s", error)
+        return ErrorPage((), 0, None)
 
 
 @router.get("/jobs/{job_id}", name="job_page")

@@ -13,6 +13,7 @@ from tests.support import RunningServer, make_large_file
 
 _JOBS = 60
 _RUNNING = 6
+_ON_DASHBOARD = 24
 _ANSWER_SECONDS = 1.0
 _LONGEST_TASK_MS = 500
 
@@ -29,7 +30,7 @@ def test_sixty_jobs_of_which_six_run(
         )
         for number in range(_JOBS)
     ]
-    page = visitor.open(f"{server.url}/")
+    page = visitor.open(f"{server.url}/jobs?limit=100")
     expect_live(page)
     expect(page.locator("#job-list > article")).to_have_count(_JOBS)
     page.evaluate(
@@ -50,8 +51,18 @@ def test_sixty_jobs_of_which_six_run(
             " return parseInt(text?.textContent) >= 8; }",
             arg=job_id,
         )
-    expect(page.locator("#count-running .summary-count")).to_have_text(str(_RUNNING))
-    expect(page.locator("#count-queued .summary-count")).to_have_text("1")
+    dashboard = visitor.another_tab(page.context, f"{server.url}/")
+    expect(dashboard.locator("#count-running .summary-count")).to_have_text(str(_RUNNING))
+    expect(dashboard.locator("#count-queued .summary-count")).to_have_text("1")
+    shown = dashboard.locator("#job-list > article")
+    expect(shown).to_have_count(_ON_DASHBOARD)
+    for number in range(_RUNNING + 1):
+        expect(shown.nth(number)).to_have_attribute("data-active", "")
+    # One that was not among them comes to the top when it is started, and another one goes.
+    server.start_job(jobs[-1])
+    expect_status(card(dashboard, jobs[-1]), "queued")
+    expect(shown).to_have_count(_ON_DASHBOARD)
+    dashboard.close()
 
     for job_id in (running[2], jobs[30]):
         more, menu = page.locator(f"#job-{job_id}-more"), page.locator(f"#job-{job_id}-menu")

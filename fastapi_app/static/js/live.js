@@ -134,7 +134,9 @@ function patch(jobId, values) {
     for (const element of container.querySelectorAll("[data-live]")) {
       const value = values[element.dataset.live];
       if (value === undefined) continue;
-      if (element.tagName === "PROGRESS") {
+      if (element.tagName === "polyline") {
+        element.setAttribute("points", value);
+      } else if (element.tagName === "PROGRESS") {
         if (value === null) element.removeAttribute("value");
         else element.value = value;
       } else if (element.textContent !== String(value ?? UNKNOWN)) {
@@ -177,6 +179,14 @@ function adopt(html, ids) {
     list.prepend(card);
     htmx.process(card);
   }
+  if (list) shorten(list);
+}
+
+/** Let go of the last cards where a list has a bound; not of those that run or that somebody holds. */
+function shorten(list) {
+  const isHeld = (card) => card.matches("[data-active], :focus-within, :has(:checked, [open])");
+  const spare = [...list.children].slice(Number(list.dataset.most) || Infinity);
+  spare.filter((card) => !isHeld(card)).forEach((card) => card.remove());
 }
 
 /* Polling, when the WebSocket has been given up. */
