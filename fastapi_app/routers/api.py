@@ -8,11 +8,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Header, Query, Response
 from fastapi.responses import JSONResponse
 
-from core.job_queries import DEFAULT_PAGE, MAX_PAGE, JobFilter
+from core.job_queries import DEFAULT_PAGE, MAX_PAGE, JobFilter, JobSort
 from fastapi_app.documents import job_document, run_document
 from fastapi_app.errors import PreconditionRequired
 from fastapi_app.services import Services, ServicesDep
 from models.errors import FieldFault, InvalidDefinition
+from models.progress import RunOutcome
 from storage.run_directories import MAX_LOG_WINDOW
 
 router = APIRouter(prefix="/api/v1")
@@ -29,12 +30,13 @@ async def list_jobs(
     engine: str | None = None,
     tag: str | None = None,
     q: str | None = None,
+    sort: JobSort = JobSort.NAME,
     limit: PageLimit = DEFAULT_PAGE,
     cursor: str | None = None,
 ) -> dict[str, Any]:
-    """List jobs by name."""
+    """List jobs by name, or in another order; a cursor is one of the same order."""
     wanted = JobFilter(status=status, engine=engine, tag=tag, q=q)
-    page = services.queries.list_jobs(wanted, limit=limit, cursor=cursor)
+    page = services.queries.list_jobs(wanted, sort=sort, limit=limit, cursor=cursor)
     return {
         "items": [job_document(record) for record in page.items],
         "total": page.total,
@@ -115,10 +117,14 @@ async def list_job_runs(
 
 @router.get("/runs")
 async def list_runs(
-    services: ServicesDep, limit: PageLimit = DEFAULT_PAGE, cursor: str | None = None
+    services: ServicesDep,
+    q: str | None = None,
+    outcome: RunOutcome | None = None,
+    limit: PageLimit = DEFAULT_PAGE,
+    cursor: str | None = None,
 ) -> dict[str, Any]:
-    """List all runs, newest first."""
-    return await _runs(services, job_id=None, limit=limit, cursor=cursor)
+    """List all runs, newest first: those of an outcome, those of jobs with a text in their name."""
+    return await _runs(services, q=q, outcome=outcome, limit=limit, cursor=cursor)
 
 
 @router.get("/runs/{run_id}")
@@ -155,10 +161,8 @@ async def get_run_log(
     return Response(window.content, media_type="text/plain; charset=utf-8", headers=headers)
 
 
-async def _runs(
-    services: Services, *, job_id: str | None, limit: int, cursor: str | None
-) -> dict[str, Any]:
-    page = await services.queries.list_runs(job_id=job_id, limit=limit, cursor=cursor)
+async def _runs(services: Services, **wanted: Any) -> dict[str, Any]:
+    page = await services.queries.list_runs(**wanted)
     return {
         "items": [run_document(run) for run in page.items],
         "total": page.total,

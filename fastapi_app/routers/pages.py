@@ -32,9 +32,10 @@ from fastapi_app.preview_pages import preview_part
 from fastapi_app.preview_views import PreviewQuery, dry_run_summary
 from fastapi_app.run_views import run_detail, run_row, run_title
 from fastapi_app.services import Services, ServicesDep
-from fastapi_app.status_views import status_counts
+from fastapi_app.status_views import status_counts, status_view
 from models.error_event import ErrorPage
 from models.errors import StorageFailed
+from models.progress import RunOutcome
 from models.run import Run
 from models.run_spec import RunKind
 
@@ -112,16 +113,27 @@ async def job_card(services: ServicesDep, job_id: str) -> HTMLResponse:
 
 
 @router.get("/runs", name="runs_page")
-async def runs_page(services: ServicesDep, cursor: str | None = None) -> HTMLResponse:
-    """The history, newest first."""
-    runs = await services.queries.list_runs(limit=DEFAULT_PAGE, cursor=cursor)
-    more = {"cursor": runs.next_cursor}
+async def runs_page(
+    services: ServicesDep,
+    q: Annotated[str, Query(max_length=200)] = "",
+    outcome: Annotated[str, Query(pattern=f"^({'|'.join(RunOutcome)})?$")] = "",
+    cursor: str | None = None,
+) -> HTMLResponse:
+    """The history, newest first, or what of it a person looks for."""
+    wanted = RunOutcome(outcome) if outcome else None
+    runs = await services.queries.list_runs(q=q, outcome=wanted, limit=DEFAULT_PAGE, cursor=cursor)
+    more = {"q": q, "outcome": outcome, "cursor": runs.next_cursor}
     return await page(
         services,
         "runs.html",
         nav="runs",
         title="Runs",
         runs=tuple(run_row(run) for run in runs.items),
+        total=runs.total,
+        q=q,
+        outcomes=tuple((one.value, status_view(one).word) for one in RunOutcome),
+        outcome=outcome,
+        is_first=not cursor,
         next_url=services.renderer.url_with_query("runs_page", more) if runs.next_cursor else None,
     )
 

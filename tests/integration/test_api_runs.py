@@ -221,3 +221,32 @@ def test_everything_in_the_data_directory_is_private_and_says_its_format(
         assert json.loads((directory / "result.json").read_text())["format"] == 1
         assert server.journal(run_id)[0]["format"] == 1
     assert json.loads((server.data_dir / "longshore.lock").read_text())["format"] == 1
+
+
+def test_runs_are_found_by_job_and_outcome(
+    server: RunningServer, rsync: str, tmp_path: Path
+) -> None:
+    (tmp_path / "from").mkdir()
+    (tmp_path / "from" / "one").write_text("1")
+    good = server.create_job(tmp_path / "from", tmp_path / "to", name="Photos")
+    (tmp_path / "nowhere").mkdir()
+    bad = server.create_job(tmp_path / "nowhere", tmp_path / "other", name="Music <b>")
+    (tmp_path / "nowhere").rmdir()
+    runs = {job: server.start_job(job) for job in (good, bad)}
+    for run_id in runs.values():
+        server.wait_for_end(run_id)
+
+    def found(**query: str) -> list[str]:
+        page = server.http.get("/api/v1/runs", params=query).json()
+        assert page["total"] == len(page["items"])
+        return [run["id"] for run in page["items"]]
+
+    assert found(outcome="failed") == [runs[bad]]
+    assert found(q="PHOTO") == [runs[good]]
+    assert found(q="photo", outcome="failed") == []
+    assert server.http.get("/api/v1/runs?outcome=splendid").status_code == 422
+    page = server.http.get("/runs?outcome=failed")
+    assert "Music &lt;b&gt;" in page.text
+    assert "Photos" not in page.text.partition("<tbody")[2].partition("</tbody>")[0]
+    assert "No run matches" in server.http.get("/runs?q=nobody").text
+    assert server.http.get("/runs?outcome=splendid").status_code == 422
