@@ -101,6 +101,17 @@ def test_a_run_that_ends_is_counted_and_what_is_open_stays_open(
     assert is_same_document(page)
 
 
+def test_what_draws_plots_is_loaded_where_there_are_some_and_nowhere_else(
+    quiet_server: RunningServer, visitor: Visitor
+) -> None:
+    page = visitor.open(quiet_server.url)
+    expect(page.locator("script[src*=uPlot]")).to_have_count(1)
+    job = page.locator(".job-name a").first.get_attribute("href")
+    for path in ("/jobs", "/runs", "/jobs/new", f"{job}/edit", f"{job}/figures", "/activity"):
+        page.goto(quiet_server.url + path)
+        expect(page.locator("script[src*=uPlot], link[href*=uPlot]")).to_have_count(0)
+
+
 def test_the_first_run_of_all_is_plotted(
     server: RunningServer, room: Path, visitor: Visitor, rsync: str
 ) -> None:
