@@ -229,7 +229,7 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     source.cards = Cards(queries, renderer)
     source.banners = Banners(error_log, errors_changed, queries=queries, renderer=renderer, hub=hub)
     await source.banners.refresh()
-    happenings = Happenings(jobs, error_log, queries, renderer=renderer, hub=hub)
+    happenings = Happenings(error_log, queries, renderer=renderer, hub=hub)
     source.happenings = happenings
     await happenings.fill()
     monitor = Monitor(

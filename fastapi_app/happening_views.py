@@ -133,11 +133,10 @@ def was_bad(earlier: Sequence[Run]) -> bool:
     What a person stopped tells nothing, nor does a run over failed files while others wait.
     """
     for run in reversed(earlier):
-        if run.kind != RunKind.TRANSFER or run.outcome in {None, RunOutcome.PAUSED}:
+        if run.kind != RunKind.TRANSFER or run.outcome is None:
             continue
         if run.outcome in {RunOutcome.FAILED, RunOutcome.INTERRUPTED}:
             return True
-        assert run.outcome is not None
         if job_end(run, run.outcome).is_good:
             return False
     return False

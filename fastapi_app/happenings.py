@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from core.job_queries import JobQueries
-from core.ports import ErrorLog, JobStore
+from core.ports import ErrorLog
 from fastapi_app.happening_views import (
     BellView,
     Happening,
@@ -51,14 +51,12 @@ class Happenings:
 
     def __init__(
         self,
-        jobs: JobStore,
         error_log: ErrorLog,
         queries: JobQueries,
         *,
         renderer: Renderer,
         hub: Hub,
     ) -> None:
-        self._jobs = jobs
         self._error_log = error_log
         self._queries = queries
         self._renderer = renderer
@@ -165,7 +163,4 @@ class Happenings:
 
     def _is_mended(self, event: ErrorEvent) -> bool:
         """Whether the file is whole, and not merely what was told of it dismissed."""
-        if event.error_type != DAMAGED or event.job_id is None:
-            return False
-        is_damaged = any(job.id == event.job_id for job in self._jobs.damaged())
-        return not is_damaged and event.job_id in self._queries.all_jobs()
+        return event.error_type == DAMAGED and event.job_id in self._queries.all_jobs()

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from models.settings import Settings
+from storage.import_report import printable
 
 EXIT_FAILED = 1
 EXIT_RESUMABLE = 3
@@ -38,8 +39,9 @@ def settings() -> Settings:
 
 
 def complain(text: str) -> None:
-    """Print one line to standard error; nothing in it is taken for markup."""
-    _errors.print(text, markup=False, soft_wrap=True)
+    """Print one line to standard error; nothing in it is taken for markup, or for more than text by
+    the terminal."""
+    _errors.print(printable(text), markup=False, soft_wrap=True)
 
 
 def fail(text: str, code: int = EXIT_FAILED) -> NoReturn:

@@ -10,6 +10,7 @@ from rich.table import Table
 from fastapi_app import formatting
 from fastapi_app.commands.client import as_part, call
 from fastapi_app.commands.console import complain, out, print_json
+from fastapi_app.commands.failures import plain
 from fastapi_app.commands.jobs import follow_run
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print the API's JSON.")]
@@ -59,7 +60,7 @@ def show_preview(
     table = Table("change", "size", "path", box=None)
     for item in found["items"]:
         size = formatting.size(item["size"]) if item["size"] is not None else ""
-        table.add_row(item["change"], size, item["path"].replace("[", r"\["))
+        table.add_row(item["change"], size, plain(item["path"]))
     out.print(table)
     if len(found["items"]) < found["total"]:
         complain(f"{len(found['items']):,} of {found['total']:,} are shown: see --limit.")

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from fastapi_app.commands.client import as_part, call
 from fastapi_app.commands.console import complain, out, print_json
+from storage.import_report import printable
 
 RunId = Annotated[str, typer.Argument(help="The run's id.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print the API's JSON.")]
@@ -63,5 +64,5 @@ def all_pages(path: str, **wanted: str) -> tuple[list[dict[str, Any]], dict[str,
 
 
 def plain(text: str) -> str:
-    """Return a text so that nothing in it counts as markup of Rich."""
-    return text.replace("[", r"\[")
+    """Return a text so that nothing in it counts as markup of Rich, or as a terminal's command."""
+    return printable(text).replace("[", r"\[")

@@ -20,6 +20,7 @@ from fastapi_app.commands.console import (
     print_json,
 )
 from fastapi_app.commands.several import each_of
+from storage.import_report import printable
 
 app = new_app("Jobs: what to back up.")
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print the API's JSON.")]
@@ -170,4 +171,4 @@ def _status(job: dict[str, Any]) -> str:
 
 
 def _plain(text: str) -> str:
-    return text.replace("[", r"\[")
+    return printable(text).replace("[", r"\[")

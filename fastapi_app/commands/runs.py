@@ -10,6 +10,7 @@ from rich.table import Table
 from fastapi_app import formatting
 from fastapi_app.commands.client import as_part, call
 from fastapi_app.commands.console import new_app, out, print_json
+from fastapi_app.commands.failures import plain
 
 app = new_app("Runs: what has been done.")
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print the API's JSON.")]
@@ -53,7 +54,7 @@ def show_run(
     table = Table(show_header=False, box=None)
     table.add_row("job", run["job_id"])
     table.add_row("outcome", run["outcome"] or run["status"])
-    table.add_row("message", (run["message"] or formatting.UNKNOWN).replace("[", r"\["))
+    table.add_row("message", plain(run["message"] or formatting.UNKNOWN))
     table.add_row("started", formatting.exact_time(run["started_at"]))
     table.add_row("duration", formatting.duration(run["duration_seconds"]))
     table.add_row("done", formatting.size(run["bytes_done"]))

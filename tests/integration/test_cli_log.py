@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -129,3 +130,16 @@ def test_a_log_that_is_not_there_is_one_clear_line(
     ):
         said = words(shared_server, *arguments, code=1)
         assert len(said.splitlines()) == 1, said
+
+
+def test_a_message_in_a_tools_words_commands_no_terminal(
+    shared_server: RunningServer, room: Path
+) -> None:
+    _, run_id = job_with_log(shared_server, room, b"")
+    with sqlite3.connect(shared_server.data_dir / "longshore.db") as database:
+        message = "[bold]\x1b[2J"
+        database.execute("UPDATE runs SET message = ? WHERE id = ?", (message, run_id))
+    for arguments in (("runs", "show", run_id), ("runs", "log", run_id, "--follow")):
+        said = words(shared_server, *arguments)
+        assert "[bold]\\x1b[2J" in said
+        assert "\x1b" not in said

@@ -17,7 +17,7 @@ from fastapi_app.rendering import Renderer
 from fastapi_app.websocket.hub import CardUpdate, Hub
 from models.error_event import Severity
 from models.errors import StorageFailed
-from models.job_state import DamagedJob, JobState
+from models.job_state import JobState
 from models.job_status import JobStatus
 from models.progress import RunOutcome
 from models.run import Run
@@ -47,7 +47,7 @@ class Runs(InMemoryRunStore):
         """Answer, unless the test forbids it."""
         if self.failures:
             self.failures -= 1
-            raise StorageFailed("The database", "disk CUT/O error")
+            raise StorageFailed("The database", "disk I/O error")
         return await super().recent_by_job(*arguments)
 
 
@@ -84,7 +84,6 @@ class Scene:
         source = Source()
         self.hub = Hub(source)
         self.happenings = source.happenings = Happenings(
-            self.jobs,
             self.log,
             JobQueries(self.jobs, self.runs),
             renderer=Renderer(
@@ -190,7 +189,12 @@ async def test_a_dry_run_tells_of_its_own_failure_and_of_no_recovery(scene: Scen
     assert scene.kinds() == ["failed", "failed"]
     assert scene.items()[0].title == "The dry run of Photos failed"
     await scene.end(GOOD)
-    assert scene.kinds() == ["failed", "failed", "recovered"]
+    await scene.end(FAIL, kind=RunKind.DRY_RUN)
+    await scene.end(GOOD)
+    told = ["failed", "failed", "recovered", "failed"]
+    assert scene.kinds() == told
+    await scene.start()
+    assert scene.kinds() == told
     await scene.stop()
 
 
@@ -222,7 +226,6 @@ async def test_errors_are_told_by_how_bad_they_are_and_once(scene: Scene) -> Non
 
 async def test_a_damaged_file_is_told_and_that_it_is_whole_again(scene: Scene) -> None:
     await scene.start()
-    scene.jobs.broken = (DamagedJob(JOB, "is empty"),)
     await scene.report(error_type=DAMAGED, job_id=JOB, message="photos cannot be used")
     assert scene.kinds() == ["damaged"]
     (event,) = scene.log.events
@@ -231,7 +234,6 @@ async def test_a_damaged_file_is_told_and_that_it_is_whole_again(scene: Scene) -
     assert scene.kinds() == ["damaged"], "a person dismissed it, and the file is as it was"
 
     await scene.report(error_type=DAMAGED, job_id=JOB, message="photos cannot be used")
-    scene.jobs.broken = ()
     await scene.jobs.create(a_job(JOB, name="Renamed"), JobState(JOB))
     await scene.log.resolve(scene.log.events[-1].id)
     await scene.read()
@@ -294,7 +296,7 @@ async def test_what_cannot_be_read_is_read_again(
         return scene.kinds() == ["failed", "recovered"]
 
     await wait_until_async(is_shown, what="the recovery")
-    assert "disk CUT/O error" in caplog.text
+    assert "disk I/O error" in caplog.text
     await scene.stop()
 
 
