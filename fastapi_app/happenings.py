@@ -124,8 +124,13 @@ class Happenings:
                 self._ended.popleft()
             self._add([happening] if happening is not None else [])
         if self._has_new_events:
-            events = await self._events()
+            # Before it is read: what comes meanwhile is read after this.
             self._has_new_events = False
+            try:
+                events = await self._events()
+            except StorageFailed:
+                self._has_new_events = True
+                raise
             self._add(self._taken(events))
 
     def _add(self, happenings: Sequence[Happening]) -> None:

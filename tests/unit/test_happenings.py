@@ -15,7 +15,7 @@ from fastapi_app.happening_views import HappeningView, happening_of_run
 from fastapi_app.happenings import BELL_KEY, MAX_HAPPENINGS, Happenings
 from fastapi_app.rendering import Renderer
 from fastapi_app.websocket.hub import CardUpdate, Hub
-from models.error_event import Severity
+from models.error_event import ErrorPage, Severity
 from models.errors import StorageFailed
 from models.job_state import JobState
 from models.job_status import JobStatus
@@ -51,6 +51,22 @@ class Runs(InMemoryRunStore):
         return await super().recent_by_job(*arguments)
 
 
+class Log(InMemoryErrorLog):
+    """An error log that answers only when a test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.late: asyncio.Event | None = None
+
+    async def list_events(self, **wanted: Any) -> ErrorPage:
+        """Answer with what was there when it was asked."""
+        page = await super().list_events(**wanted)
+        if self.late is not None:
+            late, self.late = self.late, None
+            await late.wait()
+        return page
+
+
 class Source:
     """The hub's source; nobody is connected, so that nothing is rendered."""
 
@@ -72,7 +88,7 @@ class Scene:
 
     jobs: InMemoryJobStore
     runs: Runs
-    log: InMemoryErrorLog
+    log: Log
     ended: int = 0
     happenings: Happenings | None = None
     hub: Hub | None = None
@@ -140,7 +156,7 @@ class Scene:
 @pytest.fixture
 def scene() -> Scene:
     """A bell that was not started yet."""
-    return Scene(InMemoryJobStore(), Runs(), InMemoryErrorLog())
+    return Scene(InMemoryJobStore(), Runs(), Log())
 
 
 @pytest.mark.parametrize(
@@ -221,6 +237,18 @@ async def test_errors_are_told_by_how_bad_they_are_and_once(scene: Scene) -> Non
     assert [item.is_alert for item in scene.items()] == [True, True, False]
     await scene.start()
     assert scene.kinds() == ["warning", "error", "error"]
+    await scene.stop()
+
+
+async def test_what_comes_while_the_log_is_read_is_told_as_well(scene: Scene) -> None:
+    await scene.start()
+    late = scene.log.late = asyncio.Event()
+    await scene.report(message="first")
+    await scene.report(message="second")
+    assert scene.kinds() == []
+    late.set()
+    await scene.settled()
+    assert scene.kinds() == ["error", "error"]
     await scene.stop()
 
 
