@@ -184,7 +184,9 @@ def test_what_arrived_before_the_page_was_hidden_for_good_waits_too(
     """A page that polls goes on being told while it is hidden."""
     page = visitor.open(f"{served.url}/", before=hideable)
     expect_live(page)
-    page.evaluate("() => window.dispatchEvent(new Event('pagehide'))")  # live.js lets go.
+    # live.js lets go, and does not come back.
+    page.evaluate("() => { window.WebSocket = class { close() {} }; }")
+    page.evaluate("() => window.dispatchEvent(new Event('pagehide'))")
     job_id = failing_job(served, room)
     run_to_end(served, job_id)
     fragment = served.http.get("/bell").text
