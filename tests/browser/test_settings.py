@@ -94,7 +94,7 @@ def test_enter_saves_and_resets_nothing(server: RunningServer, visitor: Visitor)
 def test_it_is_saved_by_keyboard_alone_and_the_focus_stays(
     server: RunningServer, visitor: Visitor
 ) -> None:
-    page = visitor.open(f"{server.url}/settings", width=PHONE)
+    page = visitor.open(f"{server.url}/", width=PHONE)
     page.keyboard.press("g")
     page.keyboard.press("s")
     page.wait_for_url(f"{server.url}/settings")
