@@ -17,6 +17,7 @@ from storage.settings_store import SettingsStore
 
 _GROUPED = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+")
 """A number as the page itself writes it."""
+_AT_ONCE = "at once"
 _INPUT_MODES = {"whole": "numeric", "number": "decimal"}
 
 
@@ -221,7 +222,7 @@ def _words(facts: SettingFacts, text: str) -> str:
 
 
 def changes_in_words(before: SavedSettings, after: SavedSettings) -> str:
-    """Return what a save has changed, as a sentence."""
+    """Return what a save has changed, and from when on where that is not at once."""
     parts = []
     for name, facts in SAVED.items():
         value = getattr(after, name)
@@ -229,7 +230,8 @@ def changes_in_words(before: SavedSettings, after: SavedSettings) -> str:
             words = default_words(facts) if value == facts.default else shown(value)
             if facts.kind == "switch":
                 words = "on" if value else "off"
-            parts.append(f"{facts.title}: {words} {facts.unit}".rstrip())
+            later = "" if facts.effect == _AT_ONCE else f", {facts.effect}"
+            parts.append(f"{facts.title}: {words} {facts.unit}".rstrip() + later)
     return f"Saved. {'; '.join(parts)}." if parts else "Saved. Nothing was different."
 
 

@@ -86,7 +86,7 @@ def test_enter_saves_and_resets_nothing(server: RunningServer, visitor: Visitor)
     wait_out_double_click(page)
     _field(page, "kept_run_days").fill("30")
     page.keyboard.press("Enter")
-    expect(_status(page)).to_have_text("Saved. Runs kept for: 30 days.")
+    expect(_status(page)).to_have_text("Saved. Runs kept for: 30 days, within the hour.")
     assert (_saved(server, "max_concurrent_runs"), _saved(server, "kept_run_days")) == (8, 30)
     assert is_same_document(page)
 
@@ -179,7 +179,7 @@ def test_without_javascript_it_is_saved_and_reset(server: RunningServer, visitor
 
     _field(page, "allowed_hosts").fill("unsent")
     page.locator("#reset-kept_run_days").click()
-    expect(_status(page)).to_have_text("Saved. Runs kept for: 90 days.")
+    expect(_status(page)).to_have_text("Saved. Runs kept for: 90 days, within the hour.")
     expect(_field(page, "allowed_hosts")).to_have_value("unsent")
     assert (_saved(server, "max_concurrent_runs"), _saved(server, "kept_run_days")) == (9, 90)
 
