@@ -15,6 +15,8 @@ from contextlib import suppress
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from fastapi_app.application import create_app
 from fastapi_app.commands.console import fail, out, settings
@@ -28,6 +30,8 @@ _USER_TIMEOUT_MILLISECONDS = 20_000
 _MAX_WEBSOCKET_MESSAGE = 1024 * 1024
 _DRAIN_SECONDS = 2
 """How long requests under way may take once the server is told to end; they are cancelled then."""
+_UNREAD_SECONDS = 1.0
+"""How long a browser may take to read what was sent to it before its WebSocket was closed."""
 _LAST_MOMENT_SECONDS = 4.5
 """When it ends come what may: a service manager and a person may count on five seconds."""
 _BACKLOG = 2048
@@ -38,35 +42,52 @@ def serve() -> None:
     """Serve the dashboard at LONGSHORE_HOST and LONGSHORE_PORT, with LONGSHORE_DATA_DIR."""
     configured = settings()
     _check_address(configured)
-    listener = _listen(configured)
+    listener = listen(configured)
     try:
         # Tried here for a line that a person understands; the application holds it while it runs.
         with open_data_directory(configured.data_dir.absolute(), configured):
             pass
     except (DataDirectoryInUse, StorageFailed) as error:
         fail(str(error))
-    app = create_app(configured)
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        ws_per_message_deflate=False,
-        ws_max_size=_MAX_WEBSOCKET_MESSAGE,
-        timeout_graceful_shutdown=_DRAIN_SECONDS,
-        lifespan="on",
-    )
+    server = server_of(create_app(configured))
     out.print(
         f"Longshore {VERSION} is at {server_url(configured)}{configured.root_path}/ "
         f"with its data in {configured.data_dir.absolute()}",
         markup=False,
         soft_wrap=True,
     )
-    server = _Server(config)
     with suppress(SystemExit):  # uvicorn's word for a start that failed, having logged why.
         server.run(sockets=[listener])
     if not server.started:
         fail("The server did not start, for the reason above.")
+
+
+def server_of(app: FastAPI) -> uvicorn.Server:
+    """Return what serves an application on the socket of `listen`."""
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws=_WebSocket,
+        ws_per_message_deflate=False,
+        ws_max_size=_MAX_WEBSOCKET_MESSAGE,
+        timeout_graceful_shutdown=_DRAIN_SECONDS,
+        lifespan="on",
+    )
+    return _Server(config)
+
+
+class _WebSocket(WebSocketsSansIOProtocol):
+    """A WebSocket that is let go of for good soon after the endpoint is done with it.
+
+    Closing it waits until everything was sent: to a browser that reads nothing, for ever.
+    """
+
+    async def run_asgi(self) -> None:
+        """Serve it."""
+        await super().run_asgi()
+        self.loop.call_later(_UNREAD_SECONDS, self.transport.abort)
 
 
 class _Server(uvicorn.Server):
@@ -146,7 +167,8 @@ def _check_address(configured: Settings) -> None:
         )
 
 
-def _listen(configured: Settings) -> socket.socket:
+def listen(configured: Settings) -> socket.socket:
+    """Return the socket that browsers connect to. Says why not and exits when there is none."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             configured.host, configured.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

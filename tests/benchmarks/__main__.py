@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import jobs, runs, store, table
+from tests.benchmarks import fan_out, jobs, runs, store, table
 from tests.support import PROJECT_ROOT
 
-BENCHMARKS = (store.job_store, jobs.runner, jobs.whole_jobs, *runs.BENCHMARKS)
+BENCHMARKS = (store.job_store, jobs.runner, jobs.whole_jobs, *runs.BENCHMARKS, *fan_out.BENCHMARKS)
 
 
 def main() -> None:

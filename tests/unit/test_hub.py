@@ -21,9 +21,11 @@ class Cards:
     def __init__(self) -> None:
         self.updates: dict[str, CardUpdate] = {}
         self.rendered: list[str] = []
+        self.asked = 0
 
     def update_of(self, job_id: str) -> CardUpdate | None:
         """Return the present state."""
+        self.asked += 1
         return self.updates.get(job_id)
 
     async def fragment_of(self, job_id: str) -> str:
@@ -116,6 +118,39 @@ async def test_only_the_newest_of_many_changes_is_sent(stage: Stage) -> None:
     assert browser.client.changed == {"a"}, "a set of jobs, never a queue of messages"
     stage.hub.acknowledge(browser.client, held["seq"])
     assert (await browser.next())["set"] == [["a", {"percent": 499}]]
+
+
+async def test_an_update_is_written_once_for_all_who_show_the_same(stage: Stage) -> None:
+    browsers = [stage.connect("a", "b") for _ in range(10)]
+    stage.change("a", percent=1)
+    for browser in browsers:
+        await browser.next()
+    before = stage.cards.asked
+    stage.change("a", percent=2)
+    for browser in browsers:
+        assert (await browser.next())["set"] == [["a", {"percent": 2}]]
+    assert stage.cards.asked == before + 2, "once to note the change, once to write it"
+
+
+async def test_what_changes_at_an_even_pace_is_never_sent_late(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = asyncio.get_running_loop().time
+    monkeypatch.setattr(hub_module, "TICK_SECONDS", 1000.0)
+    browser = stage.connect("a")
+    stage.change("a", percent=0)
+    await browser.next()
+    # As if the tick were over, but for less than a half of it.
+    browser.client.next_frame_at = clock() + 499.0
+    stage.change("a", percent=1)
+    await browser.next()
+    assert browser.client.next_frame_at - clock() > 1400.0, "the next one is not early as well"
+    stage.change("a", percent=2)
+    await asyncio.sleep(0.02)
+    assert browser.frames == []
+    # It would sleep for long.
+    browser.task.cancel()
+    stage.browsers.clear()
 
 
 async def test_the_memory_of_a_client_is_bounded_by_its_jobs(stage: Stage) -> None:
