@@ -33,7 +33,7 @@ from storage.job_faults import DAMAGED
 
 BELL_KEY = "#bell"
 """Its place among the ids of jobs in the hub; no job can have such an id. live.js knows it."""
-MAX_HAPPENINGS = 50
+MAX_HAPPENINGS = 20
 _RUNS_READ_AT_START = 200
 _EARLIER_RUNS = 10
 """How far back is looked for what a job was before a good run."""

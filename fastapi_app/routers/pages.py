@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from heapq import nsmallest
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
@@ -12,7 +11,7 @@ from fastapi.responses import HTMLResponse
 
 from core.deleted_sources import why_not_back
 from core.failed_files import why_not
-from core.job_queries import DEFAULT_PAGE, urgency
+from core.job_queries import DEFAULT_PAGE, JobSort
 from fastapi_app.dashboard_views import disks_view, errors_view
 from fastapi_app.deleted_source_views import (
     ROWS_PER_PAGE,
@@ -52,7 +51,7 @@ _NO_JOB = "The file of the job cannot be read."
 async def dashboard(services: ServicesDep) -> HTMLResponse:
     """What runs, what needs a person, what ended last."""
     records = services.queries.all_jobs()
-    first = nsmallest(_MOST_CARDS, records.values(), key=urgency)
+    first = services.queries.list_jobs(sort=JobSort.URGENCY, limit=_MOST_CARDS).items
     runs = await services.queries.list_runs(limit=_RECENT_RUNS)
     damaged = services.jobs.damaged()
     return await page(
@@ -60,7 +59,7 @@ async def dashboard(services: ServicesDep) -> HTMLResponse:
         "dashboard.html",
         nav="dashboard",
         title="Dashboard",
-        cards=await services.cards.cards_of(first),
+        cards=await services.cards.cards_of(list(first)),
         counts=status_counts(records),
         activity=await activity_of(services),
         recent_runs=tuple(run_row(run) for run in runs.items),
