@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import fan_out, jobs, runs, store, table
+from tests.benchmarks import fan_out, jobs, logs, runs, store, table
 from tests.support import PROJECT_ROOT
 
-BENCHMARKS = (store.job_store, jobs.runner, jobs.whole_jobs, *runs.BENCHMARKS, *fan_out.BENCHMARKS)
+BENCHMARKS = (
+    store.job_store,
+    jobs.runner,
+    jobs.whole_jobs,
+    *runs.BENCHMARKS,
+    *logs.BENCHMARKS,
+    *fan_out.BENCHMARKS,
+)
 
 
 def main() -> None:
