@@ -33,6 +33,17 @@ Object.defineProperty(window, "localStorage", {
   get() { throw new DOMException("It is not allowed.", "SecurityError"); },
 });
 """
+# As between two processes of a browser: what one tab stores the other reads later.
+_LATE_STORAGE = """
+const { getItem, setItem } = Storage.prototype;
+Storage.prototype.getItem = function (name) {
+  return name === "longshore-told" ? "[]" : getItem.call(this, name);
+};
+Storage.prototype.setItem = function (name, value) {
+  if (name === "longshore-told") window.hasNoted = true;
+  setItem.call(this, name, value);
+};
+"""
 _FAST_TIMERS = """
 {
   const real = window.setTimeout;
@@ -233,6 +244,24 @@ def test_two_tabs_tell_it_once_and_share_what_was_seen(
     expect(listed(third)).to_have_count(1)
     expect(bell(third)).to_have_accessible_name("Notifications")
     assert messages(third).count() == 0
+
+
+def test_tabs_that_read_late_what_the_other_stored_tell_it_once(
+    served: ServedApp, visitor: Visitor, room: Path
+) -> None:
+    def late(page: Page) -> None:
+        page.add_init_script(_LATE_STORAGE)
+
+    job_id = failing_job(served, room)
+    first = visitor.open(f"{served.url}/", before=late)
+    second = visitor.another_tab(first.context, f"{served.url}/jobs", late)
+    for page in (first, second):
+        expect_live(page)
+    run_to_end(served, job_id)
+    for page in (first, second):
+        # Whoever has decided notes it, and shows what is its own in one go.
+        page.wait_for_function("() => window.hasNoted")
+    assert messages(first).count() + messages(second).count() == 1
 
 
 def test_what_happens_between_two_pages_is_told_by_the_next_and_what_is_old_is_not(
