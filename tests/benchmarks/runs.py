@@ -129,7 +129,7 @@ def idle_server() -> list[Row]:
     """What ten thousand jobs cost while nothing runs."""
     with TemporaryDirectory(dir=_DISK) as name:
         data_dir = Path(name) / "data"
-        asyncio.run(_fill(data_dir, JOBS, running=0))
+        asyncio.run(fill(data_dir, JOBS, running=0))
         with _served(RunningServer(data_dir)) as server:
             _settle(server)
             ticks = _ticks_in_window(server)
@@ -152,7 +152,7 @@ def live_runs() -> list[Row]:
     """
     with TemporaryDirectory(dir=_DISK) as name:
         data_dir = Path(name) / "data"
-        asyncio.run(_fill(data_dir, LIVE_RUNS, running=LIVE_RUNS))
+        asyncio.run(fill(data_dir, LIVE_RUNS, running=LIVE_RUNS))
         with _runners(data_dir), _served(RunningServer(data_dir)) as server:
             jobs = [job["id"] for job in server.jobs()]
             assert {job["state"]["status"] for job in server.jobs()} == {"running"}
@@ -172,7 +172,8 @@ def live_runs() -> list[Row]:
     ]
 
 
-async def _fill(data_dir: Path, count: int, *, running: int) -> None:
+async def fill(data_dir: Path, count: int, *, running: int) -> None:
+    """Store so many jobs; the first ones have a run under way."""
     store = await JobStorage.open(data_dir)
     job = a_job(options={"exclude": ["*.tmp", "cache/"]}, tags=["photos"])
 
