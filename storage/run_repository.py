@@ -292,13 +292,17 @@ def _find(connection: Connection, run_id: str) -> Run | None:
     return _run(row) if row is not None else None
 
 
-def _upsert(connection: Connection, run: Run) -> None:
-    values = {
+def row_of(run: Run) -> dict[str, Any]:
+    """Return a run as a row of its table."""
+    return {
         **asdict(run),
         "phases": [asdict(phase) for phase in run.phases],
         "progress": run.progress._asdict() if run.progress else None,
     }
-    statement = insert(RUNS).values(values)
+
+
+def _upsert(connection: Connection, run: Run) -> None:
+    statement = insert(RUNS).values(row_of(run))
     changed = {name: statement.excluded[name] for name in _COLUMNS if name != "id"}
     connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=changed))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import fan_out, jobs, logs, runs, store, table
+from tests.benchmarks import fan_out, jobs, logs, pages, runs, store, table
 from tests.support import PROJECT_ROOT
 
 BENCHMARKS = (
@@ -11,6 +11,7 @@ BENCHMARKS = (
     jobs.whole_jobs,
     *runs.BENCHMARKS,
     *logs.BENCHMARKS,
+    *pages.BENCHMARKS,
     *fan_out.BENCHMARKS,
 )
 
