@@ -1,4 +1,4 @@
-"""The happenings: what came to pass in the background, the last fifty, behind the bell.
+"""The happenings: what came to pass in the background, the last ones, behind the bell.
 
 They are read from the history of runs and the error log when the server starts, so that a restart
 loses none, and added to as runs end and errors come. What stands here in memory is all of it.
