@@ -25,6 +25,7 @@ from fastapi_app.figures_pages import NEWEST_RUNS, activity_of, figures_of
 from fastapi_app.folders import view_folder
 from fastapi_app.log_viewer import viewer
 from fastapi_app.log_views import LogQuery
+from fastapi_app.moments import moment
 from fastapi_app.notices import notices_of
 from fastapi_app.option_words import job_options_in_words
 from fastapi_app.preview_pages import preview_part
@@ -94,6 +95,8 @@ async def job_page(services: ServicesDep, job_id: str) -> HTMLResponse:
         title=record.job.name,
         card=await services.cards.card_of(job_id),
         job=record.job,
+        created=moment(record.job.created_at.isoformat()),
+        saved=moment(record.job.updated_at.isoformat()),
         option_words=job_options_in_words(record.job),
         deletion_words=deletion_in_words(record.job.model_dump(mode="json")),
         figures=await figures_of(services, job_id),

@@ -85,6 +85,7 @@ class Visitor:
         height: int = 900,
         dark: bool = False,
         script: bool = True,
+        zone: str | None = None,
         before: Callable[[Page], object] | None = None,
     ) -> Page:
         """Open a page in a new context; `before` runs on the page before it loads."""
@@ -92,6 +93,7 @@ class Visitor:
             viewport={"width": width, "height": height},
             color_scheme="dark" if dark else "light",
             java_script_enabled=script,
+            timezone_id=zone,
             reduced_motion="reduce",
         )
         context.set_default_timeout(_WAIT_MS)

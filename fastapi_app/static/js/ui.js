@@ -1,32 +1,9 @@
 /**
- * What the pages do by themselves: times that tick, menus, the folder browser, messages,
- * buttons that are busy. Nothing here talks to the WebSocket (live.js) or reads a log (log.js).
+ * What the pages do by themselves: menus, the folder browser, messages, buttons that are busy.
+ * Nothing here talks to the WebSocket (live.js) or reads a log (log.js).
  */
 
-const TICK_MS = 10_000;
 const DOUBLE_CLICK_MS = 600;
-
-/* Times. The same steps as fastapi_app/formatting.py, ago(). */
-
-function ago(iso) {
-  const seconds = (Date.now() - Date.parse(iso)) / 1000;
-  if (Number.isNaN(seconds)) return null;
-  if (seconds < 10) return "just now";
-  for (const [limit, divisor, unit] of [[60, 1, "s"], [3600, 60, "min"], [86400, 3600, "h"]]) {
-    if (seconds < limit) return `${Math.floor(seconds / divisor)} ${unit} ago`;
-  }
-  return `${Math.floor(seconds / 86400)} d ago`;
-}
-
-function tick() {
-  for (const element of document.querySelectorAll("time[data-ago]")) {
-    const text = ago(element.dateTime);
-    if (text && element.textContent !== text) element.textContent = text;
-  }
-}
-
-setInterval(tick, TICK_MS);
-document.addEventListener("visibilitychange", () => document.hidden || tick());
 
 /* Messages. */
 
@@ -196,7 +173,6 @@ document.addEventListener("htmx:after:swap", (event) => {
     document.querySelectorAll("details:has([aria-invalid])").forEach((section) => { section.open = true; });
   }
   if ([412, 422].includes(ctx.response?.status)) document.querySelector("[data-error-summary]")?.focus();
-  tick();
 });
 
 document.querySelector("[data-error-summary]")?.focus();
