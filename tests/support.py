@@ -62,6 +62,9 @@ def free_port() -> int:
 class RunningServer:
     """`longshore serve` as a process of its own, on its own data directory and port."""
 
+    program: tuple[str, ...] = ("-m", "fastapi_app.cli", "serve")
+    """What Python is told to run."""
+
     def __init__(self, data_dir: Path, **environment: str) -> None:
         self.data_dir = data_dir
         self.port = free_port()
@@ -81,7 +84,7 @@ class RunningServer:
     def start(self) -> None:
         """Start it and wait until it answers."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "fastapi_app.cli", "serve"],
+            [sys.executable, *self.program],
             cwd=PROJECT_ROOT,
             env=self.environment,
             stdin=subprocess.DEVNULL,

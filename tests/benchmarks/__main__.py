@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import fan_out, jobs, logs, pages, runs, store, table
+from tests.benchmarks import cards, fan_out, jobs, logs, pages, runs, store, table
 from tests.support import PROJECT_ROOT
 
 BENCHMARKS = (
@@ -13,6 +13,9 @@ BENCHMARKS = (
     *logs.BENCHMARKS,
     *pages.BENCHMARKS,
     *fan_out.BENCHMARKS,
+    *fan_out.BENCHMARKS,
+    *cards.BENCHMARKS,
+    *pages.BENCHMARKS,
 )
 
 

@@ -34,7 +34,7 @@ _FLOODS = 5
 _VIEWS = 15
 _WINDOW_SECONDS = 10.0
 _SETTLED_TICKS = 1
-_DISK = "/var/tmp"
+DISK = "/var/tmp"
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -42,7 +42,7 @@ def flood() -> list[Row]:
     """A gigabyte of lines from a tool, drained by the runner, against the same to a plain file."""
     rsync = shutil.which("rsync")
     assert rsync is not None
-    with TemporaryDirectory(dir=_DISK) as name:
+    with TemporaryDirectory(dir=DISK) as name:
         root = Path(name)
         tool = FloodingRsync(root / "tool", rsync, size=_FLOOD_BYTES)
         server = RunningServer(root / "data", **tool.environment)
@@ -127,10 +127,10 @@ def _slowest_answer(server: RunningServer, address: str) -> float:
 
 def idle_server() -> list[Row]:
     """What ten thousand jobs cost while nothing runs."""
-    with TemporaryDirectory(dir=_DISK) as name:
+    with TemporaryDirectory(dir=DISK) as name:
         data_dir = Path(name) / "data"
         asyncio.run(fill(data_dir, JOBS, running=0))
-        with _served(RunningServer(data_dir)) as server:
+        with served(RunningServer(data_dir)) as server:
             _settle(server)
             ticks = _ticks_in_window(server)
     return [
@@ -150,10 +150,10 @@ def live_runs() -> list[Row]:
     Their runners are one process here, which holds all the locks and writes all the journals: a
     hundred would be measured for their own use of the processor.
     """
-    with TemporaryDirectory(dir=_DISK) as name:
+    with TemporaryDirectory(dir=DISK) as name:
         data_dir = Path(name) / "data"
         asyncio.run(fill(data_dir, LIVE_RUNS, running=LIVE_RUNS))
-        with _runners(data_dir), _served(RunningServer(data_dir)) as server:
+        with runners(data_dir), served(RunningServer(data_dir)) as server:
             jobs = [job["id"] for job in server.jobs()]
             assert {job["state"]["status"] for job in server.jobs()} == {"running"}
             updates, ticks = asyncio.run(_watch(server, jobs))
@@ -191,7 +191,8 @@ async def fill(data_dir: Path, count: int, *, running: int) -> None:
 
 
 @contextmanager
-def _served(server: RunningServer) -> Iterator[RunningServer]:
+def served(server: RunningServer) -> Iterator[RunningServer]:
+    """Run a server whose runs are performed by `runners`."""
     server.start()
     try:
         yield server
@@ -202,7 +203,7 @@ def _served(server: RunningServer) -> Iterator[RunningServer]:
 
 
 @contextmanager
-def _runners(data_dir: Path) -> Iterator[None]:
+def runners(data_dir: Path) -> Iterator[None]:
     """A process that is the runner of every run, until it is ended."""
     module = "tests.benchmarks.runners"
     process = subprocess.Popen(

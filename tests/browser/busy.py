@@ -62,7 +62,7 @@ class Batches:
 
 @contextmanager
 def busy_server(
-    data_dir: Path, *, jobs: int, running: int
+    data_dir: Path, *, jobs: int, running: int, program: tuple[str, ...] = RunningServer.program
 ) -> Iterator[tuple[RunningServer, Batches]]:
     """Serve so many jobs, named job-00000 and so on, of which the first ones run."""
     # In a thread: Playwright's own event loop counts as running in this one.
@@ -70,6 +70,7 @@ def busy_server(
         pool.submit(lambda: asyncio.run(fill(data_dir, jobs, running=running))).result()
     batches = Batches(data_dir, running)
     server = RunningServer(data_dir, LONGSHORE_MAX_CONCURRENT_RUNS=str(running + 10))
+    server.program = program
     try:
         server.start()
         yield server, batches
