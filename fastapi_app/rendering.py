@@ -33,6 +33,8 @@ class Renderer:
         self.url = url
         self._environment = Environment(
             loader=FileSystemLoader(TEMPLATES),
+            # Without a look at the files for each partial of each card.
+            auto_reload=False,
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
