@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,6 @@ _ROUTES = (
     logs,
 )
 STATIC = Path(__file__).parent / "static"
-_REMEMBERED_URLS = 8192
 
 
 class SystemClock:
@@ -340,8 +339,6 @@ def _url_maker(app: FastAPI, root_path: str) -> Callable[..., str]:
             app.url_path_for(name, **placeholders)
         )
 
-    # Remembered: the routes are gone through for each, which is half of what a page of cards costs.
-    @lru_cache(_REMEMBERED_URLS)
     def url(name: str, **parameters: Any) -> str:
         texts = {parameter: str(value) for parameter, value in parameters.items()}
         if all(text and "/" not in text for text in texts.values()):

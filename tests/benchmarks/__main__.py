@@ -13,9 +13,7 @@ BENCHMARKS = (
     *logs.BENCHMARKS,
     *pages.BENCHMARKS,
     *fan_out.BENCHMARKS,
-    *fan_out.BENCHMARKS,
     *cards.BENCHMARKS,
-    *pages.BENCHMARKS,
 )
 
 

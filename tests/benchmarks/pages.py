@@ -1,7 +1,5 @@
 """What pages cost among ten thousand jobs, beside the same pages among forty."""
 
-"""What the pages cost the server with ten thousand jobs: time and size."""
-
 from __future__ import annotations
 
 import asyncio
@@ -26,7 +24,7 @@ RUNS_EACH = 6
 WITH_FULL_STRIPS = 60
 """So many jobs have as many runs as a strip shows: more than a page has."""
 _STRIP = 31
-_ASKED = 41
+_ASKED, _WARM = 41, 5
 _PAGES = ("/jobs", "/jobs?sort=urgency", "/jobs?q=0042", "/", "/runs")
 _DISK = "/var/tmp"
 _KILOBYTE = 1000
@@ -122,70 +120,13 @@ def _answers(directory: Path) -> dict[str, _Answers]:
 
 def _answer(server: RunningServer, path: str) -> _Answers:
     times, size = [], 0
-    for _ in range(_ASKED):
+    for number in range(_WARM + _ASKED):
         began = time.perf_counter()
         answer = server.http.get(path, headers={"Accept-Encoding": "identity"})
-        times.append(time.perf_counter() - began)
+        if number >= _WARM:
+            times.append(time.perf_counter() - began)
         size = len(answer.raise_for_status().content)
     return _Answers(1000 * statistics.median(times), size / _KILOBYTE)
 
 
 BENCHMARKS = (many_jobs,)
-
-from collections.abc import Callable
-from pathlib import Path
-from tempfile import TemporaryDirectory
-
-from tests.benchmarks import runs
-from tests.benchmarks.table import Row, row
-from tests.support import RunningServer
-
-PAGES = (("Jobs page", "/jobs"), ("Dashboard", "/"))
-P50_AIM_MS = 40.0
-SIZE_AIM_KB = 200.0
-_TIMES, _WARM = 50, 5
-
-
-def pages() -> list[Row]:
-    """Jobs page and Dashboard."""
-    rows = []
-    with TemporaryDirectory(dir=runs.DISK) as name:
-        data_dir = Path(name) / "data"
-        asyncio.run(runs.fill(data_dir, runs.JOBS, running=0))
-        with runs.served(RunningServer(data_dir)) as server:
-            for what, address in PAGES:
-                times, size = _ask(server, address)
-                static, _ = _ask(server, "/static/favicon.svg")
-                rows += [
-                    row(
-                        f"{what} with {runs.JOBS} jobs, p50 of {_TIMES}",
-                        times,
-                        "ms",
-                        reference=static,
-                        aim=f"at most {P50_AIM_MS:.0f} ms (reference: a static file)",
-                    ),
-                    row(
-                        f"{what} with {runs.JOBS} jobs, size",
-                        size,
-                        "KB",
-                        reference=SIZE_AIM_KB,
-                        aim=f"under {SIZE_AIM_KB:.0f} KB (reference: the bound)",
-                    ),
-                ]
-    return rows
-
-
-def _ask(server: RunningServer, address: str) -> tuple[float, float]:
-    """Return the median of the times that an answer takes, in ms, and its size in KB."""
-    times, size = [], 0
-    for number in range(_WARM + _TIMES):
-        began = time.perf_counter()
-        answer = server.http.get(address)
-        if number >= _WARM:
-            times.append(1000 * (time.perf_counter() - began))
-        assert answer.status_code == 200
-        size = len(answer.content)
-    return statistics.median(times), size / 1024
-
-
-BENCHMARKS: tuple[Callable[[], list[Row]], ...] = (pages,)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 
+from core import job_queries
 from fastapi_app.commands.serve import serve
 from fastapi_app.rendering import Cards
 from fastapi_app.routers import pages
@@ -32,7 +33,7 @@ def _stamped_change(hub: Hub, job_ids: Iterable[str]) -> None:
 
 
 if __name__ == "__main__":
-    pages._CARDS_PER_PAGE = int(sys.argv[1])
+    pages._MOST_CARDS = job_queries.MAX_PAGE = int(sys.argv[1])
     Cards.update_of = _stamped_update  # type: ignore[method-assign,assignment]
     Hub.jobs_changed = _stamped_change  # type: ignore[method-assign,assignment]
     serve()
