@@ -153,6 +153,7 @@ function showMore() {
   toasts.querySelector("[data-more]")?.remove();
   const node = toast(`and ${more} more`, "", "info");
   node.dataset.more = "";
+  node.querySelector(".icon").replaceWith(summary.querySelector(".icon").cloneNode(true));
   node.setAttribute("role", "status");
   const button = document.createElement("button");
   button.type = "button";
