@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from tests.browser.looks import faults_of
 from tests.browser.plotting import has_colour, pixels_of, wait_for_ink
 from tests.browser.proxy import proxy_to
 from tests.browser.visitor import Visitor, expect_live, is_same_document, mark
-from tests.fakes.histories import keep, past_runs
+from tests.fakes.histories import keep, past_run, past_runs
 from tests.integration.running import ended_server, run_to_end
 from tests.support import RunningServer, make_tree, wait_until
 
@@ -107,7 +108,18 @@ def test_what_draws_plots_is_loaded_where_there_are_some_and_nowhere_else(
     page = visitor.open(quiet_server.url)
     expect(page.locator("script[src*=uPlot]")).to_have_count(1)
     job = page.locator(".job-name a").first.get_attribute("href")
-    for path in ("/jobs", "/runs", "/jobs/new", f"{job}/edit", f"{job}/figures", "/activity"):
+    long_ago = datetime.now(UTC) - timedelta(days=2 * _DAYS)
+    short = past_run(1, job_id="gone", started=long_ago, seconds=1)
+    keep(quiet_server.data_dir, [short])
+    for path in (
+        f"/runs/{short.id}",
+        "/jobs",
+        "/runs",
+        "/jobs/new",
+        f"{job}/edit",
+        f"{job}/figures",
+        "/activity",
+    ):
         page.goto(quiet_server.url + path)
         expect(page.locator("script[src*=uPlot], link[href*=uPlot]")).to_have_count(0)
 

@@ -3,7 +3,7 @@ in UTC."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -16,7 +16,8 @@ from tests.fakes.histories import keep, past_run
 from tests.integration.running import ended_server
 from tests.support import RunningServer
 
-_ZONE = "Pacific/Kiritimati"
+_AHEAD = "Pacific/Kiritimati"
+_BEHIND = "Pacific/Pago_Pago"
 _RUNS = 12
 _LAST = datetime.now(UTC).replace(hour=11, minute=0, second=0, microsecond=0) - timedelta(days=1)
 _RECORD = """
@@ -48,10 +49,13 @@ def server_and_job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[R
         yield server, job_id
 
 
-def _far_away(page: Page) -> None:
-    session = page.context.new_cdp_session(page)
-    session.send("Emulation.setTimezoneOverride", {"timezoneId": _ZONE})
-    page.add_init_script(_RECORD)
+def _in(zone: str) -> Callable[[Page], object]:
+    def before(page: Page) -> None:
+        session = page.context.new_cdp_session(page)
+        session.send("Emulation.setTimezoneOverride", {"timezoneId": zone})
+        page.add_init_script(_RECORD)
+
+    return before
 
 
 def _written(page: Page, plot: str) -> list[str]:
@@ -69,10 +73,10 @@ def test_runs_stand_at_the_day_that_it_was_for_the_person(
     server_and_job: tuple[RunningServer, str], visitor: Visitor
 ) -> None:
     server, job_id = server_and_job
-    page = visitor.open(f"{server.url}/jobs/{job_id}", before=_far_away)
+    page = visitor.open(f"{server.url}/jobs/{job_id}", before=_in(_AHEAD))
     assert _written(page, "plot-duration") == ["0", "2 min"]
     assert _written(page, "plot-sent") == ["0", "2 GiB"]
-    there = [_LAST.astimezone(ZoneInfo(_ZONE)) - timedelta(days=3 * ago) for ago in (3, 2, 1, 0)]
+    there = [_LAST.astimezone(ZoneInfo(_AHEAD)) - timedelta(days=3 * ago) for ago in (3, 2, 1, 0)]
     assert there[-1].date() != _LAST.date(), "it is the next day there"
     rate = _written(page, "plot-rate")
     assert rate == [*map(_day, there), "0", "8 MiB/s", "16 MiB/s"]
@@ -81,7 +85,7 @@ def test_runs_stand_at_the_day_that_it_was_for_the_person(
 def test_days_are_those_of_utc(server_and_job: tuple[RunningServer, str], visitor: Visitor) -> None:
     server, _ = server_and_job
     before = datetime.now(UTC)
-    page = visitor.open(server.url, before=_far_away)
+    page = visitor.open(server.url, before=_in(_BEHIND))
     texts = _written(page, "plot-day-runs")
     assert texts[-2:] == ["0", "1"]
     # Unless the day ended meanwhile.
