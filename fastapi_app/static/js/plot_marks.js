@@ -70,10 +70,12 @@ export function drawBars(plot, { keys, parts }, colour) {
       below += part;
       // What there is can be seen, however little it is beside the rest.
       const to = Math.min(Math.round(plot.valToPos(below, "y", true)), from - ratio);
+      const bar = [left, to, width, Math.min(from, foot) - to];
+      context.clearRect(...bar); // The lines of the grid do not shine through.
       // What went well stays in the background, as in the strips.
       context.globalAlpha = key === "completed" ? 0.55 : 1;
       context.fillStyle = colour(key);
-      context.fillRect(left, to, width, Math.min(from, foot) - to);
+      context.fillRect(...bar);
     });
   });
   context.restore();
