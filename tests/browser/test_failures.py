@@ -43,12 +43,12 @@ def test_failed_files_are_found_and_tried_again(
     page.get_by_role("searchbox", name="Find failed files").fill("LOCKED 07")
     expect(page.locator("#failed-files li")).to_have_count(1)
     expect(page.locator("#failures-note")).to_have_text(f"1 of {COUNT} match")
-    expect(page.get_by_role("searchbox")).to_be_focused()
+    expect(page.locator("#failures-q")).to_be_focused()
     # A change elsewhere fetches the list anew: as it was asked for.
     with page.expect_response(lambda answer: "failed_q=LOCKED" in answer.url):
         page.evaluate("document.body.dispatchEvent(new CustomEvent('longshore-changed'))")
     expect(page.locator("#failed-files li")).to_have_count(1)
-    expect(page.get_by_role("searchbox")).to_be_focused()
+    expect(page.locator("#failures-q")).to_be_focused()
     for path in locked:
         mend(path)
     page.get_by_role("button", name=f"Retry only these {COUNT} files").click()

@@ -98,7 +98,7 @@ def _stop(server: RunningServer, job_id: str) -> None:
     wait_until(lambda: server.state(job_id)["status"] in at_rest, what="the stop")
 
 
-def _dashboard(page: Page, job_id: str) -> Tab:
+def _cards(page: Page, job_id: str) -> Tab:
     """The open menu of the very card, far down, and what is unsent inside of another one."""
     page.evaluate(
         """() => {
@@ -111,6 +111,7 @@ def _dashboard(page: Page, job_id: str) -> Tab:
     )
     page.locator("#in-text").fill("inside of a card")
     page.locator("#in-checkbox").check()
+    page.locator("#job-job-00007-select").check()
     more = page.locator(f"#job-{job_id}-more")
     more.scroll_into_view_if_needed()
     more.click()
@@ -118,7 +119,7 @@ def _dashboard(page: Page, job_id: str) -> Tab:
     return Tab(page, f"job-{job_id}")
 
 
-def _dashboard_without_fields(page: Page, job_id: str) -> Tab:
+def _cards_without_fields(page: Page, job_id: str) -> Tab:
     """As a card that is replaced leaves it: it has no fields of its own."""
     page.evaluate(
         "() => { for (const id of ['in-text', 'in-checkbox'])"
@@ -179,7 +180,7 @@ def test_what_a_person_does_survives(
 
     # The first progress of a run is a change of its phase, which replaces its card.
     _write(batches, 1)
-    overview = _dashboard(opened("/"), real_job)
+    overview = _cards(opened("/jobs?limit=200"), real_job)
     expect(overview.page.locator("#job-list > article")).to_have_count(_JOBS + 1)
     job = _job(opened(f"/jobs/{real_job}"), real_job)
     others = [
@@ -209,7 +210,7 @@ def test_what_a_person_does_survives(
     check(overview)
 
     # A server that is killed and started.
-    overview = _dashboard_without_fields(overview.page, real_job)
+    overview = _cards_without_fields(overview.page, real_job)
     tabs = [overview, job, *others]
     server.kill()
     _expect_states(tabs, "reconnecting")

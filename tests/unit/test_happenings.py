@@ -214,14 +214,14 @@ async def test_a_dry_run_tells_of_its_own_failure_and_of_no_recovery(scene: Scen
     await scene.stop()
 
 
-async def test_there_are_fifty_at_most_and_each_once(scene: Scene) -> None:
+async def test_there_are_so_many_at_most_and_each_once(scene: Scene) -> None:
     await scene.start()
     for _ in range(MAX_HAPPENINGS + 5):
         await scene.end(FAIL)
     keys = [item.key for item in scene.items()]
     assert keys == [f"run-run-{number}" for number in range(MAX_HAPPENINGS + 5, 5, -1)]
     assert scene.happenings is not None
-    scene.happenings.run_over(await scene.runs.get("run-55"))
+    scene.happenings.run_over(await scene.runs.get(f"run-{MAX_HAPPENINGS + 5}"))
     await scene.settled()
     assert [item.key for item in scene.items()] == keys
     await scene.stop()

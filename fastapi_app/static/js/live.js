@@ -97,9 +97,9 @@ async function receive(frame) {
     subscribe();
   } else if (frame.t === "update") {
     try {
-      // Fragments first: one that is shared may be older than the figures beside it.
-      if (frame.html) await replace(frame.html);
-      for (const [jobId, values] of frame.set ?? []) patch(jobId, values);
+      const figures = frame.set ?? [];
+      if (frame.html) await replace(withFigures(frame.html, figures));
+      for (const [jobId, values] of figures) patch(jobId, values);
       cursor = frame.cursor ?? cursor;
     } finally {
       send({ ack: frame.seq });
@@ -127,23 +127,37 @@ function subscribe() {
   send({ subscribe: ids });
 }
 
-function patch(jobId, values) {
-  for (const container of shown().get(jobId) ?? []) {
-    const { runId } = container.dataset;
-    if (runId && runId !== values.run_id) continue;
-    for (const element of container.querySelectorAll("[data-live]")) {
-      const value = values[element.dataset.live];
-      if (value === undefined) continue;
-      if (element.tagName === "polyline") {
-        element.setAttribute("points", value);
-      } else if (element.tagName === "PROGRESS") {
-        if (value === null) element.removeAttribute("value");
-        else element.value = value;
-      } else if (element.textContent !== String(value ?? UNKNOWN)) {
-        element.textContent = value ?? UNKNOWN;
-      }
+function apply(container, values) {
+  const { runId } = container.dataset;
+  if (runId && runId !== values.run_id) return;
+  for (const element of container.querySelectorAll("[data-live]")) {
+    const value = values[element.dataset.live];
+    if (value === undefined) continue;
+    if (element.tagName === "polyline") {
+      element.setAttribute("points", value);
+    } else if (element.tagName === "PROGRESS") {
+      if (value === null) element.removeAttribute("value");
+      else element.value = value;
+    } else if (element.textContent !== String(value ?? UNKNOWN)) {
+      element.textContent = value ?? UNKNOWN;
     }
   }
+}
+
+/** Put the figures of a frame into its fragments: one that is shared may be older than they are,
+    and nothing on the page ever goes backwards, not even for a moment. */
+function withFigures(html, figures) {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  for (const [jobId, values] of figures) {
+    const containers = template.content.querySelectorAll(`[data-job-id="${CSS.escape(jobId)}"]`);
+    containers.forEach((container) => apply(container, values));
+  }
+  return template.innerHTML;
+}
+
+function patch(jobId, values) {
+  for (const container of shown().get(jobId) ?? []) apply(container, values);
   document.dispatchEvent(new CustomEvent("longshore-patched", { detail: { jobId, runId: values.run_id, values } }));
 }
 
