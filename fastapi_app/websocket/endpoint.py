@@ -6,13 +6,15 @@ import asyncio
 import json
 import logging
 
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from fastapi_app.websocket.hub import Client, Hub
 
 MAX_MESSAGE = 1024 * 1024
 _TRY_AGAIN_LATER = 1013
 _POLICY = 1008
+_ITS_END = (WebSocketDisconnect, WebSocketDisconnected)
+"""The browser has gone: while it was listened to, or while it was sent something."""
 _logger = logging.getLogger(__name__)
 
 
@@ -34,7 +36,7 @@ async def serve_live_updates(websocket: WebSocket, hub: Hub) -> None:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             error = task.exception()
-            if error is not None and not isinstance(error, WebSocketDisconnect):
+            if error is not None and not isinstance(error, _ITS_END):
                 _logger.error("a live connection ended badly: %r", error)
     finally:
         hub.leave(client)
