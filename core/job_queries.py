@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from heapq import nlargest, nsmallest
 from itertools import islice
 
 from core.ports import JobStore, RunStore
 from models.errors import JobNotFound
-from models.job_snapshot import order_key
+from models.job_snapshot import JobSnapshot, order_key
 from models.job_state import DamagedJob, JobRecord, JobState
 from models.job_status import ACTIVE_STATUSES, JobStatus
 from models.progress import RunOutcome
@@ -35,6 +36,13 @@ class JobSort(StrEnum):
     """Who has been without a good run for the longest comes first."""
 
 
+@lru_cache(maxsize=20_000)
+def _searched(name: str, source: str, destination: str) -> str:
+    """Where words are looked for, without regard to case: remembered, since a search looks at every
+    job. A line of its own for each, so that none is found across two of them."""
+    return f"{name}\n{source}\n{destination}".casefold()
+
+
 @dataclass(frozen=True)
 class JobFilter:
     """Which jobs to list; None and the empty text mean any."""
@@ -55,8 +63,11 @@ class JobFilter:
             return False
         if not self.q:
             return True
-        wanted = self.q.casefold()
-        return any(wanted in text.casefold() for text in (job.name, job.source, job.destination))
+        return self.q.casefold() in _searched(job.name, job.source, job.destination)
+
+    def those_of(self, records: Iterator[JobRecord]) -> Iterator[JobRecord]:
+        """Return those to be listed, in their order."""
+        return records if self == JobFilter() else filter(self.accepts, records)
 
 
 @dataclass(frozen=True)
@@ -87,7 +98,7 @@ class JobQueries:
         """Return how one job is. Raises JobNotFound."""
         return self.get_job(job_id).state
 
-    def all_jobs(self) -> Mapping[str, JobRecord]:
+    def all_jobs(self) -> JobSnapshot:
         """Return every job by id."""
         return self._jobs.snapshot()
 
@@ -114,12 +125,15 @@ class JobQueries:
             name, _, job_id = cursor.rpartition(_CURSOR_SEPARATOR)
             after = (name, job_id)
         snapshot = self._jobs.snapshot()
-        matching = filter(wanted.accepts, snapshot.in_order(after))
-        page = tuple(islice(matching, limit + 1))
+        behind = wanted.those_of(snapshot.in_order(after))
+        page = tuple(islice(behind, limit + 1))
         items = page[:limit]
         total = len(snapshot)
         if wanted != JobFilter():
-            total = sum(map(wanted.accepts, snapshot.in_order()))
+            is_all_seen = after is None and len(page) <= limit
+            total = (
+                len(page) if is_all_seen else sum(1 for _ in wanted.those_of(snapshot.in_order()))
+            )
         has_more = len(page) > limit
         return JobPage(
             items=items,
@@ -134,7 +148,7 @@ class JobQueries:
         """The place of a job is worked out for each: only the order by name is kept."""
         place = _PLACES[sort]
         first = nlargest if sort is JobSort.CHANGED else nsmallest
-        matching = list(filter(wanted.accepts, self._jobs.snapshot().in_order()))
+        matching = list(wanted.those_of(self._jobs.snapshot().in_order()))
         after = _place_in(cursor)
 
         def is_behind(record: JobRecord) -> bool:

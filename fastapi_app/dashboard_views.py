@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from core.disks import Disk
@@ -64,10 +64,9 @@ def disks_view(disks: Iterable[Disk]) -> DisksView:
     return DisksView(views[:_MOST_DISKS], max(0, len(views) - _MOST_DISKS))
 
 
-def errors_view(page: ErrorPage, known_jobs: Iterable[str]) -> ErrorsView:
+def errors_view(page: ErrorPage, known_jobs: Container[str]) -> ErrorsView:
     """Return errors for the dashboard; a job that is gone is named without a link."""
-    known = frozenset(known_jobs)
-    return ErrorsView(tuple(_error(event, known) for event in page.items), page.total)
+    return ErrorsView(tuple(_error(event, known_jobs) for event in page.items), page.total)
 
 
 def _disk(disk: Disk) -> DiskView:
@@ -88,7 +87,7 @@ def _disk(disk: Disk) -> DiskView:
     )
 
 
-def _error(event: ErrorEvent, known: frozenset[str]) -> ErrorRow:
+def _error(event: ErrorEvent, known: Container[str]) -> ErrorRow:
     message = event.message
     if len(message) > _MOST_CHARACTERS:
         message = message[: _MOST_CHARACTERS - 1] + "…"
@@ -98,7 +97,7 @@ def _error(event: ErrorEvent, known: frozenset[str]) -> ErrorRow:
         word=_SEVERITY_WORDS[event.severity],
         message=message,
         count=f"{formatting.count(event.count)} times" if event.count > 1 else "",
-        job_id=event.job_id if event.job_id in known else None,
+        job_id=event.job_id if (event.job_id or "") in known else None,
         job_name=event.job_name or event.job_id,
         seen=moment(event.last_seen),
     )

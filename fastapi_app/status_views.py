@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fastapi_app.preview_views import dry_run_status
@@ -87,7 +88,7 @@ def outline_status(run: RunOutline) -> StatusView:
     return status_view("warning" if run.outcome is RunOutcome.WARNING else run.status)
 
 
-def status_counts(records: Mapping[str, JobRecord]) -> tuple[StatusCount, ...]:
+def status_counts(records: Iterable[JobRecord]) -> tuple[StatusCount, ...]:
     """Return how many jobs have each status, in the order of urgency, without the empty ones."""
     order = (
         JobStatus.FAILED,
@@ -99,9 +100,7 @@ def status_counts(records: Mapping[str, JobRecord]) -> tuple[StatusCount, ...]:
         JobStatus.COMPLETED,
         JobStatus.PENDING,
     )
-    statuses = [record.state.status for record in records.values()]
+    statuses = Counter(record.state.status for record in records)
     return tuple(
-        StatusCount(status_view(status), statuses.count(status))
-        for status in order
-        if status in statuses
+        StatusCount(status_view(status), statuses[status]) for status in order if statuses[status]
     )

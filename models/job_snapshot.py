@@ -60,6 +60,10 @@ class JobSnapshot(Mapping[str, JobRecord]):
     def __len__(self) -> int:
         return len(self._records)
 
+    def unordered(self) -> Iterable[JobRecord]:
+        """Return the jobs in no order: several times as fast as in theirs."""
+        return self._records.values()
+
     def with_record(self, record: JobRecord) -> JobSnapshot:
         """Return the picture in which this job is so."""
         job_id = record.job.id

@@ -203,10 +203,7 @@ def test_the_page_of_a_run() -> None:
 
 
 def test_status_counts_are_in_the_order_of_urgency() -> None:
-    records = {
-        str(number): record(status)
-        for number, status in enumerate(["pending", "running", "failed", "pending", "completed"])
-    }
+    records = [record(one) for one in ("pending", "running", "failed", "pending", "completed")]
     counts = status_counts(records)
     assert [(count.status.key, count.count) for count in counts] == [
         ("failed", 1),
@@ -214,4 +211,4 @@ def test_status_counts_are_in_the_order_of_urgency() -> None:
         ("completed", 1),
         ("pending", 2),
     ]
-    assert status_counts({}) == ()
+    assert status_counts([]) == ()
