@@ -9,7 +9,9 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -17,6 +19,7 @@ from websockets.sync.client import connect
 from tests.integration.pages import Page
 from tests.integration.running import ended_server, run_to_end
 from tests.integration.trees import differences_beneath
+from tests.policy import fault_of_policy
 from tests.support import RunningServer, make_tree
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("rsync")]
@@ -73,6 +76,47 @@ def test_every_answer_has_its_policies_and_no_page_breaks_them(
     for address in ("/api/v1/jobs", "/api/v1/jobs/none", "/health", "/static/css/base.css"):
         answer = shared_server.http.get(address)
         assert answer.headers["x-content-type-options"] == "nosniff", address
+
+
+@pytest.mark.parametrize(
+    ("status", "method", "path", "more"),
+    [
+        (200, "GET", "/health", {}),
+        (200, "GET", "/api/v1/openapi.json", {}),
+        (200, "GET", "/static/css/base.css", {}),
+        (200, "HEAD", "/static/js/live.js", {}),
+        (206, "GET", "/static/js/live.js", {"headers": {"Range": "bytes=0-9"}}),
+        (200, "GET", "/api/v1/jobs", {}),
+        (200, "GET", "/logs/download", {}),
+        (200, "GET", "/banners", {}),
+        (303, "POST", "/jobs/look", {"data": {"look": "cards"}}),
+        (403, "GET", "/", {"headers": {"Host": "evil.example"}}),
+        (403, "GET", "/static/js/live.js", {"headers": {"Host": "evil.example"}}),
+        (403, "POST", "/jobs", {"headers": {"Origin": "https://evil.example"}}),
+        (404, "GET", "/api/v1/jobs/none", {}),
+        (404, "GET", "/static/none.css", {}),
+        (404, "GET", "/nothing", {}),
+        (405, "DELETE", "/static/css/base.css", {}),
+        (405, "PATCH", "/jobs", {}),
+        (422, "POST", "/jobs", {"data": {"name": ""}}),
+        (422, "POST", "/jobs", {"data": {"name": ""}, "headers": {"HX-Request": "true"}}),
+        (422, "POST", "/api/v1/jobs", {"json": {}}),
+        (422, "GET", "/folders", {}),
+        (428, "PUT", "/api/v1/settings", {"json": {}}),
+    ],
+)
+def test_every_kind_of_answer_has_the_policy(
+    shared_server: RunningServer, status: int, method: str, path: str, more: dict[str, Any]
+) -> None:
+    # A client of its own: one that bears a cookie is taken for a browser, and refused.
+    with httpx.Client(base_url=shared_server.url, trust_env=False) as client:
+        answer = client.request(method, path, **more)
+        assert answer.status_code == status
+        assert fault_of_policy(answer.headers) is None
+        if "ETag" in answer.headers:
+            known = client.get(path, headers={"If-None-Match": answer.headers["ETag"]})
+            assert known.status_code in {200, 304}
+            assert fault_of_policy(known.headers) is None
 
 
 def test_names_are_shown_as_they_were_typed(shared_server: RunningServer, job_id: str) -> None:
