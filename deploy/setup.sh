@@ -144,6 +144,8 @@ has_rsync() { command -v rsync >/dev/null 2>&1; }
 has_ssh() { command -v ssh >/dev/null 2>&1; }
 has_sshd() { PATH=$PATH:/usr/sbin:/sbin command -v sshd >/dev/null 2>&1; }
 
+has_nginx() { PATH=$PATH:/usr/sbin:/sbin command -v nginx >/dev/null 2>&1; }
+
 has_chromium() {
     for browser in chromium chromium-browser google-chrome google-chrome-stable; do
         command -v "$browser" >/dev/null 2>&1 && return 0
@@ -280,11 +282,19 @@ if [ "$kind" = test ]; then
         *) library_package=libatomic1 ;;
     esac
     need browser_driver "$library_package" "until then the browser tests are skipped"
+    case $(package_manager || true) in
+        apt-get) proxy_package=nginx-light ;;
+        *) proxy_package=nginx ;;
+    esac
     # Debian starts a server that it installs: nobody's machine gets one without being asked.
     if [ -n "${CI:-}" ]; then
         need sshd "$server_package" "until then the tests of transfers over ssh are skipped"
-    elif ! has_sshd; then
-        complain "sshd is missing: install the package '$server_package'; until then the tests of transfers over ssh are skipped"
+        need nginx "$proxy_package" "until then the tests behind a real proxy are skipped"
+    else
+        has_sshd ||
+            complain "sshd is missing: install the package '$server_package'; until then the tests of transfers over ssh are skipped"
+        has_nginx ||
+            complain "nginx is missing: install the package '$proxy_package'; until then the tests behind a real proxy are skipped"
     fi
     if [ "$(uname -s)" = Linux ]; then
         need strace strace "until then the tests of system calls that fail are skipped"

@@ -14,6 +14,7 @@ from playwright.sync_api import (
     BrowserType,
     ConsoleMessage,
     Error,
+    HttpCredentials,
     Locator,
     Page,
     expect,
@@ -87,6 +88,7 @@ class Visitor:
         script: bool = True,
         zone: str | None = None,
         before: Callable[[Page], object] | None = None,
+        credentials: HttpCredentials | None = None,
     ) -> Page:
         """Open a page in a new context; `before` runs on the page before it loads."""
         context = self._browser.new_context(
@@ -95,6 +97,7 @@ class Visitor:
             java_script_enabled=script,
             timezone_id=zone,
             reduced_motion="reduce",
+            http_credentials=credentials,
         )
         context.set_default_timeout(_WAIT_MS)
         context.add_init_script(_REPORT_VIOLATIONS)

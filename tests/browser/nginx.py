@@ -1,0 +1,134 @@
+"""A real nginx in front of a server, with the configuration that the documentation shows."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.conftest import need
+from tests.support import PROJECT_ROOT, free_port, wait_until
+
+USER, PASSWORD = "somebody", "a password"
+_PAGE = PROJECT_ROOT / "docs" / "deployment.md"
+_SNIPPET = re.compile(r"^```nginx\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LOCATION = re.compile(r"^    location / \{\n.*?^    \}\n", re.MULTILINE | re.DOTALL)
+_DOCUMENTED_PORT = "127.0.0.1:5001"
+# What belongs to a machine and not to a site: everything is kept in a folder of the test.
+_AROUND = """
+daemon off;
+pid "{place}/nginx.pid";
+error_log "{place}/error.log";
+{user}
+events {{}}
+http {{
+    log_format told "$status $request_uri";
+    access_log "{place}/access.log" told;
+    root "{place}/empty";
+    client_body_temp_path "{place}/body";
+    proxy_temp_path "{place}/proxy";
+    fastcgi_temp_path "{place}/fastcgi";
+    uwsgi_temp_path "{place}/uwsgi";
+    scgi_temp_path "{place}/scgi";
+{site}
+}}
+"""
+
+
+def nginx_path() -> str | None:
+    """Return where nginx is: in sbin, which is not on everybody's PATH."""
+    return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+
+
+def documented_site(*, under: bool) -> str:
+    """Return what the documentation tells to write: for a whole host, or for a sub-path of one."""
+    whole, beneath = _SNIPPET.findall(_PAGE.read_text(encoding="utf-8"))
+    assert len(_LOCATION.findall(whole)) == 1
+    return _LOCATION.sub(lambda _: beneath, whole) if under else str(whole)
+
+
+class Nginx:
+    """One nginx that passes on to a port of this machine, and what it wrote down."""
+
+    def __init__(self, port: int, place: Path, *, under: str = "") -> None:
+        self._place = place
+        self._port = free_port()
+        self._under = under
+        (place / "empty").mkdir(parents=True)
+        site = documented_site(under=bool(under))
+        for documented, here in (
+            (_DOCUMENTED_PORT, f"127.0.0.1:{port}"),
+            ("listen 443 ssl;", f"listen 127.0.0.1:{self._port};"),
+            ("/etc/nginx/longshore.htpasswd", f'"{place}/passwords"'),
+            ("/backup", under or "/backup"),
+        ):
+            assert documented in site or not under, f"the documentation has no {documented}"
+            site = site.replace(documented, here)
+        (place / "passwords").write_text(f"{USER}:{{PLAIN}}{PASSWORD}\n", encoding="utf-8")
+        # Its workers give up root's rights unless they are told not to, and cannot write here then.
+        user = "user root;" if os.geteuid() == 0 else ""
+        text = _AROUND.format(place=place, user=user, site=site)
+        (place / "nginx.conf").write_text(text, encoding="utf-8")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens, with the sub-path."""
+        return f"http://127.0.0.1:{self._port}{self._under}"
+
+    @property
+    def strays(self) -> list[str]:
+        """Return the requests for what is not beneath the sub-path."""
+        told = (self._place / "access.log").read_text(encoding="utf-8").splitlines()
+        paths = [line.partition(" ")[2] for line in told]
+        return [path for path in paths if not f"{path}/".startswith(f"{self._under}/")]
+
+    @property
+    def complaints(self) -> list[str]:
+        """Return what it wrote into its log of errors."""
+        lines = (self._place / "error.log").read_text(encoding="utf-8").splitlines()
+        return [line for line in lines if "[notice]" not in line]
+
+    def start(self) -> None:
+        """Start it and wait until it takes connections."""
+        path = nginx_path()
+        need("nginx", path)
+        assert path is not None
+        self._process = subprocess.Popen(
+            [path, "-p", str(self._place), "-e", f"{self._place}/error.log", "-c", "nginx.conf"],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        wait_until(self._answers, what="nginx's answer")
+
+    def stop(self) -> None:
+        """End it and its workers."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
+            self._process.wait(timeout=20)
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self._place / "error.log").read_text(encoding="utf-8")
+        try:
+            with socket.create_connection(("127.0.0.1", self._port), timeout=1):
+                return True
+        except OSError:
+            return False
+
+
+@contextmanager
+def nginx_to(port: int, place: Path, *, under: str = "") -> Iterator[Nginx]:
+    """Run one until the block ends."""
+    nginx = Nginx(port, place, under=under)
+    nginx.start()
+    try:
+        yield nginx
+    finally:
+        nginx.stop()
