@@ -13,6 +13,12 @@ from tests.browser.visitor import expect_live, expect_status
 def tour_of_runs(page: Page, site: LivedIn) -> None:
     """The history, and what each kind of run tells."""
     page.goto(f"{site.url}/runs")
+    page.locator("#runs-q").fill("nothing is called so")
+    page.get_by_role("link", name="Show every run").click()
+    page.wait_for_url(f"{site.url}/runs")
+    page.locator("#runs-outcome").select_option("failed")
+    expect(page).to_have_url(re.compile("outcome=failed"))
+    page.goto(f"{site.url}/runs")
     page.get_by_role("link", name="Older runs").click()
     page.locator(".run-job a").first.click()
     page.wait_for_url(re.compile("/jobs/"))
