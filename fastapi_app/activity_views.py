@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from fastapi_app import formatting
+from fastapi_app import amounts, formatting
+from fastapi_app.amounts import Amount
 from fastapi_app.plot_views import Plot
 from fastapi_app.status_views import STATUS_WORDS
 from models.progress import RunOutcome
@@ -30,7 +31,7 @@ class DayRow:
     day: str
     runs: str
     outcomes: tuple[str, ...]
-    bytes_sent: str
+    bytes_sent: Amount
 
 
 @dataclass(frozen=True)
@@ -102,5 +103,5 @@ def _row(day: date, totals: Sequence[DayTotal]) -> DayRow:
         day=day.isoformat(),
         runs=formatting.count(sum(total.runs for total in totals)),
         outcomes=tuple(formatting.count(total.runs) for total in totals),
-        bytes_sent=formatting.size(sum(total.bytes_sent for total in totals)),
+        bytes_sent=amounts.size(sum(total.bytes_sent for total in totals)),
     )

@@ -13,7 +13,8 @@ from urllib.parse import urlencode
 
 from fastapi import Query
 
-from fastapi_app import formatting
+from fastapi_app import amounts, formatting
+from fastapi_app.amounts import Amount
 from fastapi_app.failure_views import MAX_QUERY
 from fastapi_app.moments import Moment, moment
 from models.deleted_sources import DeletingRun, DeletionPage
@@ -73,7 +74,7 @@ class DeletionRow:
     word: str
     icon: str
     path: str
-    size: str
+    size: Amount | None
     reason: str | None
 
 
@@ -176,7 +177,7 @@ def _row(deletion: Deletion, run: DeletingRun) -> DeletionRow:
         word=_word(deletion.outcome, run),
         icon=_WORDS[deletion.outcome][2],
         path=deletion.path,
-        size=formatting.size(deletion.size) if deletion.size is not None else "",
+        size=amounts.size(deletion.size) if deletion.size is not None else None,
         reason=deletion.reason or (_CUT_OFF if is_cut_off else None),
     )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from fastapi_app import formatting
+from fastapi_app import amounts
+from fastapi_app.amounts import Amount
 from models.location import control_character
 
 MAX_ENTRIES = 500
@@ -19,7 +20,7 @@ class FolderEntry:
     name: str
     path: str
     is_folder: bool
-    size: str | None
+    size: Amount | None
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def _listing(path: str, *, files_too: bool) -> list[os.DirEntry[str]]:
 def _entry(entry: os.DirEntry[str]) -> FolderEntry:
     is_folder = entry.is_dir()
     try:
-        size = None if is_folder else formatting.size(entry.stat().st_size)
+        size = None if is_folder else amounts.size(entry.stat().st_size)
     except OSError:
         size = None  # A link to nothing, or a file that went meanwhile: listed without a size.
     return FolderEntry(entry.name, entry.path, is_folder, size)

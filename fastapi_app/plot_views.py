@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from fastapi_app import formatting
+from fastapi_app import amounts, formatting
+from fastapi_app.amounts import Amount
 from fastapi_app.moments import Moment, moment
 from fastapi_app.status_views import STATUS_WORDS, StatusView, run_status
 from models.progress import PhaseName
@@ -40,9 +41,9 @@ class RunFigures:
     run_id: str
     status: StatusView
     started: Moment
-    duration: str
-    bytes_sent: str
-    rate: str
+    duration: Amount
+    bytes_sent: Amount
+    rate: Amount
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,9 @@ class JobFigures:
 class ThroughputRow:
     """One stretch of a run in the table of its throughput."""
 
-    since: str
-    until: str
-    rate: str
-    exact: str
+    since: Amount
+    until: Amount
+    rate: Amount
 
 
 @dataclass(frozen=True)
@@ -118,10 +118,9 @@ def throughput_rows(points: Sequence[tuple[float, float]]) -> tuple[ThroughputRo
     begins = [0.0, *(seconds for seconds, _ in points)]
     return tuple(
         ThroughputRow(
-            since=formatting.duration(since),
-            until=formatting.duration(until),
-            rate=formatting.rate(rate),
-            exact=f"{rate:,.0f} bytes per second",
+            since=amounts.duration(since),
+            until=amounts.duration(until),
+            rate=amounts.rate(rate),
         )
         for since, (until, rate) in zip(begins, points, strict=False)
     )
@@ -159,9 +158,9 @@ def _row(run: Run) -> RunFigures:
         run_id=run.id,
         status=run_status(run),
         started=started,
-        duration=formatting.duration(formatting.time_taken(run)),
-        bytes_sent=formatting.size(run.bytes_sent),
-        rate=formatting.rate(sent_rate(run)),
+        duration=amounts.duration(formatting.time_taken(run)),
+        bytes_sent=amounts.size(run.bytes_sent),
+        rate=amounts.rate(sent_rate(run)),
     )
 
 

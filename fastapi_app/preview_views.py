@@ -13,7 +13,8 @@ from urllib.parse import urlencode
 
 from fastapi import Query
 
-from fastapi_app import formatting
+from fastapi_app import amounts, formatting
+from fastapi_app.amounts import Amount
 from models.planned_change import ChangeKind
 from models.run import Run
 from models.run_spec import RunKind
@@ -64,7 +65,7 @@ class PreviewTab:
     key: str
     word: str
     count: str
-    about: str
+    about: Amount
     """Their size, and how many of them are folders; empty where there is nothing to say."""
     icon: str
     url: str
@@ -80,7 +81,7 @@ class PreviewRow:
     word: str
     icon: str
     path: str
-    size: str
+    size: Amount | None
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ def preview_view(
                 word=_word(item.change),
                 icon=_KINDS[ChangeKind(item.change)][3],
                 path=item.path,
-                size=formatting.size(item.size) if item.size is not None else "",
+                size=amounts.size(item.size) if item.size is not None else None,
             )
             for item in page.items
             if item.change in _KINDS
@@ -195,7 +196,7 @@ def _tabs(
         key="all",
         word="All changes",
         count=formatting.count(_total(counts)),
-        about=f"{formatting.count(counts.get('looked_at', 0))} files looked at",
+        about=Amount(f"{formatting.count(counts.get('looked_at', 0))} files looked at"),
         icon="list-checks",
         url=address(""),
         is_current=not change,
@@ -217,16 +218,17 @@ def _tabs(
     return (everything, *kinds)
 
 
-def _about(counts: Mapping[str, int], figure: str) -> str:
+def _about(counts: Mapping[str, int], figure: str) -> Amount:
     count, folders = counts.get(figure, 0), counts.get(f"{figure}_folders", 0)
     if not count:
-        return ""
-    size = formatting.size(counts.get(f"{figure}_bytes", 0)) if count > folders else ""
-    if figure == "attributes":
-        size = ""
+        return Amount("")
+    has_size = count > folders and figure != "attributes"
+    size = amounts.size(counts.get(f"{figure}_bytes", 0)) if has_size else Amount("")
     unknown = figure == "deleted" and counts.get("sizes_unknown", 0) >= count - folders > 0
-    parts = ["size unknown" if unknown else size, _folders(folders)]
-    return ", ".join(part for part in parts if part)
+    if unknown:
+        size = Amount("size unknown")
+    parts = [size.text, _folders(folders)]
+    return Amount(", ".join(part for part in parts if part), size.exact)
 
 
 def _parts(counts: Mapping[str, int]) -> tuple[PlannedPart, ...]:
@@ -246,7 +248,7 @@ def _folders(count: int) -> str:
 
 
 def _in_brackets(counts: Mapping[str, int], figure: str) -> str:
-    about = _about(counts, figure)
+    about = _about(counts, figure).text
     return f" ({about})" if about else ""
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fastapi_app import formatting
+from fastapi_app import amounts, formatting
+from fastapi_app.amounts import Amount
 from fastapi_app.failure_views import again_text
 from fastapi_app.live_values import LiveValues, live_values
 from fastapi_app.moments import Moment, moment
@@ -25,7 +26,7 @@ class PhaseView:
     name: str
     word: str
     status: StatusView
-    duration: str
+    duration: Amount
     message: str | None
     bar: PhaseBar
 
@@ -41,9 +42,9 @@ class RunRow:
     status: StatusView
     started: Moment | None
     queued: Moment
-    duration: str
-    bytes_done: str
-    bytes_sent: str
+    duration: Amount
+    bytes_done: Amount
+    bytes_sent: Amount
     files: str
     message: str | None
     again: str | None = None
@@ -90,10 +91,10 @@ def run_row(run: Run) -> RunRow:
         status=run_status(run),
         started=moment(run.started_at),
         queued=queued,
-        duration=formatting.duration(formatting.time_taken(run)),
+        duration=amounts.duration(formatting.time_taken(run)),
         # While it runs its figures change: the job's card shows them live, a list does not.
-        bytes_done=formatting.size(run.bytes_done if run.is_over and not is_dry_run else None),
-        bytes_sent=formatting.size(run.bytes_sent if run.is_over and not is_dry_run else None),
+        bytes_done=amounts.size(run.bytes_done if run.is_over and not is_dry_run else None),
+        bytes_sent=amounts.size(run.bytes_sent if run.is_over and not is_dry_run else None),
         files=formatting.count(run.files_done if run.is_over else None),
         message=run.message,
         again=again_text(run),
@@ -127,7 +128,10 @@ def run_detail(run: Run) -> RunDetail:
                 name=phase.name,
                 word=PHASE_WORDS.get(phase.name, phase.name),
                 status=status_view(phase.outcome or "running"),
-                duration=formatting.duration(bar.seconds),
+                # An open one grows while it is looked at (timeline.js).
+                duration=Amount(formatting.duration(bar.seconds))
+                if bar.is_open
+                else amounts.duration(bar.seconds),
                 message=phase.message,
                 bar=bar,
             )

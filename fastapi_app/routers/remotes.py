@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
 from core.rclone_remotes import RemoteTest
-from fastapi_app import formatting
+from fastapi_app import amounts
 from fastapi_app.location_fields import LOCATIONS
 from fastapi_app.services import Services, ServicesDep
 from models.errors import CredentialUnusable, RemoteNotFound, RemotesUnknown
@@ -86,8 +86,8 @@ async def test_remote_in_form(
     return services.renderer.partial(
         "_remote_test.html",
         result=result,
-        free=formatting.size(result.free_bytes),
-        total=formatting.size(result.total_bytes),
+        free=amounts.size(result.free_bytes),
+        total=amounts.size(result.total_bytes),
     )
 
 

@@ -56,13 +56,13 @@ def test_the_table_has_the_newest_day_first() -> None:
     assert len(shown.rows) == SHOWN_DAYS
     assert shown.outcomes == ("Completed with warnings",)
     first, second = shown.rows[:2]
-    assert (first.day, first.runs, first.outcomes, first.bytes_sent) == (
+    assert (first.day, first.runs, first.outcomes, first.bytes_sent.text) == (
         "2026-11-27",
         "0",
         ("0",),
         "0 B",
     )
-    assert (second.day, second.runs, second.outcomes, second.bytes_sent) == (
+    assert (second.day, second.runs, second.outcomes, second.bytes_sent.text) == (
         "2026-11-26",
         "3",
         ("3",),

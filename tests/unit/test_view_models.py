@@ -176,7 +176,7 @@ def test_the_strip_is_bounded_and_its_bars_too() -> None:
 
 def test_a_run_that_never_started_has_no_times() -> None:
     row = run_row(a_run(status=JobStatus.QUEUED))
-    assert (row.started, row.duration) == (None, "–")
+    assert (row.started, row.duration.text) == (None, "–")
     assert row.queued.exact == "2026-11-23 12:00:00 UTC"
     assert moment(None) is moment("") is None
 
@@ -194,7 +194,7 @@ def test_the_page_of_a_run() -> None:
     detail = run_detail(run)
     assert (detail.is_active, detail.can_stop, detail.exit_code) == (False, False, 23)
     assert detail.files_failed == "1,500"
-    assert [(p.word, p.status.key, p.duration) for p in detail.phases] == [
+    assert [(p.word, p.status.key, p.duration.text) for p in detail.phases] == [
         ("Copying", "completed", "4.0 s"),
         ("Verifying", "failed", "1.0 s"),
     ]
