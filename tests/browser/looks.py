@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib.resources
 import itertools
+from collections.abc import Sequence
 from typing import Literal
 
 from playwright.sync_api import Page
 
 from tests.browser.visitor import DESK, PHONE
 
-_SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+Scheme = Literal["light", "dark"]
+_SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+_LOOKS = tuple(itertools.product((PHONE, DESK), _SCHEMES))
 _AXE = importlib.resources.files("axe_playwright_python") / "axe.min.js"
 _CHECK = """async () => {
   const result = await axe.run({resultTypes: ["violations"]});
@@ -19,11 +22,11 @@ _CHECK = """async () => {
 }"""
 
 
-def faults_of(page: Page) -> list[str]:
+def faults_of(page: Page, looks: Sequence[tuple[int, Scheme]] = _LOOKS) -> list[str]:
     """Return what is wrong with a page as it is shown now, in each size and scheme."""
     faults = []
     page.evaluate(_AXE.read_text(encoding="utf-8"))
-    for width, scheme in itertools.product((PHONE, DESK), _SCHEMES):
+    for width, scheme in looks:
         page.set_viewport_size({"width": width, "height": 900})
         page.emulate_media(color_scheme=scheme)
         found = page.evaluate(_CHECK)

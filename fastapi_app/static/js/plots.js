@@ -1,6 +1,6 @@
 /**
  * Draws the plots of a page: every [data-plot] holds its figures, and is drawn anew when a morph
- * brings others, when its width changes and when the colour scheme does. Nothing moves by itself.
+ * brings others, when its width changes and when its colours do: with the scheme, and on paper. Nothing moves by itself.
  */
 
 /* global uPlot */
@@ -191,8 +191,10 @@ function drawAll() {
 }
 
 document.addEventListener("htmx:after:swap", drawAll);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  for (const { plot } of plots.values()) plot.redraw(true, true);
-});
+for (const query of ["(prefers-color-scheme: dark)", "print"]) {
+  matchMedia(query).addEventListener("change", () => {
+    for (const { plot } of plots.values()) plot.redraw(true, true);
+  });
+}
 
 drawAll();
