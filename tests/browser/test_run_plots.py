@@ -156,7 +156,8 @@ def test_phases_are_told_in_words_and_drawn_to_scale(
     told = " ".join(page.locator(".phase").nth(1).inner_text().split())
     assert told == (
         "Copying : Completed with warnings 3 min 20 s (200.0 s) , began after 1 min 40 s;"
-        " 3 attempts, which began after 1 min 40 s, 2 min 30 s, 4 min 10 s 3 files could not be read."
+        " 3 attempts, which began after 1 min 40 s, 2 min 30 s, 4 min 10 s"
+        " 3 files could not be read."
     )
     # Its journal is gone, and with it what was sent in each second.
     expect(page.locator("#throughput")).to_be_hidden()
