@@ -6,13 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, WebSocket
-from starlette.responses import Response
-from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
 
 from core.deleted_sources import DeletedSources
 from core.disks import Disks
@@ -25,8 +21,10 @@ from core.rclone_remotes import RcloneRemotes
 from core.recovery import recover
 from core.tools import LocalTools
 from fastapi_app import errors
+from fastapi_app.assets import Assets
 from fastapi_app.background import Monitor
 from fastapi_app.banners import BANNERS_KEY, Banners
+from fastapi_app.compression import Compression
 from fastapi_app.data_directory import open_data_directory
 from fastapi_app.happenings import BELL_KEY, Happenings
 from fastapi_app.housekeeping import tidy_for_ever
@@ -93,7 +91,6 @@ _ROUTES = (
     health,
     logs,
 )
-STATIC = Path(__file__).parent / "static"
 
 
 class SystemClock:
@@ -124,9 +121,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.hosts = KnownHosts(settings.extra_hosts)
+    app.add_middleware(Compression)
     app.add_middleware(RequestGuard, hosts=app.state.hosts)
     errors.register(app)
-    app.mount("/static", _Static(directory=STATIC), name="static")
+    app.state.assets = Assets()
+    app.add_route("/static/{path:path}", app.state.assets.serve, name="static")
     for routes in _ROUTES:
         app.include_router(routes.router)
 
@@ -135,23 +134,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         await serve_live_updates(websocket, services_of(websocket).hub)
 
     return app
-
-
-class _Static(StaticFiles):
-    """Static files that browsers keep and ask about (ETag), so that an upgrade is seen at once."""
-
-    def get_path(self, scope: Scope) -> str:
-        # ASGI wants root_path at the head of path, and a mount counts on it; a proxy that serves
-        # a sub-path takes it off.
-        if not scope["path"].startswith(scope["root_path"]):
-            shorter = scope["root_path"].removeprefix(scope.get("app_root_path", ""))
-            scope = {**scope, "root_path": shorter}
-        return super().get_path(scope)
-
-    def file_response(self, *args: Any, **kwargs: Any) -> Response:
-        response = super().file_response(*args, **kwargs)
-        response.headers["Cache-Control"] = "no-cache"
-        return response
 
 
 class _LateSource:
@@ -339,7 +321,13 @@ def _url_maker(app: FastAPI, root_path: str) -> Callable[..., str]:
             app.url_path_for(name, **placeholders)
         )
 
+    @cache
+    def static(path: str) -> str:
+        return root_path + str(app.url_path_for("static", path=app.state.assets.path_of(path)))
+
     def url(name: str, **parameters: Any) -> str:
+        if name == "static":
+            return static(parameters["path"])
         texts = {parameter: str(value) for parameter, value in parameters.items()}
         if all(text and "/" not in text for text in texts.values()):
             return form_of(name, tuple(texts)).format_map(texts)

@@ -28,6 +28,8 @@ def tour_of_jobs(page: Page, site: LivedIn) -> None:
     expect_live(page)
     page.locator("#jobs-q").fill("nothing is called so")
     page.get_by_role("link", name="Show every job").click()
+    page.wait_for_url(f"{site.url}/jobs")
+    expect_live(page)
     page.locator("#jobs-tag").select_option("nightly")
     expect(page.locator("#job-list > article")).to_have_count(1)
     page.locator("#jobs-tag").select_option("")
