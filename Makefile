@@ -5,7 +5,10 @@ SETUP = @sh deploy/setup.sh
 # For `make lock`: UPGRADE=--upgrade takes the newest versions, without it the pins stay.
 UPGRADE =
 
-.PHONY: help setup run test lint screenshots chaos bench lock clean
+# What npm has installed for `make lighthouse`, written when it was done.
+LIGHTHOUSE = tests/lighthouse/node_modules/.package-lock.json
+
+.PHONY: help setup run test lint screenshots chaos bench lighthouse lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +45,15 @@ bench: ## measure, print a table and write bench-results.json
 	$(SETUP) test
 	@exec $(BIN)/python -m tests.benchmarks
 
+lighthouse: $(LIGHTHOUSE) ## let Lighthouse (from npm) judge the pages with a thousand jobs
+	$(SETUP) test
+	@exec $(BIN)/python -m tests.lighthouse
+
+$(LIGHTHOUSE): tests/lighthouse/package.json tests/lighthouse/package-lock.json
+	@command -v npm >/dev/null || { echo "make lighthouse needs npm: install Node.js" >&2; exit 1; }
+	npm ci --prefix tests/lighthouse --no-audit --no-fund
+	@touch $@
+
 # --universal: one file for every supported Python and platform. The options at the end keep the
 # address of whatever package index this machine uses out of the files.
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(UPGRADE) \
@@ -53,5 +65,6 @@ lock: ## pin the dependencies anew after a change of pyproject.toml
 	$(LOCK) --extra build --extra dev -c requirements.txt -o requirements-dev.txt pyproject.toml
 
 clean: ## remove the virtual environment and all caches; data and history stay
+	rm -rf tests/lighthouse/node_modules
 	rm -rf .venv .grimp_cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
