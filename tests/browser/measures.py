@@ -22,8 +22,9 @@ def set_size_of_text(page: Page, pixels: int) -> None:
     """Set the size of text as a person does in the settings of the browser."""
     session = page.context.new_cdp_session(page)
     session.send("Page.setFontSizes", {"fontSizes": {"standard": pixels, "fixed": pixels}})
-    session.detach()
     page.evaluate(_SETTLED)
+    found = page.evaluate("parseFloat(getComputedStyle(document.documentElement).fontSize)")
+    assert found == pixels, "the browser did not take it over"
 
 
 def misfits(page: Page) -> list[str]:

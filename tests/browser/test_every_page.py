@@ -251,6 +251,18 @@ def test_a_long_log_is_printed_over_several_pages(site: Site, visitor: Visitor) 
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) > lines / _LINES_ON_PAPER
 
 
+def test_a_number_says_exactly_what_it_is(site: Site, visitor: Visitor) -> None:
+    page = visitor.open(f"{site.server.url}/runs/{site.ids['completed']}")
+    size = page.locator(".facts > div").filter(has_text="Size").locator("dd")
+    expect(size.locator("[title]")).to_have_text("6.0 MiB")
+    expect(size.locator("[title]")).to_have_attribute("title", f"{6 * 2**20:,} bytes")
+    expect(size).to_have_text(f"6.0 MiB ({6 * 2**20:,} bytes)")
+    page.goto(f"{site.server.url}/runs/{site.ids['running']}")
+    expect(page.locator("[data-live=bytes]")).to_contain_text("of 6.0 MiB")
+    # What is patched as a text has no exact value, which would stay behind.
+    expect(page.locator(".run-live [title]")).to_have_count(0)
+
+
 def test_a_fault_of_a_page_would_be_found(site: Site, visitor: Visitor) -> None:
     page = visitor.open(f"{site.server.url}/runs")
     assert misfits(page) == []
