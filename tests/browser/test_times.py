@@ -35,6 +35,13 @@ window.seenInUtc = new Set();
 """
 
 
+_SEEN = """(element) => {
+  const seen = element.cloneNode(true);
+  seen.querySelectorAll(".visually-hidden").forEach((hidden) => hidden.remove());
+  return seen.textContent;
+}"""
+
+
 @dataclass(frozen=True)
 class Site:
     """A server with two jobs: one that ran at known times, and a slow one to start."""
@@ -96,6 +103,8 @@ def test_a_time_is_that_of_the_zone_and_utc_on_hover(
     utc = "2025-11-23 10:00:00 UTC"
     expect(ago).to_have_attribute("title", f"{both}{utc}{')' if both else ''}")
     expect(page.locator(".run-when .moment-exact")).to_have_text(started)
+    # What is hidden leaves no gap.
+    assert "d ago," in page.locator(".run-when").evaluate(_SEEN)
     bar = page.locator(".phase-bar > title").first
     assert (bar.text_content() or "").startswith(f"Checking, {both}{utc}"), bar.text_content()
 
