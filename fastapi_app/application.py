@@ -75,7 +75,6 @@ from storage.settings_watch import SettingsWatch
 from utils.timestamps import utc_timestamp
 
 _ROUTES = (
-    # Before the forms, which take what follows /jobs/ for the id of a job.
     job_list,
     forms,
     pages,

@@ -38,7 +38,7 @@ async def jobs_page(
     return await page(services, "jobs.html", nav="jobs", title="Jobs", jobs=view)
 
 
-@router.post("/jobs/look", name="jobs_look")
+@router.post("/jobs-look", name="jobs_look")
 async def choose_look(
     request: Request, services: ServicesDep, look: Annotated[str, Form(pattern="^(cards|table)$")]
 ) -> Response:
@@ -56,7 +56,7 @@ async def choose_look(
     return answer
 
 
-@router.post("/jobs/many", name="jobs_many")
+@router.post("/many-jobs", name="jobs_many")
 async def command_many(request: Request, services: ServicesDep) -> Response:
     """Start, stop, tag or delete the jobs that are ticked; says of each one that was not why."""
     posted = await request.form(max_files=0, max_fields=MAX_JOBS + 10)

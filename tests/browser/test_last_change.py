@@ -124,25 +124,30 @@ def test_a_change_is_not_lost_while_the_first_deletions_appear(
     deleting = a_deleting_job(server, make_tree(room / "from", files=3), room / "to", trash_days=30)
     run_id = server.start_job(deleting)
     page = open_still(visitor, f"{server.url}/runs/{run_id}")
-    server.http.post(f"/api/v1/jobs/{blocking}/stop")
-    server.wait_for_end(run_id)
-
     held: list[Route] = []
 
     def answer(route: Route) -> None:
-        if not held and "div#run-deletions" in _part_of(route.request):
+        if held or "div#run-deletions" not in _part_of(route.request):
+            route.fallback()
+            return
+        response = route.fetch()
+        # The first answer that tells of them: the record is taken a moment after the end.
+        if 'id="deletions-counts"' in response.text():
             held.append(route)
-            response = route.fetch()
             back = server.http.post(f"/api/v1/runs/{run_id}/put-back")
             assert back.is_success, back.text
             change(page)
-            route.fulfill(response=response)
-        else:
-            route.fallback()
+        route.fulfill(response=response)
 
     page.route("**/runs/*", answer)
-    change(page)
-    expect(page.locator("#deletions-counts")).to_have_text("3 lie in the trash folder.")
+    server.http.post(f"/api/v1/jobs/{blocking}/stop")
+    server.wait_for_end(run_id)
+
+    def is_held() -> bool:
+        change(page, then_ms=_STEP_MS)
+        return bool(held)
+
+    wait_until(is_held, seconds=30, what="the first deletions on the page")
     page.clock.run_for(_LONGER_THAN_A_WINDOW_MS)
     expect(page.locator("#deletions-counts")).to_have_text("3 were put back.")
 

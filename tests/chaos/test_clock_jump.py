@@ -153,8 +153,7 @@ def assert_shown(server: RunningServer, job_id: str, run: dict[str, Any]) -> Non
     assert f"took {took}" in page
     for phase in run["phases"]:
         assert formatting.duration(phase["duration_seconds"]) in page
-    for address in (f"/jobs/{job_id}", "/jobs", "/"):
-        assert f' UTC, {took}"' in server.http.get(address).text, address
+    assert f' UTC, {took}"' in server.http.get(f"/jobs/{job_id}").text
     assert took in Page(server.http.get("/runs").text).text
     assert took in server.cli("runs", "show", run["id"]).stdout
 

@@ -128,7 +128,7 @@ def test_the_page_shows_them_all_page_by_page_without_javascript(
     assert "a&amp;b" in seen
     found = Page(weak_server.http.get(f"/runs/{run['id']}?failed_q=locked+005").text)
     assert "1 of 130 match" in found.text
-    assert "locked 006" not in found.text.partition("Open the raw log")[0]
+    assert "locked 006" not in found.text.partition("Open alone")[0]
     none = Page(weak_server.http.get(f"/runs/{run['id']}?failed_q=none+such").text)
     assert "No file matches." in none.text
     assert found.form_to(f"/runs/{run['id']}#failures").values == {"failed_q": "locked 005"}

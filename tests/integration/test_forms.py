@@ -90,7 +90,9 @@ def test_a_job_is_made_run_edited_and_deleted_without_javascript(
     assert job["options"]["exclude"] == ["*.tmp", "/cache/"]
 
     delete = page_of(shared_server, f"{address}/delete").form_to("/delete")
-    assert send(shared_server, delete).headers["location"] == "/jobs"
+    refused = send(shared_server, delete)
+    assert (refused.status_code, "not the name" in refused.text) == (422, True)
+    assert send(shared_server, delete, name="Renamed").headers["location"] == "/jobs"
     assert shared_server.http.get(address).status_code == 404
     assert destination.exists()
 
@@ -152,7 +154,8 @@ def test_htmx_gets_fragments_and_is_told_where_to_go(
     wait_for_status(shared_server, job_id, "paused")
     discarded = shared_server.http.post(f"{address}/discard", headers=HTMX)
     assert 'data-status="pending"' in discarded.text
-    deleted = shared_server.http.post(f"{address}/delete", headers=HTMX)
+    named = {"name": "By HTMX"}
+    deleted = shared_server.http.post(f"{address}/delete", headers=HTMX, data=named)
     assert (deleted.status_code, deleted.headers["hx-redirect"]) == (200, "/jobs")
 
 

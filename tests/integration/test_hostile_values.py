@@ -51,7 +51,7 @@ JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 MARKUP = ("<img src=x", "<script>t", "<script>/", "<script>sh", "<svg/on", '" onfocus=')
 """Parts of the values that would be live in a page that shows them as they are."""
-NAMED_ONLY = ("<summary aria-label='More for ", "<input value=", "<span title=")
+NAMED_ONLY = ("<summary aria-label='More for ", "<input value=", "<option value=", "<span title=")
 """Attributes that are shown or read aloud, and lead nowhere."""
 AT_ONCE = 24
 """So many jobs are started and looked at together."""

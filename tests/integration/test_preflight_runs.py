@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -118,7 +119,8 @@ def test_a_disk_without_inodes_is_told_of_as_such(tmp_path: Path, disk: Path, en
     assert "inodes" in result["message"]
     again = perform(tmp_path, "again", engine).result()
     assert again["outcome"] == "failed"
-    assert "no inodes left" in again["message"]
+    # None is left, or the one that a file under way gave back.
+    assert re.search("no inodes left|had inodes for [0-9]+ more", again["message"])
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -88,7 +88,7 @@ def test_every_answer_has_its_policies_and_no_page_breaks_them(
         (200, "GET", "/api/v1/jobs", {}),
         (200, "GET", "/logs/download", {}),
         (200, "GET", "/banners", {}),
-        (303, "POST", "/jobs/look", {"data": {"look": "cards"}}),
+        (303, "POST", "/jobs-look", {"data": {"look": "cards"}}),
         (403, "GET", "/", {"headers": {"Host": "evil.example"}}),
         (403, "GET", "/static/js/live.js", {"headers": {"Host": "evil.example"}}),
         (403, "POST", "/jobs", {"headers": {"Origin": "https://evil.example"}}),
