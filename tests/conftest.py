@@ -20,6 +20,11 @@ settings.register_profile("longshore", deadline=None)
 settings.load_profile("longshore")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that no worker is left alone with it at the end."""
+    items.sort(key=lambda item: not ({"slow", "chaos"} & {one.name for one in item.iter_markers()}))
+
+
 def need(what: str, found: object) -> None:
     """Skip without `what`, but fail where CI is set: there nothing may be missing."""
     if found:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.resources
-import itertools
 from collections.abc import Sequence
 from typing import Literal
 
@@ -12,8 +11,8 @@ from playwright.sync_api import Page
 from tests.browser.visitor import DESK, PHONE
 
 Scheme = Literal["light", "dark"]
-_SCHEMES: tuple[Scheme, ...] = ("light", "dark")
-_LOOKS = tuple(itertools.product((PHONE, DESK), _SCHEMES))
+_LOOKS: tuple[tuple[int, Scheme], ...] = ((PHONE, "dark"), (DESK, "light"))
+"""Every width and every scheme once: what one of them alone would show stands in no other place."""
 _AXE = importlib.resources.files("axe_playwright_python") / "axe.min.js"
 _CHECK = """async () => {
   const result = await axe.run({resultTypes: ["violations"]});
@@ -23,7 +22,7 @@ _CHECK = """async () => {
 
 
 def faults_of(page: Page, looks: Sequence[tuple[int, Scheme]] = _LOOKS) -> list[str]:
-    """Return what is wrong with a page as it is shown now, in each size and scheme."""
+    """Return what is wrong with a page as it is shown now, in each size and in each scheme."""
     faults = []
     page.evaluate(_AXE.read_text(encoding="utf-8"))
     for width, scheme in looks:

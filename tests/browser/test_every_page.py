@@ -34,7 +34,7 @@ from tests.integration.test_retry_failed import lock_away
 from tests.integration.test_source_deletion import a_deleting_job
 from tests.support import RunningServer, make_large_file, make_tree, wait_until
 
-pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("rsync")]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.usefixtures("rsync")]
 _PAGES: dict[str, tuple[str, ...]] = {
     "dashboard": ("/",),
     "jobs_page": ("/jobs", "/jobs?q=completed", "/jobs?q=nothing-is-called-so"),

@@ -22,7 +22,7 @@ from tests.fakes.builders import a_definition
 from tests.support import free_port, wait_until_async
 
 pytestmark = pytest.mark.chaos
-KILLS = 1000 if os.environ.get("LONGSHORE_CHAOS") == "full" else 25
+KILLS = 1000 if os.environ.get("LONGSHORE_CHAOS") == "full" else 12
 WRITERS = 20
 MOST_JOBS = 5
 """Of one writer."""

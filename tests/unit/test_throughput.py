@@ -124,7 +124,7 @@ def test_nothing_that_was_sent_is_lost_or_counted_twice(
 
 
 def test_a_long_journal_fills_neither_the_memory_nor_the_answer(tmp_path: Path) -> None:
-    chance, sent, lines = Random(1), 0, 200_000
+    chance, sent, lines = Random(1), 0, 50_000
     with (tmp_path / "journal.jsonl").open("wb") as file:
         file.write(STARTED)
         for number in range(1, lines + 1):
