@@ -38,6 +38,7 @@ screenshots: ## make the pictures of the README anew
 chaos: ## the fault sweeps in their long form
 	$(SETUP) test
 	LONGSHORE_CHAOS=full $(BIN)/python -m pytest tests/chaos -m chaos --timeout 1800
+	LONGSHORE_CHAOS=full $(BIN)/python -m pytest tests/browser -m long
 	LONGSHORE_CHAOS=full $(BIN)/python -m pytest tests/integration/test_hostile_values.py \
 		tests/integration/test_dry_run.py tests/integration/test_rclone_remotes.py --timeout 7200
 

@@ -21,7 +21,13 @@ settings.load_profile("longshore")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long, so that no worker is left alone with it at the end."""
+    """Leave what is marked `long` to `make chaos`, and begin with what is slow beside it: no worker
+    is then left alone with that at the end."""
+    if os.environ.get("LONGSHORE_CHAOS") != "full":
+        long = [item for item in items if item.get_closest_marker("long")]
+        if long:
+            long[0].config.hook.pytest_deselected(items=long)
+            items[:] = [item for item in items if item not in long]
     items.sort(key=lambda item: not ({"slow", "chaos"} & {one.name for one in item.iter_markers()}))
 
 

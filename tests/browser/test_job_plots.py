@@ -86,6 +86,7 @@ def test_a_plot_is_as_wide_as_there_is_room(
         wait_until(lambda: len(set(area.evaluate(width))) == 1, what=f"the width of {wide}")
 
 
+@pytest.mark.long
 def test_the_page_fits_and_is_accessible_with_everything_open(
     quiet_server: RunningServer, quiet_job: str, visitor: Visitor
 ) -> None:

@@ -104,8 +104,8 @@ def test_a_fault_of_a_page_would_be_found(server: RunningServer, visitor: Visito
         }"""
     )
     faults = faults_of(page)
-    assert len([fault for fault in faults if "px wide" in fault]) == 4, faults
-    assert len([fault for fault in faults if "label:" in fault]) == 4, faults
+    assert len([fault for fault in faults if "px wide" in fault]) == 2, faults
+    assert len([fault for fault in faults if "label:" in fault]) == 2, faults
 
 
 def test_a_name_is_text_on_every_page(site: Site, visitor: Visitor) -> None:

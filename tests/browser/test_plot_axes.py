@@ -16,6 +16,8 @@ from tests.fakes.histories import keep, past_run
 from tests.integration.running import ended_server
 from tests.support import RunningServer
 
+pytestmark = pytest.mark.long
+
 _AHEAD = "Pacific/Kiritimati"
 _BEHIND = "Pacific/Pago_Pago"
 _RUNS = 12

@@ -19,7 +19,7 @@ from tests.browser.test_live import _UNREACHABLE
 from tests.browser.visitor import Visitor, card, expect_live, expect_status, value_of
 from tests.support import RunningServer, make_large_file, make_tree, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
 _JOBS, _RUNNING = 199, 50
 _BATCHES, _FEW = 100, 10
 # Ten attempts take four minutes: when the test says so, every delay but that of silence is shorter.

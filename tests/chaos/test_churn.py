@@ -30,7 +30,7 @@ from tests.support import (
 
 pytestmark = [
     pytest.mark.chaos,
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.timeout(900),
     pytest.mark.usefixtures("rsync"),
 ]

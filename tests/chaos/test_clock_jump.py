@@ -42,7 +42,9 @@ pytestmark = [pytest.mark.chaos, pytest.mark.usefixtures("rsync")]
 MakeServer = Callable[..., RunningServer]
 Tell = Callable[[str], None]
 HOUR = 3600
-JUMPS = pytest.mark.parametrize("jump", [-HOUR, HOUR], ids=["back", "forward"])
+JUMPS = pytest.mark.parametrize(
+    "jump", [-HOUR, pytest.param(HOUR, marks=pytest.mark.long)], ids=["back", "forward"]
+)
 MEGABYTES = 6
 SIZE = MEGABYTES * 1024 * 1024
 THROTTLED = {"bandwidth_limit": "800K"}

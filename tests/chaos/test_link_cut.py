@@ -29,7 +29,7 @@ from tests.support import (
 
 pytestmark = [
     pytest.mark.chaos,
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.timeout(300),
     pytest.mark.usefixtures("rsync"),
 ]

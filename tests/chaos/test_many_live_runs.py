@@ -25,7 +25,7 @@ from tests.support import RunningServer, make_large_file, rsync_differences, wai
 
 pytestmark = [
     pytest.mark.chaos,
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.timeout(900),
     pytest.mark.usefixtures("rsync"),
 ]

@@ -35,7 +35,7 @@ MUST_BE_TRIED = (
     "SIGKILL runner",
     "SIGKILL engine",
 )
-pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.usefixtures("rsync")]
+pytestmark = [pytest.mark.chaos, pytest.mark.long, pytest.mark.usefixtures("rsync")]
 
 
 @pytest.mark.timeout(7200 if IS_FULL else 600)

@@ -241,7 +241,9 @@ def test_runs_are_found_by_job_and_outcome(
         assert page["total"] == len(page["items"])
         return [run["id"] for run in page["items"]]
 
-    assert found(outcome="failed") == [runs[bad]]
+    # What is shown of its end at once is in the database a moment later.
+    wait_until(lambda: found(outcome="failed") == [runs[bad]], what="the failed run in the list")
+    wait_until(lambda: found(outcome="completed") == [runs[good]], what="the good run in the list")
     assert found(q="PHOTO") == [runs[good]]
     assert found(q="photo", outcome="failed") == []
     assert server.http.get("/api/v1/runs?outcome=splendid").status_code == 422
