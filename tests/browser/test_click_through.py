@@ -43,7 +43,7 @@ _LEFT_ALONE = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(300)  # It does a great deal, and on a busy machine a page takes a second.
 def test_everything_is_clicked_and_nothing_complains(
     visitor: Visitor, rsync: str, room: Path, make_server: Callable[..., RunningServer]

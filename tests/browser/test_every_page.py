@@ -228,6 +228,7 @@ def _on_paper(page: Page) -> list[str]:
     return faults
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("part", range(_PARTS))
 def test_every_page_is_as_it_should_be(site: Site, visitor: Visitor, part: int) -> None:
     visitor.allow("status of 404")

@@ -20,6 +20,8 @@ from tests.fakes.histories import keep, past_run
 from tests.integration.running import ended_server, run_to_end
 from tests.support import RunningServer, make_large_file, wait_until
 
+pytestmark = pytest.mark.long
+
 _PLOT = "plot-throughput"
 _SLOW = {"bandwidth_limit": "2M"}
 _MOST_POINTS = 300
