@@ -211,11 +211,6 @@ class JobQueries:
         return await self._runs.totals_by_day(since)
 
 
-def urgency(record: JobRecord) -> tuple[int, str, str]:
-    """A sort key that puts what runs first, then what needs a person, then the rest by name."""
-    return (int(_urgency_rank(record)), *order_key(record))
-
-
 def _urgency_rank(record: JobRecord) -> str:
     status = record.state.status
     if status in ACTIVE_STATUSES:

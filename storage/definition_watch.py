@@ -14,26 +14,12 @@ from pathlib import Path
 from asyncinotify import Inotify, Mask
 
 from models.errors import LongshoreError
+from storage.file_events import EDITS, GONE, POLL_SECONDS, QUIET_SECONDS, RETRY_SECONDS
 from storage.job_storage import JobStorage
 
-_QUIET_SECONDS = 0.2
-"""Editors write in several steps (a rename, a new file): they are waited for."""
-_POLL_SECONDS = 1.0
-_RETRY_SECONDS = 2.0
 _MANY = 2
 """When so many jobs vanish at once and none is left, a disk may be gone rather than a file."""
 _SUFFIX = ".yaml"
-_CHANGES = (
-    Mask.CLOSE_WRITE
-    | Mask.MOVED_TO
-    | Mask.MOVED_FROM
-    | Mask.DELETE
-    | Mask.ATTRIB  # A file that could not be read may have been opened up.
-    | Mask.DELETE_SELF
-    | Mask.MOVE_SELF
-    | Mask.ONLYDIR
-)
-_GONE = Mask.DELETE_SELF | Mask.MOVE_SELF | Mask.UNMOUNT | Mask.IGNORED
 _Signature = dict[str, tuple[int, int, int]]
 _logger = logging.getLogger(__name__)
 
@@ -57,7 +43,7 @@ class DefinitionWatch:
         try:
             while True:
                 await self._wake.wait()
-                await asyncio.sleep(_QUIET_SECONDS)
+                await asyncio.sleep(QUIET_SECONDS)
                 self._wake.clear()
                 await self._take_over()
         finally:
@@ -91,7 +77,7 @@ class DefinitionWatch:
 
     def _try_later(self, job_ids: Iterable[str]) -> None:
         self._waiting.update(job_ids)
-        asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._wake.set)
+        asyncio.get_running_loop().call_later(RETRY_SECONDS, self._wake.set)
 
     def _note_failure(self, error: Exception) -> None:
         self.failed_steps += 1
@@ -107,11 +93,11 @@ class DefinitionWatch:
 
     async def _listen_to_kernel(self) -> None:
         with Inotify() as inotify:
-            inotify.add_watch(Path(self._directory), _CHANGES)
+            inotify.add_watch(Path(self._directory), EDITS)
             # What changed before the watch began is not told.
             self._look_at_all()
             async for event in inotify:
-                if event.mask & _GONE:
+                if event.mask & GONE:
                     return
                 if event.mask & Mask.Q_OVERFLOW:
                     self._look_at_all()
@@ -128,7 +114,7 @@ class DefinitionWatch:
                 for name, _ in now.items() ^ before.items():
                     self._note(name)
             before = now
-            await asyncio.sleep(_POLL_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
     def _note(self, name: str) -> None:
         if name.endswith(_SUFFIX) and not name.startswith("."):

@@ -11,24 +11,10 @@ import os
 
 from asyncinotify import Inotify, Mask
 
+from storage.file_events import EDITS, GONE, POLL_SECONDS, QUIET_SECONDS, RETRY_SECONDS
 from storage.settings_document import SETTINGS_NAME
 from storage.settings_store import SettingsStore
 
-_QUIET_SECONDS = 0.2
-"""Editors write in several steps (a rename, a new file): they are waited for."""
-_POLL_SECONDS = 1.0
-_RETRY_SECONDS = 2.0
-_CHANGES = (
-    Mask.CLOSE_WRITE
-    | Mask.MOVED_TO
-    | Mask.MOVED_FROM
-    | Mask.DELETE
-    | Mask.ATTRIB  # A file that could not be read may have been opened up.
-    | Mask.DELETE_SELF
-    | Mask.MOVE_SELF
-    | Mask.ONLYDIR
-)
-_GONE = Mask.DELETE_SELF | Mask.MOVE_SELF | Mask.UNMOUNT | Mask.IGNORED
 _logger = logging.getLogger(__name__)
 
 
@@ -45,14 +31,14 @@ class SettingsWatch:
         try:
             while True:
                 await self._wake.wait()
-                await asyncio.sleep(_QUIET_SECONDS)
+                await asyncio.sleep(QUIET_SECONDS)
                 self._wake.clear()
                 try:
                     await self._store.reconcile()
                 except Exception:
                     # The loop's boundary: logged, and tried again.
                     _logger.exception("settings changed by hand are not taken over")
-                    asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._wake.set)
+                    asyncio.get_running_loop().call_later(RETRY_SECONDS, self._wake.set)
         finally:
             listener.cancel()
             await asyncio.gather(listener, return_exceptions=True)
@@ -65,15 +51,15 @@ class SettingsWatch:
         # For good: the directory is gone, or the kernel does not tell.
         while True:
             self._wake.set()
-            await asyncio.sleep(_POLL_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
     async def _listen_to_kernel(self) -> None:
         with Inotify() as inotify:
-            inotify.add_watch(self._store.directory, _CHANGES)
+            inotify.add_watch(self._store.directory, EDITS)
             # What changed before the watch began is not told.
             self._wake.set()
             async for event in inotify:
-                if event.mask & _GONE and event.name is None:
+                if event.mask & GONE and event.name is None:
                     return
                 is_its = event.name is not None and os.fspath(event.name) == SETTINGS_NAME
                 if is_its or event.mask & Mask.Q_OVERFLOW:

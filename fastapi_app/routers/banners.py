@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Match
 
 from fastapi_app.notices import DISMISSED_COOKIE, DISMISSED_SECONDS, cookie_with
+from fastapi_app.preferences import remember
 from fastapi_app.routers.forms import is_htmx
 from fastapi_app.security import path_before
 from fastapi_app.services import Services, ServicesDep
@@ -49,15 +50,9 @@ async def dismiss_notice(
         answer = Response(status_code=200)
     else:
         answer = RedirectResponse(page_before(request, services), _SEE_OTHER)
-    answer.set_cookie(
-        DISMISSED_COOKIE,
-        cookie_with(request.cookies.get(DISMISSED_COOKIE, ""), key),
-        max_age=DISMISSED_SECONDS,
-        path=services.settings.root_path or "/",
-        secure=request.url.scheme == "https",
-        httponly=True,
-        samesite="strict",
-    )
+    dismissed = cookie_with(request.cookies.get(DISMISSED_COOKIE, ""), key)
+    root_path = services.settings.root_path
+    remember(answer, request, root_path, DISMISSED_COOKIE, dismissed, DISMISSED_SECONDS)
     return answer
 
 

@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from core.many_jobs import MAX_JOBS, ManyJobs, Outcome
 from fastapi_app.job_list import LOOK_COOKIE, JobsQuery, jobs_view, look_of
+from fastapi_app.preferences import YEAR_SECONDS, remember
 from fastapi_app.routers.banners import page_before
 from fastapi_app.routers.forms import is_htmx
 from fastapi_app.routers.pages import page
@@ -16,7 +17,6 @@ from fastapi_app.services import Services, ServicesDep
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 _SEE_OTHER = 303
-_YEAR_SECONDS = 365 * 24 * 60 * 60
 _WORDS = {
     "start": "started or queued",
     "stop": "asked to stop",
@@ -44,15 +44,8 @@ async def choose_look(
 ) -> Response:
     """Show the jobs as cards or as a table from now on, in this browser."""
     answer = RedirectResponse(page_before(request, services), _SEE_OTHER)
-    answer.set_cookie(
-        LOOK_COOKIE,
-        look,
-        max_age=_YEAR_SECONDS,
-        path=services.settings.root_path or "/",
-        secure=request.url.scheme == "https",
-        httponly=True,
-        samesite="strict",
-    )
+    root_path = services.settings.root_path
+    remember(answer, request, root_path, LOOK_COOKIE, look, YEAR_SECONDS)
     return answer
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from core.job_queries import MAX_PAGE, JobFilter, JobQueries, JobSort, urgency
+from core.job_queries import MAX_PAGE, JobFilter, JobQueries, JobSort
 from models.errors import JobNotFound
 from models.job_state import DamagedJob, JobState
 from models.job_status import JobStatus
@@ -117,11 +117,6 @@ async def test_one_job(queries: JobQueries) -> None:
             look("nobody")
     with pytest.raises(JobNotFound):
         await queries.list_runs(job_id="nobody")
-
-
-async def test_what_runs_comes_first_then_what_needs_a_person(queries: JobQueries) -> None:
-    records = sorted(queries.all_jobs().values(), key=urgency)
-    assert [record.job.id for record in records] == ["a-2", "c-1", "b-1", "a-1"]
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ async def test_without_the_kernels_help_too(
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(settings_watch, "Inotify", none_to_be_had)
-    monkeypatch.setattr(settings_watch, "_POLL_SECONDS", 0.1)
+    monkeypatch.setattr(settings_watch, "POLL_SECONDS", 0.1)
     task = asyncio.create_task(SettingsWatch(store).run())
     await edits_in_every_way(store, path)
     task.cancel()
@@ -85,7 +85,7 @@ async def test_without_the_kernels_help_too(
 async def test_a_failing_step_is_tried_again(
     watched: SettingsStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settings_watch, "_RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(settings_watch, "RETRY_SECONDS", 0.1)
     failures = 0
     reconcile = watched.reconcile
 
