@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from core.job_manager import JobManager
 from core.job_queries import JobQueries
 from models.errors import InvalidDefinition, LongshoreError
-from models.job import Job
+from models.job import JobDefinition
 
 MAX_JOBS = 1_000
 """How many jobs one request may name."""
-_PROGRAM_FIELDS = {"id", "version", "created_at", "updated_at"}
+_DEFINITION = frozenset(JobDefinition.model_fields)
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,10 @@ class ManyJobs:
         async def change(job_id: str) -> None:
             job = self._queries.get_job(job_id).job
             tags = [one for one in job.tags if one != tag] + ([tag] if on else [])
+            definition = job.model_dump(mode="json", include=set(_DEFINITION))
             if set(tags) != set(job.tags):
                 await self._manager.update_job(
-                    job_id, _definition(job) | {"tags": tags}, expected_version=job.version
+                    job_id, definition | {"tags": tags}, expected_version=job.version
                 )
 
         return await self._each(job_ids, change)
@@ -68,7 +69,7 @@ class ManyJobs:
         self, job_ids: Sequence[str], command: Callable[[str], Awaitable[object]]
     ) -> Outcome:
         outcome = Outcome()
-        for job_id in dict.fromkeys(job_ids[:MAX_JOBS]):
+        for job_id in job_ids:
             record = self._queries.all_jobs().get(job_id)
             try:
                 await command(job_id)
@@ -78,11 +79,6 @@ class ManyJobs:
             else:
                 outcome.done.append(job_id)
         return outcome
-
-
-def _definition(job: Job) -> dict[str, object]:
-    document = job.model_dump(mode="json")
-    return {name: value for name, value in document.items() if name not in _PROGRAM_FIELDS}
 
 
 def _reason(error: LongshoreError) -> str:

@@ -53,7 +53,8 @@ async def choose_look(
 async def command_many(request: Request, services: ServicesDep) -> Response:
     """Start, stop, tag or delete the jobs that are ticked; says of each one that was not why."""
     posted = await request.form(max_files=0, max_fields=MAX_JOBS + 10)
-    job_ids = [value for value in posted.getlist("job") if isinstance(value, str)]
+    named = (value for value in posted.getlist("job") if isinstance(value, str))
+    job_ids = list(dict.fromkeys(named))  # On the page and kept from another one: once.
     action, tag = str(posted.get("action", "")), str(posted.get("tag", "")).strip()
     fault = _fault(action, tag, job_ids)
     many = ManyJobs(services.manager, services.queries)
@@ -81,6 +82,8 @@ def _fault(action: str, tag: str, job_ids: list[str]) -> str | None:
         return "There is no such command."
     if not job_ids:
         return "No job is ticked."
+    if len(job_ids) > MAX_JOBS:
+        return f"At most {MAX_JOBS:,} jobs at once: nothing was done."
     if action in {"tag", "untag"} and not tag:
         return "Write the tag that is meant."
     return None
@@ -92,7 +95,7 @@ def _sentence(count: int) -> str:
 
 async def _ask(services: Services, job_ids: list[str], *, again: bool) -> Response:
     records = services.queries.all_jobs()
-    found = [records[job_id] for job_id in dict.fromkeys(job_ids) if job_id in records]
+    found = [records[job_id] for job_id in job_ids if job_id in records]
     return await page(
         services,
         "jobs_delete.html",
