@@ -152,13 +152,15 @@ class JobQueries:
         after = _place_in(cursor)
 
         def is_behind(record: JobRecord) -> bool:
+            assert after is not None
             here = place(record)
-            if after is None or here == after[0]:
-                return after is None or order_key(record) > after[1:]
+            if here == after[0]:
+                return order_key(record) > after[1:]
             return here < after[0] if sort is JobSort.CHANGED else here > after[0]
 
+        behind = matching if after is None else filter(is_behind, matching)
         # Both keep the order by name among equals, and put no more in order than the page.
-        page = first(limit + 1, filter(is_behind, matching), key=place)
+        page = first(limit + 1, behind, key=place)
         items = tuple(page[:limit])
         more = [place(items[-1]), *order_key(items[-1])] if len(page) > limit else None
         return JobPage(

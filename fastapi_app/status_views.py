@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fastapi_app.preview_views import dry_run_status
-from models.job_state import JobRecord, JobState
+from models.job_state import JobState
 from models.job_status import JobStatus
 from models.progress import PhaseName, RunOutcome
 from models.run import Run, RunOutline
@@ -88,7 +87,7 @@ def outline_status(run: RunOutline) -> StatusView:
     return status_view("warning" if run.outcome is RunOutcome.WARNING else run.status)
 
 
-def status_counts(records: Iterable[JobRecord]) -> tuple[StatusCount, ...]:
+def status_counts(counts: Mapping[str, int]) -> tuple[StatusCount, ...]:
     """Return how many jobs have each status, in the order of urgency, without the empty ones."""
     order = (
         JobStatus.FAILED,
@@ -100,7 +99,6 @@ def status_counts(records: Iterable[JobRecord]) -> tuple[StatusCount, ...]:
         JobStatus.COMPLETED,
         JobStatus.PENDING,
     )
-    statuses = Counter(record.state.status for record in records)
     return tuple(
-        StatusCount(status_view(status), statuses[status]) for status in order if statuses[status]
+        StatusCount(status_view(status), counts[status]) for status in order if status in counts
     )

@@ -25,15 +25,17 @@ def order_key(record: JobRecord) -> OrderKey:
 class JobSnapshot(Mapping[str, JobRecord]):
     """Jobs by id, and their order by name."""
 
-    __slots__ = ("_order", "_records", "_tags")
+    __slots__ = ("_order", "_records", "_statuses", "_tags")
 
     def __init__(
         self,
         records: Mapping[str, JobRecord] | None = None,
         order: tuple[OrderKey, ...] | None = None,
         tags: HashTrieMap[str, int] | None = None,
+        statuses: HashTrieMap[str, int] | None = None,
     ) -> None:
-        """Take jobs by id; `order` and the uses of their `tags` are theirs when known already."""
+        """Take jobs by id; `order`, the uses of their `tags` and how many have which of `statuses`
+        are theirs when known already."""
         records = records or {}
         self._records = records if isinstance(records, HashTrieMap) else HashTrieMap(dict(records))
         if order is None:
@@ -44,11 +46,19 @@ class JobSnapshot(Mapping[str, JobRecord]):
                 HashTrieMap(), (tag for one in records.values() for tag in one.job.tags)
             )
         self._tags = tags
+        if statuses is None:
+            statuses = _counted(HashTrieMap(), (one.state.status for one in records.values()))
+        self._statuses = statuses
 
     @property
     def tags(self) -> Iterable[str]:
         """Every tag that a job has, in no order."""
         return self._tags.keys()
+
+    @property
+    def status_counts(self) -> Mapping[str, int]:
+        """How many jobs have each status; one that none has is not in it."""
+        return self._statuses
 
     def __getitem__(self, job_id: str) -> JobRecord:
         return self._records[job_id]
@@ -59,10 +69,6 @@ class JobSnapshot(Mapping[str, JobRecord]):
 
     def __len__(self) -> int:
         return len(self._records)
-
-    def unordered(self) -> Iterable[JobRecord]:
-        """Return the jobs in no order: several times as fast as in theirs."""
-        return self._records.values()
 
     def with_record(self, record: JobRecord) -> JobSnapshot:
         """Return the picture in which this job is so."""
@@ -78,7 +84,12 @@ class JobSnapshot(Mapping[str, JobRecord]):
         old, new = before.job.tags if before else (), record.job.tags
         if old != new:
             tags = _counted(_counted(tags, old, by=-1), new)
-        return JobSnapshot(self._records.insert(job_id, record), order, tags)
+        statuses = self._statuses
+        was = before.state.status if before else None
+        if was != record.state.status:
+            statuses = _counted(statuses, (record.state.status,))
+            statuses = statuses if was is None else _counted(statuses, (was,), by=-1)
+        return JobSnapshot(self._records.insert(job_id, record), order, tags, statuses)
 
     def without(self, job_id: str) -> JobSnapshot:
         """Return the picture in which this job is not."""
@@ -87,7 +98,8 @@ class JobSnapshot(Mapping[str, JobRecord]):
             return self
         order = _without(self._order, order_key(before))
         tags = _counted(self._tags, before.job.tags, by=-1)
-        return JobSnapshot(self._records.remove(job_id), order, tags)
+        statuses = _counted(self._statuses, (before.state.status,), by=-1)
+        return JobSnapshot(self._records.remove(job_id), order, tags, statuses)
 
     def in_order(self, after: OrderKey | None = None) -> Iterator[JobRecord]:
         """Yield jobs by name, from the one behind `after` on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import os
 import queue
@@ -128,6 +129,7 @@ class _Server(uvicorn.Server):
         rest would cost.
         """
         self._loop = asyncio.get_running_loop()
+        _spare_collector()
         while not self.should_exit:
             await self.on_tick(0)  # The date that answers carry.
             with suppress(TimeoutError):
@@ -150,6 +152,13 @@ class _Server(uvicorn.Server):
         if select.select([], [sys.stderr.fileno()], [], 0)[1]:
             os.write(sys.stderr.fileno(), b"Not everything ended in time and was cut off.\n")
         os._exit(0)
+
+
+def _spare_collector() -> None:
+    """Keep what the start has made out of the collector's sight: it stays until the end, and each
+    look through all of it would hold up every browser (gc.freeze)."""
+    gc.collect()
+    gc.freeze()
 
 
 def _check_address(configured: Settings) -> None:

@@ -26,6 +26,8 @@ _MAX_PATCHES = 2000
 _MAX_SHARED, _LONGEST_SHARED = 16, 256 * 1024
 """Of frames: how many are kept for others, and of what length."""
 _LONGEST_PLACE = 19
+_PING = ""
+"""Its place among the ids of changed jobs; no job has this one."""
 _logger = logging.getLogger(__name__)
 
 
@@ -165,7 +167,8 @@ class Hub:
             client.wake.clear()
             if client.gone.is_set() or client.awaited_ack is not None or not client.changed:
                 continue
-            await self._keep_pace(client)
+            if client.changed != {_PING}:  # A ping must not make the next frame late.
+                await self._keep_pace(client)
             if not client.gone.is_set():
                 await self._send_frame(client)
 
@@ -195,13 +198,13 @@ class Hub:
         for client in self._clients:
             if client.sending_since is None:
                 client.sending_since = asyncio.get_running_loop().time()
-                client.changed.add("")
+                client.changed.add(_PING)
                 client.wake.set()
 
     async def _send_frame(self, client: Client) -> None:
         job_ids, client.changed = client.changed, set()
-        is_ping = "" in job_ids
-        job_ids.discard("")
+        is_ping = _PING in job_ids
+        job_ids.discard(_PING)
         sequence = self._sequence
         frame = await self._frame(sequence, job_ids, sent_at=client.sent_at)
         client.sending_since = asyncio.get_running_loop().time()

@@ -117,7 +117,7 @@ def journal_to_page() -> list[Row]:
             runs.served(RunningServer(data_dir)) as server,
             _chromium() as browser,
         ):
-            page = _live_page(browser, server, runs.LIVE_RUNS)
+            page = _live_page(browser, server, runs.LIVE_RUNS, path=f"/jobs?limit={runs.LIVE_RUNS}")
             page.wait_for_timeout(_WINDOW_MS / 4)
             page.evaluate(_OBSERVE)
             page.wait_for_timeout(_WINDOW_MS)
@@ -158,9 +158,9 @@ def _task_seconds(answer: dict[str, Any]) -> float:
     return float(next(one["value"] for one in answer["metrics"] if one["name"] == "TaskDuration"))
 
 
-def _live_page(browser: Browser, server: RunningServer, cards: int) -> Page:
+def _live_page(browser: Browser, server: RunningServer, cards: int, path: str = "/") -> Page:
     page = _new_page(browser)
-    page.goto(f"{server.url}/")
+    page.goto(f"{server.url}{path}")
     expect_live(page)
     expect(page.locator("#job-list > article")).to_have_count(cards)
     return page

@@ -279,8 +279,11 @@ async def test_a_send_that_hangs_holds_up_nobody_else(stage: Stage) -> None:
     stage.hub.leave(client)
 
 
-async def test_pings_need_no_acknowledgement(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_pings_need_no_acknowledgement_and_take_no_frame_s_turn(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(hub_module, "PING_SECONDS", 0.0)
+    monkeypatch.setattr(hub_module, "TICK_SECONDS", 60.0)
     browser = stage.connect("a")
     sweeper = asyncio.create_task(stage.hub.run())
     assert await browser.next() == {"t": "ping"}

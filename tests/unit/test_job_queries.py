@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -152,6 +153,23 @@ async def test_each_order_is_paged_without_leaving_one_out(
 def test_a_strange_cursor_begins_at_the_beginning(queries: JobQueries, cursor: str) -> None:
     page = queries.list_jobs(sort=JobSort.URGENCY, cursor=cursor)
     assert [record.job.id for record in page.items] == ["a-2", "c-1", "b-1", "a-1"]
+
+
+async def test_how_many_jobs_have_which_status_is_kept_with_each_change(
+    jobs: InMemoryJobStore, queries: JobQueries
+) -> None:
+    def counted() -> Counter[str]:
+        return Counter(record.state.status for record in queries.all_jobs().values())
+
+    assert dict(queries.all_jobs().status_counts) == counted()
+    for status in (JobStatus.RUNNING, JobStatus.RUNNING, JobStatus.COMPLETED):
+        state = replace(queries.get_job_status("a-2"), status=status)
+        jobs.publish_state(state)
+        assert dict(queries.all_jobs().status_counts) == counted()
+    await jobs.create(a_job("d-1"), JobState("d-1", JobStatus.PENDING))
+    assert dict(queries.all_jobs().status_counts) == counted()
+    await jobs.delete("a-2", allow=anything)
+    assert dict(queries.all_jobs().status_counts) == counted()
 
 
 async def test_tags_are_those_that_some_job_has(
