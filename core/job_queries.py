@@ -212,6 +212,10 @@ class JobQueries:
         """Return what ended on each day of UTC from one on, by outcome, the oldest first."""
         return await self._runs.totals_by_day(since)
 
+    async def last_successes(self) -> Mapping[str, str]:
+        """Return when the last success of each job ended that has had one."""
+        return await self._runs.last_successes()
+
 
 def _urgency_rank(record: JobRecord) -> str:
     status = record.state.status

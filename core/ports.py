@@ -137,6 +137,11 @@ class RunStore(Protocol):
         first: transfers, also those that are forgotten by now."""
         ...
 
+    async def last_successes(self) -> Mapping[str, str]:
+        """Return when the last success of each job ended that has had one, also of a run that is
+        forgotten by now."""
+        ...
+
 
 class ErrorLog(Protocol):
     """What went wrong. Call it on the event loop."""

@@ -11,7 +11,7 @@ from fastapi_app.deletion_views import deletion_in_words, deletion_needs
 from fastapi_app.location_fields import KINDS, LOCATIONS, LocationFields, fields_of, posted_location
 from models.errors import FieldFault
 from models.job import MAX_NAME_CHARACTERS, Job, RetryPolicy
-from models.job_options import JobOptions, SourceDeletion
+from models.job_options import JobOptions, Monitoring, SourceDeletion
 from models.job_part import Part
 
 _OF_COPY = " (copy)"
@@ -37,6 +37,7 @@ _BOXES = frozenset(
 )
 _RETRY = ("max_attempts", "first_delay_seconds", "max_delay_seconds")
 _DELETION = ("enabled", "mode", "delete_empty_directories", "trash_days")
+_MONITORING = ("success_within_seconds", "ping")
 _OF_ENGINE = {
     "rsync": ("hard_links", "acls", "xattrs", "ssh_identity", "ssh_host_keys"),
     "rclone": ("transfers", "checkers"),
@@ -45,6 +46,7 @@ SECTIONS = {
     **_OF_ENGINE,
     "before": ("source_marker", "source_mount", "destination_mount"),
     "retries": tuple(f"retry_{name}" for name in _RETRY),
+    "monitoring": tuple(f"monitoring_{name}" for name in _MONITORING),
     "advanced": ("tags", "keep_replaced", "timeout_seconds", "credential", "extra_args"),
 }
 """What is folded away, by the name of its section."""
@@ -63,10 +65,15 @@ def _text(value: object) -> str:
 
 
 def _texts_of(
-    options: JobOptions, retry: RetryPolicy, deletion: SourceDeletion, tags: Iterable[str]
+    options: JobOptions,
+    retry: RetryPolicy,
+    deletion: SourceDeletion,
+    monitoring: Monitoring,
+    tags: Iterable[str],
 ) -> dict[str, str]:
     return {
         **_texts(options, _OPTIONS),
+        **{f"monitoring_{name}": text for name, text in _texts(monitoring, _MONITORING).items()},
         **{f"retry_{name}": text for name, text in _texts(retry, _RETRY).items()},
         **{f"source_deletion_{name}": text for name, text in _texts(deletion, _DELETION).items()},
         "tags": ", ".join(tags),
@@ -77,7 +84,7 @@ NEW_JOB = {
     **dict.fromkeys(_TEXT_FIELDS, ""),
     "engine": "rsync",
     "verification": "fast",
-    **_texts_of(JobOptions(), RetryPolicy(), SourceDeletion(), ()),
+    **_texts_of(JobOptions(), RetryPolicy(), SourceDeletion(), Monitoring(), ()),
 }
 
 
@@ -199,7 +206,7 @@ def values_of(job: Job) -> dict[str, str]:
     """Return a stored definition as the form shows it."""
     return {
         **{name: str(getattr(job, name)) for name in _TEXT_FIELDS},
-        **_texts_of(job.options, job.retry, job.source_deletion, job.tags),
+        **_texts_of(job.options, job.retry, job.source_deletion, job.monitoring, job.tags),
     }
 
 
@@ -232,11 +239,13 @@ def definition_of(values: Mapping[str, str], current: Job | None) -> dict[str, A
         **{name: values[name] for name in _TEXT_FIELDS},
         "options": options,
         "retry": part_of("retry", _RETRY, "retry_"),
+        "monitoring": part_of("monitoring", _MONITORING, "monitoring_"),
         "source_deletion": _deletion(values, kept.get("source_deletion", {}), part_of),
         "tags": kept["tags"] if same_tags else _lines(values["tags"].replace(",", "\n")),
     }
 
 
+_PREFIXED = frozenset({"retry", "source_deletion", "monitoring"})
 _DEFAULTS = {
     name: NEW_JOB[name] for name in (*SECTIONS["retries"], "ssh_host_keys", "source_deletion_mode")
 }
@@ -285,7 +294,7 @@ def _field_of(path: str) -> str:
     name = rest[0] if rest else ""
     if head == "options":
         return name if name in _OPTIONS else ""
-    found = f"{head}_{name}" if head in {"retry", "source_deletion"} else head
+    found = f"{head}_{name}" if head in _PREFIXED else head
     return found if found in NEW_JOB else ""
 
 

@@ -48,6 +48,7 @@ class Component(StrEnum):
     EXECUTOR = "executor"
     UI = "ui"
     API = "api"
+    NOTIFICATIONS = "notifications"
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from models import rclone_url
 from models.errors import FieldFault
-from models.job_options import JobOptions, OptionFault, SourceDeletion, option_faults
+from models.job_options import JobOptions, Monitoring, OptionFault, SourceDeletion, option_faults
 from models.job_part import Part, quoted
 from models.location import control_character, location_fault
 from models.remote import RCLONE_SCHEME, is_remote
@@ -62,6 +62,7 @@ class JobDefinition(Part):
     """What a definition does not mention is not done; form and command line propose `fast`."""
     source_deletion: SourceDeletion = SourceDeletion()
     retry: RetryPolicy = RetryPolicy()
+    monitoring: Monitoring = Monitoring()
     tags: tuple[str, ...] = Field(default=(), max_length=50)
 
     @field_validator("name", mode="after")

@@ -43,6 +43,15 @@ def parse_rate(text: str) -> int:
     return rate
 
 
+def checked_credential_name(value: str | None) -> str | None:
+    """Return the name of an entry in secrets.yaml; nothing is None. Raises ValueError."""
+    if value is None or not value.strip():
+        return None
+    if not CREDENTIAL_NAME.fullmatch(value):
+        raise ValueError("The name of a credential has letters, digits and “_.-”.")
+    return value
+
+
 class JobOptions(Part):
     """How a job is done. What one engine alone understands is a fault in a job of the other."""
 
@@ -150,11 +159,7 @@ class JobOptions(Part):
     @field_validator("credential")
     @classmethod
     def _credential(cls, value: str | None) -> str | None:
-        if value is None or not value.strip():
-            return None
-        if not CREDENTIAL_NAME.fullmatch(value):
-            raise ValueError("The name of a credential has letters, digits and “_.-”.")
-        return value
+        return checked_credential_name(value)
 
     @property
     def bytes_per_second(self) -> int | None:
@@ -172,6 +177,21 @@ class SourceDeletion(Part):
     trash_days: int | None = Field(default=None, ge=1, le=3650)
     """How many days what was deleted is kept in a trash folder on the source's own file system;
     None deletes at once."""
+
+
+class Monitoring(Part):
+    """Who is to notice when a job does not do what it should."""
+
+    success_within_seconds: int | None = Field(default=None, ge=60, le=10 * 366 * 86_400)
+    """The job is overdue when it has had no success for longer; None expects nothing of it."""
+    ping: str | None = None
+    """The name of the entry in secrets.yaml whose password is the address that is told of the
+    start, the success and the failure of each run (healthchecks.io, Pinging API)."""
+
+    @field_validator("ping")
+    @classmethod
+    def _ping(cls, value: str | None) -> str | None:
+        return checked_credential_name(value)
 
 
 class OptionFault(NamedTuple):

@@ -83,6 +83,13 @@ class Run:
         return self.outcome is not None
 
     @property
+    def is_success(self) -> bool:
+        """Whether the run did all that its job is for: not one that only tells what would be done,
+        nor one over some files while others still wait."""
+        has_done = self.outcome in {RunOutcome.COMPLETED, RunOutcome.WARNING}
+        return has_done and self.kind == RunKind.TRANSFER and self.leaves_job is None
+
+    @property
     def duration_seconds(self) -> float | None:
         """How long an ended run took, as its runner measured it; None when it did not."""
         measured = [phase.duration_seconds for phase in self.phases]

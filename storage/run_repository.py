@@ -33,6 +33,7 @@ from models.progress import Progress, RunOutcome
 from models.run import MAX_DRY_RUNS, DayTotal, Phase, Run, RunOutline, RunPage, outline_of
 from models.run_spec import RunKind
 from storage.database import Database
+from storage.job_successes import forget_jobs_without_runs, note_success, successes
 from storage.run_days import count_end, totals_since
 
 METADATA = MetaData()
@@ -164,6 +165,8 @@ class RunRepository:
             old = tuple(connection.execute(select(ranked.c.id).where(is_old)).scalars())
             for some in _batches(old):
                 connection.execute(delete(RUNS).where(RUNS.c.id.in_(some)))
+            if job_id is None:
+                forget_jobs_without_runs(connection)
             return old
 
         return await self._database.write(work)
@@ -277,6 +280,10 @@ class RunRepository:
         """Return what ended on each day of UTC from one on, by outcome, the oldest first."""
         return await self._database.read(lambda connection: totals_since(connection, since))
 
+    async def last_successes(self) -> Mapping[str, str]:
+        """Return when the last success of each job ended that has had one."""
+        return await self._database.read(successes)
+
     def _newest(self, run: Run) -> Run:
         return self._under_way.get(run.id, run)
 
@@ -285,6 +292,7 @@ def _keep(connection: Connection, run: Run) -> None:
     before = _find(connection, run.id) if run.is_over else None
     _upsert(connection, run)
     count_end(connection, before, run)
+    note_success(connection, run)
 
 
 def _find(connection: Connection, run_id: str) -> Run | None:

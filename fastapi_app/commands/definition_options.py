@@ -68,6 +68,13 @@ DECLARED: Mapping[str, _Option] = {
         ("retry", "first_delay_seconds"), "The delay before the second attempt."
     ),
     "max_delay_seconds": _Option(("retry", "max_delay_seconds"), "The longest delay."),
+    "success_within_seconds": _Option(
+        ("monitoring", "success_within_seconds"),
+        "The job is overdue when it has had no success for longer.",
+    ),
+    "ping": _Option(
+        ("monitoring", "ping"), "The credential that holds the address to ping for each run."
+    ),
     "delete_source": _Option(
         ("source_deletion", "enabled"), "Delete sources once their copies are proven.", bool
     ),

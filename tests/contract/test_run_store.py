@@ -334,3 +334,36 @@ async def test_a_day_still_tells_of_runs_that_are_forgotten(store: RunStore) -> 
     assert await store.totals_by_day("2026-11-23") == (
         DayTotal("2026-11-23", RunOutcome.COMPLETED, 5, 50),
     )
+
+
+def success(minute: int, ended_at: str, **fields: Any) -> Run:
+    """Return a run that ended well."""
+    run = at(minute, **fields)
+    return close_run(run, RunOutcome.COMPLETED, ended_at=ended_at, message=None)
+
+
+async def test_the_last_success_of_each_job_outlives_its_run(store: RunStore) -> None:
+    first, second = "2026-11-23T13:00:00.000Z", "2026-11-24T13:00:00.000Z"
+    await store.add(success(1, first, job_id="music-0001"))
+    for minute, ended_at in ((1, first), (2, second)):
+        await store.add(success(minute, ended_at))
+    for minute in range(3, 8):
+        await store.add(ended(at(minute), RunOutcome.FAILED))
+    await store.prune(None, keep=1)
+    assert await store.last_successes() == {"music-0001": first, "photos-0001": second}
+
+
+async def test_a_warning_is_a_success_and_what_leaves_work_undone_is_none(store: RunStore) -> None:
+    await store.add(ended(at(1), RunOutcome.INTERRUPTED))
+    await store.add(ended(at(2, kind=RunKind.DRY_RUN)))
+    await store.add(ended(at(3, leaves_job=JobStatus.FAILED)))
+    assert await store.last_successes() == {}
+    await store.add(ended(at(4), RunOutcome.WARNING))
+    assert await store.last_successes() == {"photos-0001": "2026-11-23T13:00:00.000Z"}
+
+
+async def test_the_success_of_a_job_without_any_run_is_forgotten(store: RunStore) -> None:
+    await store.add(ended(at(1)))
+    await store.remove(at(1).id)
+    await store.prune(None, keep=1)
+    assert await store.last_successes() == {}

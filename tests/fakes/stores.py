@@ -122,6 +122,7 @@ class InMemoryRunStore(Failing):
         self._published: dict[str, Run] = {}
         self._places: dict[str, int] = {}
         self._totals: Counter[tuple[str, RunOutcome, str]] = Counter()
+        self._successes: dict[str, str] = {}
 
     async def add(self, run: Run) -> None:
         """Keep a new run."""
@@ -169,6 +170,9 @@ class InMemoryRunStore(Failing):
                 ]
         for run_id in old:
             del self.kept[run_id]
+        if job_id is None:
+            jobs = {run.job_id for run in self.kept.values()}
+            self._successes = {one: at for one, at in self._successes.items() if one in jobs}
         return tuple(old)
 
     async def known(self, run_ids: Collection[str]) -> frozenset[str]:
@@ -237,6 +241,10 @@ class InMemoryRunStore(Failing):
             if totals[*place, "runs"]
         )
 
+    async def last_successes(self) -> Mapping[str, str]:
+        """Return when the last success of each job ended."""
+        return dict(self._successes)
+
     def _count(self, run: Run | None, times: int) -> None:
         if run is None or run.outcome is None or run.kind != RunKind.TRANSFER:
             return
@@ -249,6 +257,8 @@ class InMemoryRunStore(Failing):
         self._count(run, 1)
         self.kept[run.id] = run
         self._places.setdefault(run.id, len(self._places))
+        if run.is_success and run.ended_at:
+            self._successes[run.job_id] = run.ended_at
         if run.is_over:
             self._published.pop(run.id, None)
         else:

@@ -85,6 +85,7 @@ def test_a_job_is_created_read_changed_and_deleted(
         "trash_days": None,
     }
     assert job["retry"] == {"max_attempts": 10, "first_delay_seconds": 1, "max_delay_seconds": 60}
+    assert job["monitoring"] == {"success_within_seconds": None, "ping": None}
     assert (job["verification"], job["version"]) == ("fast", 1)
     assert (job["state"]["status"], job["state"]["run_id"]) == ("pending", None)
 

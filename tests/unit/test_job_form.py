@@ -55,6 +55,7 @@ RSYNC = a_job(
         "source_marker": ".marker",
         "source_mount": "/mnt/data",
     },
+    monitoring={"success_within_seconds": 90_000, "ping": "ping-photos"},
     retry={"max_attempts": 2, "first_delay_seconds": 0.5, "max_delay_seconds": 90},
     tags=["one, with a comma", "two"],
 )

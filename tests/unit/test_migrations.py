@@ -21,6 +21,7 @@ from storage.database import Database
 from storage.deletion_repository import DeletionRepository
 from storage.deletion_table import METADATA as DELETIONS
 from storage.error_table import METADATA as ERRORS
+from storage.job_successes import METADATA as SUCCESSES
 from storage.layout import DATABASE_NAME
 from storage.run_days import METADATA as RUN_DAYS
 from storage.run_repository import METADATA as RUNS
@@ -35,6 +36,7 @@ def configured() -> Config:
     return config
 
 
+DRY_RUN_END = {"outcome": "completed", "ended_at": "2026-11-29T00:00:00.000Z"}
 REVISIONS = [one.revision for one in ScriptDirectory.from_config(configured()).walk_revisions()]
 
 
@@ -81,7 +83,11 @@ async def test_each_version_becomes_what_the_code_is_written_for(
     make(tmp_path, revision)
     database = await Database.open(tmp_path)
     await database.close()
-    wanted = columns_of(RUNS) | columns_of(RUN_DAYS) | columns_of(ERRORS) | columns_of(DELETIONS)
+    wanted = {
+        name: columns
+        for metadata in (RUNS, RUN_DAYS, SUCCESSES, ERRORS, DELETIONS)
+        for name, columns in columns_of(metadata).items()
+    }
     assert columns_in(tmp_path) == wanted
 
 
@@ -106,6 +112,30 @@ async def test_days_are_told_out_of_the_runs_of_before_they_were_counted(tmp_pat
         DayTotal("2026-11-22", RunOutcome.COMPLETED, 1, 5),
         DayTotal("2026-11-23", RunOutcome.FAILED, 2, 20),
     )
+
+
+async def test_the_last_success_is_told_out_of_the_runs_of_before_it_was_noted(
+    tmp_path: Path,
+) -> None:
+    make(tmp_path, "0006")
+    runs = [(1, "completed"), (2, "warning"), (3, "failed"), (4, None)]
+    with closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as connection, connection:
+        for number, outcome in runs:
+            values = {
+                "id": f"run-{number}",
+                "ended_at": outcome and f"2026-11-2{number}T00:00:00.000Z",
+                "outcome": outcome,
+                "bytes_sent": 0,
+                "phases": "[]",
+                "notices": "[]",
+                "attempt_times": "[]",
+            }
+            connection.execute(*_an_insert(values))
+        connection.execute(*_an_insert(values | {"id": "dry", "kind": "dry_run", **DRY_RUN_END}))
+    database = await Database.open(tmp_path)
+    found = await RunRepository(database).last_successes()
+    await database.close()
+    assert found == {"a": "2026-11-22T00:00:00.000Z"}
 
 
 def _an_insert(given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
