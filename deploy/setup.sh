@@ -146,6 +146,8 @@ has_sshd() { PATH=$PATH:/usr/sbin:/sbin command -v sshd >/dev/null 2>&1; }
 
 has_nginx() { PATH=$PATH:/usr/sbin:/sbin command -v nginx >/dev/null 2>&1; }
 
+has_promtool() { command -v promtool >/dev/null 2>&1; }
+
 has_chromium() {
     for browser in chromium chromium-browser google-chrome google-chrome-stable; do
         command -v "$browser" >/dev/null 2>&1 && return 0
@@ -290,11 +292,14 @@ if [ "$kind" = test ]; then
     if [ -n "${CI:-}" ]; then
         need sshd "$server_package" "until then the tests of transfers over ssh are skipped"
         need nginx "$proxy_package" "until then the tests behind a real proxy are skipped"
+        need promtool prometheus "until then /metrics is not checked by Prometheus’ own tool"
     else
         has_sshd ||
             complain "sshd is missing: install the package '$server_package'; until then the tests of transfers over ssh are skipped"
         has_nginx ||
             complain "nginx is missing: install the package '$proxy_package'; until then the tests behind a real proxy are skipped"
+        has_promtool ||
+            complain "promtool is missing: install the package 'prometheus'; until then /metrics is not checked by Prometheus’ own tool"
     fi
     if [ "$(uname -s)" = Linux ]; then
         need strace strace "until then the tests of system calls that fail are skipped"
