@@ -36,7 +36,7 @@ def note_success(connection: Connection, run: Run) -> None:
 def successes(connection: Connection) -> Mapping[str, str]:
     """Return when the last success of each job ended that has had one."""
     rows = connection.execute(select(JOB_SUCCESSES.c.job_id, JOB_SUCCESSES.c.ended_at))
-    return {job_id: ended_at for job_id, ended_at in rows}
+    return {row.job_id: row.ended_at for row in rows}
 
 
 def forget_jobs_without_runs(connection: Connection) -> None:
