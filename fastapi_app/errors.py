@@ -16,6 +16,7 @@ from fastapi_app.security import SECURITY_HEADERS
 from fastapi_app.services import services_of
 from fastapi_app.settings_views import settings_document
 from models.errors import (
+    CircuitOpen,
     CredentialUnusable,
     ErrorEventNotFound,
     FieldFault,
@@ -35,6 +36,7 @@ from models.errors import (
     RunNotFound,
     SaveOutcomeUnknown,
     SettingsConflict,
+    StorageBusy,
     StorageFailed,
     VersionConflict,
 )
@@ -46,6 +48,7 @@ _STATUS: dict[type[LongshoreError], int] = {
     ErrorEventNotFound: 404,
     RemoteNotFound: 404,
     RemotesUnknown: 503,
+    CircuitOpen: 503,
     InvalidDefinition: 422,
     InvalidSettings: 422,
     JobIsActive: 409,
@@ -58,6 +61,7 @@ _STATUS: dict[type[LongshoreError], int] = {
     SettingsConflict: 412,
     JobExists: 409,
     StorageFailed: 503,
+    StorageBusy: 503,
     SaveOutcomeUnknown: 503,
 }
 _TITLES = {412: "The job was changed meanwhile", 422: "Some fields need another look"}

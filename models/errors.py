@@ -228,3 +228,20 @@ class SaveOutcomeUnknown(StorageFailed):
             f"{self.what}: the disk did not confirm it ({self.reason}). What is shown now was read "
             "back from it; look whether it is what you wanted, and save again."
         )
+
+
+class StorageBusy(StorageFailed):
+    """Another program holds what was to be written or read: over as soon as it lets go."""
+
+
+class CircuitOpen(LongshoreError):
+    """Something failed again and again and is left alone for a while (core/error_recovery.py)."""
+
+    def __init__(self, name: str, retry_in_seconds: float) -> None:
+        self.name = name
+        self.retry_in_seconds = retry_in_seconds
+        if retry_in_seconds > 0:
+            then = f"It is tried again in {max(1, round(retry_in_seconds)):,} s."
+        else:
+            then = "It is being tried at this moment."
+        super().__init__(f"The {name} failed again and again and is left alone for now. {then}")

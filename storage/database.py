@@ -18,13 +18,14 @@ from alembic.config import Config
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from models.errors import StorageFailed
+from models.errors import StorageBusy, StorageFailed
 from storage.layout import DATABASE_NAME
 
 Result = TypeVar("Result")
 _BUSY_MILLISECONDS = 5000
 _READERS = 2
 _PRIMARY_CODE = 0xFF
+_BUSY_CODES = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 
 class Database:
@@ -53,7 +54,8 @@ class Database:
         return database
 
     async def write(self, work: Callable[[Connection], Result]) -> Result:
-        """Do `work` in one transaction; durable when this returns. Raises StorageFailed."""
+        """Do `work` in one transaction; durable when this returns. Raises StorageFailed,
+        StorageBusy when another program held the database for too long."""
         return await self._run(self._writer, work)
 
     async def read(self, work: Callable[[Connection], Result]) -> Result:
@@ -86,7 +88,14 @@ class Database:
         try:
             return await asyncio.get_running_loop().run_in_executor(pool, transact_anew)
         except SQLAlchemyError as error:
-            raise StorageFailed("The database", str(error.__cause__ or error)) from error
+            kind = StorageBusy if _code_of(error.__cause__) in _BUSY_CODES else StorageFailed
+            raise kind("The database", str(error.__cause__ or error)) from error
+
+
+def _code_of(error: BaseException | None) -> int:
+    """Return SQLite's primary result code (sqlite.org/rescode.html); 0 where there is none."""
+    code = getattr(error, "sqlite_errorcode", 0) if isinstance(error, sqlite3.Error) else 0
+    return int(code) & _PRIMARY_CODE
 
 
 def _make_engine(path: Path) -> Engine:
@@ -106,9 +115,8 @@ def _make_engine(path: Path) -> Engine:
     def _reopen(context: ExceptionContext) -> None:
         # What was opened while the disk was read-only stays so when the disk is not any more
         # (sqlite.org/c3ref/open.html, SQLITE_OPEN_READWRITE).
-        error = context.original_exception
-        if isinstance(error, sqlite3.Error):
-            code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
+        if isinstance(context.original_exception, sqlite3.Error):
+            code = _code_of(context.original_exception)
             context.is_disconnect = code == sqlite3.SQLITE_READONLY
 
     return engine
