@@ -234,6 +234,10 @@ class CircuitBreakers:
             self.forget(next(iter(self._breakers)))
         return breaker
 
+    def all(self) -> tuple[CircuitBreaker, ...]:
+        """Return every breaker there is."""
+        return tuple(self._breakers.values())
+
     def forget(self, name: str) -> None:
         """Nothing of this name is called any more; its breaker ends closed."""
         breaker = self._breakers.pop(name, None)

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.credentials import environment_with
+from core.engines.base import ExitMeaning, Verdict
 from core.engines.rclone import RcloneEngine, configuration_options
 from core.engines.rclone_words import last_words, meaning_of_all
+from core.error_recovery import CircuitBreaker, CircuitBreakers
 from core.ports import ToolFinder
-from models.errors import RemoteNotFound, RemotesUnknown
+from core.recovery_states import CIRCUIT_CLOSED, OnChange
+from models.errors import CircuitOpen, RemoteNotFound, RemotesUnknown
 from models.rclone_url import REMOTE_NAME
 
 _LIST_SECONDS = 10.0
@@ -23,6 +26,11 @@ _MAX_OUTPUT = 1024 * 1024
 """More than a configuration of thousands of remotes has to say; of a top folder the rest does not
 matter."""
 _MAX_AT_ONCE = 2
+FAILURES = 3
+"""After so many tests in a row without an answer a remote is left alone."""
+OPEN_SECONDS = 60.0
+_MAX_BREAKERS = 100
+_PREFIX = "remote "
 _NO_ANSWER = f"The remote did not answer within {_TEST_SECONDS:.0f} seconds."
 
 
@@ -52,11 +60,23 @@ class _Answer:
     complaint: bytes
 
 
-class RcloneRemotes:
-    """Asks rclone, at most two at once, each within a time and an amount of output."""
+class _Unreachable(Exception):
+    """A remote gave no answer; the text says it for a person."""
 
-    def __init__(self, tools: ToolFinder, *, config: str | None) -> None:
+
+class RcloneRemotes:
+    """Asks rclone, at most two at once, each within a time and an amount of output.
+
+    A remote that gives no answer again and again is left alone for a while. One that refuses the
+    password has answered: who mends that may ask again at once.
+    """
+
+    def __init__(
+        self, tools: ToolFinder, *, config: str | None, on_change: OnChange | None = None
+    ) -> None:
         self._tools = tools
+        self._on_change = on_change
+        self._breakers = CircuitBreakers(self._breaker, most=_MAX_BREAKERS)
         self.config = config
         self._engine = RcloneEngine()
         self._turn = asyncio.Semaphore(_MAX_AT_ONCE)
@@ -72,15 +92,51 @@ class RcloneRemotes:
         return tuple(sorted(_remotes(answer.output), key=lambda remote: remote.name.lower()))
 
     async def test(self, name: str, *, password: str | None = None) -> RemoteTest:
-        """List the top of a remote, and ask for its room. Raises RemoteNotFound, RemotesUnknown."""
+        """List the top of a remote, and ask for its room. Raises RemoteNotFound, RemotesUnknown,
+        CircuitOpen."""
         known = {remote.name for remote in await self.all(password=password)}
         if name not in known:
             raise RemoteNotFound(name)
+        try:
+            return await self._breakers.of(name).call(lambda: self._look_at(name, password))
+        except _Unreachable as error:
+            return RemoteTest(False, str(error))
+
+    async def look_again(self) -> None:
+        """Test those anew that were left alone for long enough: they are in use again as soon as
+        they answer, and not only when somebody asks for them."""
+        for breaker in self._breakers.all():
+            if breaker.state == CIRCUIT_CLOSED or breaker.retry_in_seconds > 0:
+                continue
+            name = breaker.name.removeprefix(_PREFIX)
+            try:
+                await self.test(name)
+            except CircuitOpen:
+                continue  # Somebody was quicker.
+            except (RemoteNotFound, RemotesUnknown):
+                # It is gone, or the configuration has a password, which nobody keeps: who has it
+                # asks himself.
+                self._breakers.forget(name)
+
+    def _breaker(self, name: str) -> CircuitBreaker:
+        return CircuitBreaker(
+            f"{_PREFIX}{name}",
+            failures=FAILURES,
+            open_seconds=OPEN_SECONDS,
+            counts=_Unreachable,
+            on_change=self._on_change,
+        )
+
+    async def _look_at(self, name: str, password: str | None) -> RemoteTest:
+        """Raises _Unreachable."""
         arguments = ["--max-depth=1", "--retries=1", "--low-level-retries=2", "--contimeout=10s"]
         top = await self._ask("lsf", [*arguments, "--", f"{name}:"], _TEST_SECONDS, password)
         if top.code is None:
-            return RemoteTest(False, _NO_ANSWER)
+            raise _Unreachable(_NO_ANSWER)
         if top.code:
+            meaning = _meaning(top)
+            if meaning is not None and meaning.verdict is Verdict.TRANSIENT:
+                raise _Unreachable(meaning.message)
             return RemoteTest(False, _reason(top))
         about = await self._ask("about", ["--json", "--", f"{name}:"], _TEST_SECONDS, password)
         room = _parsed(about.output) if about.code == 0 else None
@@ -149,6 +205,11 @@ def _remotes(output: bytes) -> list[Remote]:
 
 def _reason(answer: _Answer) -> str:
     """Return what was wrong as a sentence: rclone's own words where nothing plainer is known."""
+    meaning = _meaning(answer)
+    return meaning.message if meaning else f"rclone failed with code {answer.code}."
+
+
+def _meaning(answer: _Answer) -> ExitMeaning | None:
     found = None
     for line in answer.complaint.splitlines():
         document = _parsed(line)
@@ -156,10 +217,10 @@ def _reason(answer: _Answer) -> str:
             continue
         level, message = document.get("level"), str(document.get("msg", ""))
         if level == "critical":
-            return last_words(message).message
+            return last_words(message)
         if level == "error":
             found = meaning_of_all(message) or found or last_words(message)
-    return found.message if found else f"rclone failed with code {answer.code}."
+    return found
 
 
 def _size(room: Any, name: str) -> int | None:

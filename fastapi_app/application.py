@@ -19,6 +19,7 @@ from core.job_queries import JobQueries
 from core.ports import Ports
 from core.rclone_remotes import RcloneRemotes
 from core.recovery import recover
+from core.recovery_states import BREAKER
 from core.tools import LocalTools
 from fastapi_app import errors
 from fastapi_app.assets import Assets
@@ -29,6 +30,8 @@ from fastapi_app.data_directory import open_data_directory
 from fastapi_app.happenings import BELL_KEY, Happenings
 from fastapi_app.housekeeping import tidy_for_ever
 from fastapi_app.logs import keep_log
+from fastapi_app.recovery_events import RecoveryEvents
+from fastapi_app.recovery_words import of_remote
 from fastapi_app.rendering import VERSION, Cards, Renderer
 from fastapi_app.routers import (
     api,
@@ -208,7 +211,17 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     url = _url_maker(app, settings.root_path)
     renderer = Renderer(url, root_path=settings.root_path)
     source.cards = Cards(queries, renderer)
-    source.banners = Banners(error_log, errors_changed, queries=queries, renderer=renderer, hub=hub)
+    recovery = RecoveryEvents(error_log)
+    source.banners = Banners(
+        error_log,
+        errors_changed,
+        queries=queries,
+        renderer=renderer,
+        hub=hub,
+        notes=recovery.notes,
+    )
+    recovery.on_change = source.banners.notes_changed
+    await recovery.settle_left_over()
     await source.banners.refresh()
     happenings = Happenings(error_log, queries, renderer=renderer, hub=hub)
     source.happenings = happenings
@@ -238,7 +251,12 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     await _keep_running(stack, happenings.run(), "happenings")
     deleted_sources = DeletedSources(ports, manager.at_rest)
     await _keep_running(stack, tidy_for_ever(manager, deleted_sources, error_log), "housekeeping")
-    remotes = RcloneRemotes(tools, config=limits_of(store).rclone_config)
+    remotes = RcloneRemotes(
+        tools,
+        config=limits_of(store).rclone_config,
+        on_change=recovery.listener(Component.ENGINE, of_remote),
+    )
+    await _keep_running(stack, recovery.look_again(BREAKER, remotes.look_again), "remotes-again")
     reach = Reach(manager, monitor, remotes, app.state.hosts)
     await put_in_force(store, reach)
     store.call_after_changes(partial(put_in_force, store, reach))
@@ -267,6 +285,7 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
         banners=source.banners,
         disks=Disks(partial(_local_destinations, queries)),
         happenings=happenings,
+        recovery=recovery,
     )
 
 

@@ -1,14 +1,17 @@
-"""The banners: unresolved faults of high and critical severity, on every page until resolved."""
+"""The banners: unresolved faults of high and critical severity, on every page until resolved, and
+what is done without for now, until it works again."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.job_queries import JobQueries
 from core.ports import ErrorLog
 from fastapi_app.moments import Moment, moment
+from fastapi_app.recovery_events import Note
 from fastapi_app.rendering import Renderer
 from fastapi_app.websocket.hub import CardUpdate, Hub
 from models.error_event import ErrorEvent, Severity
@@ -43,6 +46,12 @@ class BannersView:
 
     items: tuple[Banner, ...]
     more: int
+    notes: tuple[Note, ...] = ()
+    more_notes: int = 0
+
+
+def _nothing() -> tuple[Note, ...]:
+    return ()
 
 
 class Banners:
@@ -59,12 +68,15 @@ class Banners:
         queries: JobQueries,
         renderer: Renderer,
         hub: Hub,
+        notes: Callable[[], tuple[Note, ...]] = _nothing,
     ) -> None:
+        """`notes` returns what is done without at this moment."""
         self._error_log = error_log
         self._changed = changed
         self._queries = queries
         self._renderer = renderer
         self._hub = hub
+        self._notes = notes
         self._events: tuple[ErrorEvent, ...] = ()
         self._total = 0
         self._reading = asyncio.Lock()
@@ -100,13 +112,21 @@ class Banners:
     def view(self) -> BannersView:
         """Return what the banners show now."""
         items = tuple(self._banner(event) for event in self._events)
-        return BannersView(items, self._total - len(items))
+        notes = self._notes()
+        more_notes = max(0, len(notes) - MAX_BANNERS)
+        return BannersView(items, self._total - len(items), notes[:MAX_BANNERS], more_notes)
+
+    def notes_changed(self) -> None:
+        """Show what is done without now."""
+        self._hub.jobs_changed((BANNERS_KEY,))
 
     def update(self) -> CardUpdate:
         """Return the state of the banners for the hub: all of it is structure."""
         view = self.view()
         shown = [(item.id, item.is_critical, item.job_id, item.job_name) for item in view.items]
-        return CardUpdate(structure=repr((shown, view.more)), values=None)
+        noted = [(note.text, note.since and note.since.iso) for note in view.notes]
+        structure = repr((shown, view.more, noted, view.more_notes))
+        return CardUpdate(structure=structure, values=None)
 
     def fragment(self) -> str:
         """Render what replaces the banners of every open page."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -132,7 +133,10 @@ async def _on_longshore_error(request: Request, error: Exception) -> Response:
     if isinstance(error, SettingsConflict):
         more["title"] = "The settings were changed meanwhile"
         more["current"] = settings_document(services_of(request).settings_store)
-    return _answer(request, status, _told(error), faults=faults, **more)
+    answer = _answer(request, status, _told(error), faults=faults, **more)
+    if isinstance(error, CircuitOpen):
+        answer.headers["Retry-After"] = str(ceil(error.retry_in_seconds) or 1)
+    return answer
 
 
 def _told(error: LongshoreError) -> str:

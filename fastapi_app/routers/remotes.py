@@ -12,7 +12,7 @@ from core.rclone_remotes import RemoteTest
 from fastapi_app import amounts
 from fastapi_app.location_fields import LOCATIONS
 from fastapi_app.services import Services, ServicesDep
-from models.errors import CredentialUnusable, RemoteNotFound, RemotesUnknown
+from models.errors import CircuitOpen, CredentialUnusable, RemoteNotFound, RemotesUnknown
 
 router = APIRouter()
 FIELDS = f"^({'|'.join(LOCATIONS)})$"
@@ -81,7 +81,7 @@ async def test_remote_in_form(
     try:
         password = await _password(services, credential)
         result = await services.remotes.test(name, password=password)
-    except (CredentialUnusable, RemoteNotFound, RemotesUnknown) as error:
+    except (CircuitOpen, CredentialUnusable, RemoteNotFound, RemotesUnknown) as error:
         result = RemoteTest(False, str(error))
     return services.renderer.partial(
         "_remote_test.html",

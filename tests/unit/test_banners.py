@@ -13,6 +13,8 @@ import pytest_asyncio
 from core.job_queries import JobQueries
 from fastapi_app import banners as banners_module
 from fastapi_app.banners import BANNERS_KEY, Banners
+from fastapi_app.moments import moment
+from fastapi_app.recovery_events import Note
 from fastapi_app.rendering import Renderer
 from fastapi_app.websocket.hub import CardUpdate, Hub
 from models.error_event import ErrorPage, Severity
@@ -160,6 +162,31 @@ async def test_browsers_are_told_when_something_else_is_shown_and_not_before(
     for number in range(4):
         scene.log.report(a_fault(message=f"{number}"))
         assert await is_news()
+
+
+def test_what_is_done_without_is_news_and_shown_as_long_as_it_lasts() -> None:
+    source, notes = Source(), list[Note]()
+    hub = Hub(source)
+    source.banners = banners = Banners(
+        InMemoryErrorLog(),
+        asyncio.Event(),
+        queries=JobQueries(InMemoryJobStore(), InMemoryRunStore()),
+        renderer=Renderer(lambda name, **_: f"/{name}", root_path=""),
+        hub=hub,
+        notes=lambda: tuple(notes),
+    )
+    at_rest, cursor = banners.update().structure, hub.cursor
+    notes += [Note(f"No {name}.", moment("2026-11-23T12:00:00.000Z")) for name in "abcd"]
+    banners.notes_changed()
+    assert hub.cursor != cursor
+    assert banners.update().structure != at_rest
+    assert [note.text for note in banners.view().notes] == ["No a.", "No b.", "No c."]
+    html = banners.fragment()
+    assert html.count("Degraded:") == 3
+    assert "and 1 more" in html
+    notes.clear()
+    assert banners.update().structure == at_rest
+    assert "Degraded" not in banners.fragment()
 
 
 async def test_a_change_of_the_log_is_read_and_told_to_the_hub(scene: Scene) -> None:

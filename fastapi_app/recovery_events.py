@@ -1,0 +1,136 @@
+"""What is tried again, left alone or done without at this moment: as events of the error log, for
+/health, and for the notes at the top of every page. All of it is in memory: it is shown also while
+the database is what does not answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import NamedTuple
+
+from core.ports import ErrorLog
+from core.recovery_states import (
+    BREAKER,
+    CIRCUIT_HALF_OPEN,
+    DEGRADATION,
+    RETRY,
+    OnChange,
+    RecoveryState,
+)
+from fastapi_app.moments import Moment, moment
+from models.error_event import Component, ErrorEvent, Fault, Severity
+
+PROBE_SECONDS = 2.0
+"""How long after a failure, and how often from then on, is looked whether it has passed."""
+_TYPES = {RETRY: "Retrying", BREAKER: "CircuitOpen", DEGRADATION: "Degraded"}
+_PAGE = 500
+_logger = logging.getLogger(__name__)
+
+
+class Note(NamedTuple):
+    """What every page says of something that does not work for now."""
+
+    text: str
+    since: Moment | None
+
+
+class _Told(NamedTuple):
+    state: RecoveryState
+    message: str
+    began: str
+
+
+def _nobody() -> None:
+    """Nobody shows it yet."""
+
+
+class RecoveryEvents:
+    """Keeps what is not at rest. Each is one event of medium severity, which is counted when it
+    fails anew and resolved once it works; `on_change` is called after each change."""
+
+    def __init__(self, error_log: ErrorLog) -> None:
+        self._error_log = error_log
+        self._told: dict[tuple[str, str], _Told] = {}
+        self._is_needed = asyncio.Event()
+        self.on_change: Callable[[], None] = _nobody
+
+    def listener(self, component: Component, words: Callable[[RecoveryState], str]) -> OnChange:
+        """Return what takes the states of a component's strategies; `words` makes the sentence of
+        one of them, which is to be the same whatever the reason is."""
+
+        def take(state: RecoveryState) -> None:
+            self._take(state, component, words(state))
+
+        return take
+
+    def states(self) -> tuple[RecoveryState, ...]:
+        """Return what is not at rest, the oldest first."""
+        return tuple(told.state for told in self._told.values())
+
+    def notes(self) -> tuple[Note, ...]:
+        """Return it for people, the newest first."""
+        return tuple(
+            Note(told.message, moment(told.began)) for told in reversed(self._told.values())
+        )
+
+    async def look_again(self, kind: str, probe: Callable[[], Awaitable[None]]) -> None:
+        """Call a probe now and then as long as something of a kind is not at rest, until
+        cancelled: what it is about works again though nobody asks for it."""
+        while True:
+            await self._is_needed.wait()
+            await asyncio.sleep(PROBE_SECONDS)
+            if any(told.state.kind == kind for told in self._told.values()):
+                try:
+                    await probe()
+                except Exception:
+                    # The loop's boundary: a defect of a probe must not end the others.
+                    _logger.exception("looking again failed")
+
+    async def settle_left_over(self) -> None:
+        """Resolve what an earlier dashboard told of and did not see the end of: this one begins
+        with everything at rest. Raises StorageFailed."""
+        types = tuple(f"{word}: " for word in _TYPES.values())
+        left = [event async for event in self._unresolved() if event.error_type.startswith(types)]
+        for event in left:
+            self._error_log.settle(error_type=event.error_type, job_id=event.job_id)
+
+    async def _unresolved(self) -> AsyncIterator[ErrorEvent]:
+        cursor: str | None = None
+        while True:
+            page = await self._error_log.list_events(
+                severity=Severity.MEDIUM, resolved=False, limit=_PAGE, cursor=cursor
+            )
+            for event in page.items:
+                yield event
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def _take(self, state: RecoveryState, component: Component, message: str) -> None:
+        key = (state.kind, state.name)
+        before = self._told.get(key)
+        error_type = f"{_TYPES[state.kind]}: {state.name}"
+        if state.is_at_rest:
+            if before is None:
+                return
+            del self._told[key]
+            self._error_log.settle(error_type=error_type, job_id=None)
+        else:
+            began = before.began if before else state.since
+            self._told[key] = _Told(state, message, began)
+            if state.state != CIRCUIT_HALF_OPEN:
+                self._error_log.report(_fault(state, component, error_type, message))
+        (self._is_needed.set if self._told else self._is_needed.clear)()
+        self.on_change()
+
+
+def _fault(state: RecoveryState, component: Component, error_type: str, message: str) -> Fault:
+    return Fault(
+        severity=Severity.MEDIUM,
+        component=component,
+        error_type=error_type,
+        message=message,
+        details={"strategy": state.kind, "state": state.state, "reason": state.reason},
+    )

@@ -1,0 +1,15 @@
+"""What is said of each strategy of recovery while it is not at rest. A sentence names no reason,
+which changes from one failure to the next: it is in the details of the event."""
+
+from __future__ import annotations
+
+from core.recovery_states import RecoveryState
+
+
+def of_remote(state: RecoveryState) -> str:
+    """Say it of a remote that is left alone."""
+    name = state.name.removeprefix("remote ")
+    return (
+        f"The remote “{name}” did not answer several times in a row. It is left alone and tried "
+        "again every minute; runs over it try for themselves."
+    )
