@@ -9,6 +9,7 @@ from typing import Protocol
 from models.credential import Credential
 from models.deleted_sources import DeletingRun
 from models.error_event import Component, ErrorEvent, ErrorPage, Fault, Severity
+from models.error_query import ErrorFilter, ErrorGroup, ErrorJob, ErrorStatistics
 from models.events import JournalLine, JournalPart, RunLook, RunProcesses
 from models.job import Job
 from models.job_snapshot import JobSnapshot
@@ -173,13 +174,42 @@ class ErrorLog(Protocol):
         """Return a page of the events that are written, newest first. Raises StorageFailed."""
         ...
 
+    async def find(
+        self, wanted: ErrorFilter, *, limit: int = 50, cursor: str | None = None
+    ) -> ErrorPage:
+        """Return a page of the events that match, as `list_events` does. Raises StorageFailed."""
+        ...
+
     async def get(self, event_id: str) -> ErrorEvent:
         """Return one event. Raises ErrorEventNotFound, StorageFailed."""
+        ...
+
+    async def groups(self, wanted: ErrorFilter, limit: int = 50) -> tuple[ErrorGroup, ...]:
+        """Return the events that match by kind of fault, what was seen last first. Raises
+        StorageFailed."""
+        ...
+
+    async def jobs(self, limit: int = 50) -> tuple[ErrorJob, ...]:
+        """Return the jobs that events are about, that of the newest first. Raises
+        StorageFailed."""
+        ...
+
+    async def statistics(self) -> ErrorStatistics:
+        """Return the figures of the log as they are now. Raises StorageFailed."""
         ...
 
     async def resolve(self, event_id: str) -> None:
         """Take an event for done; again changes nothing. Raises ErrorEventNotFound,
         StorageFailed."""
+        ...
+
+    async def resolve_many(self, which: Collection[str] | ErrorFilter) -> int:
+        """Take events for done, by their ids or all that match; returns how many of them were
+        open. Raises StorageFailed."""
+        ...
+
+    async def forget_old(self) -> None:
+        """Forget what is kept no longer. Raises StorageFailed."""
         ...
 
     async def flush(self) -> None:

@@ -55,7 +55,7 @@ from fastapi_app.routers import (
 )
 from fastapi_app.security import KnownHosts, RequestGuard
 from fastapi_app.services import Services, services_of
-from fastapi_app.settings_in_force import Reach, limits_of, put_in_force
+from fastapi_app.settings_in_force import Reach, kept_errors_of, limits_of, put_in_force
 from fastapi_app.websocket.endpoint import serve_live_updates
 from fastapi_app.websocket.hub import CardUpdate, Hub
 from models.error_event import Component
@@ -65,7 +65,8 @@ from models.settings import Settings
 from storage.database import Database
 from storage.definition_watch import DefinitionWatch
 from storage.deletion_repository import DeletionRepository
-from storage.error_repository import MAX_PAGE, ErrorRepository
+from storage.error_reader import MAX_PAGE
+from storage.error_repository import ErrorRepository
 from storage.job_faults import CLEARED_BY_MENDING
 from storage.job_storage import JobStorage
 from storage.job_table import Observer
@@ -178,11 +179,6 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     database = await Database.open(data_dir)
     stack.push_async_callback(database.close)
     errors_changed = asyncio.Event()
-    error_log = ErrorRepository(database, on_change=errors_changed.set)
-    stack.push_async_callback(error_log.close)
-    store = await SettingsStore.open(data_dir, settings, _settings_observer(error_log))
-    stack.push_async_callback(store.close)
-    in_force = store.in_force
     source = _LateSource()
 
     def on_errors() -> None:
@@ -191,6 +187,10 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
 
     error_log = ErrorRepository(database, on_change=on_errors)
     stack.push_async_callback(error_log.close)
+    store = await SettingsStore.open(data_dir, settings, _settings_observer(error_log))
+    stack.push_async_callback(store.close)
+    in_force = store.in_force
+    error_log.kept = kept_errors_of(store)
     hub = Hub(source)
     jobs = await JobStorage.open(
         data_dir,
@@ -258,6 +258,9 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     )
     await _keep_running(stack, recovery.look_again(BREAKER, remotes.look_again), "remotes-again")
     reach = Reach(manager, monitor, remotes, app.state.hosts)
+
+    remotes = RcloneRemotes(tools, config=limits_of(store).rclone_config)
+    reach = Reach(manager, monitor, remotes, app.state.hosts, error_log)
     await put_in_force(store, reach)
     store.call_after_changes(partial(put_in_force, store, reach))
     await _keep_running(stack, SettingsWatch(store).run(), "settings-watch")

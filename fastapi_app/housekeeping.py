@@ -35,6 +35,7 @@ async def tidy(manager: JobManager, deleted_sources: DeletedSources, error_log: 
     try:
         count = await manager.cleanup_stopped_engines()
         emptied = await deleted_sources.empty_trash()
+        await error_log.forget_old()
     except Exception as error:
         _logger.exception("tidying failed")
         error_log.report(
@@ -42,7 +43,7 @@ async def tidy(manager: JobManager, deleted_sources: DeletedSources, error_log: 
                 severity=Severity.MEDIUM,
                 component=Component.JOB_MANAGER,
                 error_type=_FAILED,
-                message="Old runs and trash could not be removed "
+                message="Old runs, errors and trash could not be removed "
                 f"({type(error).__name__}: {error}).",
             )
         )

@@ -4,18 +4,23 @@ change."""
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from core.job_manager import JobManager
 from core.new_run import RunLimits
 from core.rclone_remotes import RcloneRemotes
 from fastapi_app.background import Monitor
 from fastapi_app.security import KnownHosts
-from models.errors import LongshoreError
+from models.error_query import KeptErrors
+from models.errors import LongshoreError, StorageFailed
 from models.setting_facts import SAVED
+from storage.error_repository import ErrorRepository
 from storage.settings_store import SettingsStore
 
 _BYTES_PER_MEGABYTE = 1_000_000
+_KEPT_ERRORS = ("kept_errors", "kept_error_days")
 _KEPT = ("kept_runs_per_job", "kept_run_days")
 _logger = logging.getLogger(__name__)
 
@@ -28,6 +33,7 @@ class Reach:
     monitor: Monitor
     remotes: RcloneRemotes
     hosts: KnownHosts
+    error_log: ErrorRepository
 
 
 def limits_of(store: SettingsStore) -> RunLimits:
@@ -37,18 +43,29 @@ def limits_of(store: SettingsStore) -> RunLimits:
     wanted to keep more than the default.
     """
     now = store.in_force
-    kept = {name: getattr(now, name) for name in _KEPT}
-    if store.is_lost:
-        kept |= {name: SAVED[name].maximum for name in _KEPT if name not in store.decided}
+    kept = _kept(store, _KEPT)
     return RunLimits(
         max_concurrent_runs=now.max_concurrent_runs,
         stop_grace_seconds=now.stop_grace_seconds,
         max_log_bytes=int(now.max_log_megabytes * _BYTES_PER_MEGABYTE),
         kept_runs_per_job=int(kept["kept_runs_per_job"]),
-        kept_run_days=kept["kept_run_days"],
+        kept_run_days=float(kept["kept_run_days"]),
         resume_interrupted=now.resume_interrupted,
         rclone_config=str(now.rclone_config) if now.rclone_config else None,
     )
+
+
+def kept_errors_of(store: SettingsStore) -> KeptErrors:
+    """Return how much of the error log is kept as it is now; with as much care as of runs."""
+    kept = _kept(store, _KEPT_ERRORS)
+    return KeptErrors(float(kept["kept_error_days"]), int(kept["kept_errors"]))
+
+
+def _kept(store: SettingsStore, names: Iterable[str]) -> dict[str, Any]:
+    kept = {name: getattr(store.in_force, name) for name in names}
+    if store.is_lost:
+        kept |= {name: SAVED[name].maximum for name in names if name not in store.decided}
+    return kept
 
 
 async def put_in_force(store: SettingsStore, reach: Reach) -> None:
@@ -62,3 +79,11 @@ async def put_in_force(store: SettingsStore, reach: Reach) -> None:
     except LongshoreError as error:
         # The monitor tries every second to start what waits.
         _logger.error("queued runs did not start with the new settings: %s", error)
+    kept_errors = kept_errors_of(store)
+    if kept_errors != reach.error_log.kept:
+        reach.error_log.kept = kept_errors
+        try:
+            await reach.error_log.forget_old()
+        except StorageFailed as error:
+            # With the next fault, or within the hour.
+            _logger.error("old errors are not forgotten by the new settings yet: %s", error)

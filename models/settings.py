@@ -114,6 +114,26 @@ class SavedSettings(BaseModel):
         gt=0,
         le=36_500,
     )
+    kept_errors: int = _setting(
+        10_000,
+        title="Errors kept",
+        description="How many errors are kept; beyond that the oldest go, unresolved ones last.",
+        section="History and logs",
+        effect="at once",
+        unit="errors",
+        ge=100,
+        le=100_000,
+    )
+    kept_error_days: float = _setting(
+        90,
+        title="Errors kept for",
+        description="For how many days an error is kept after it was resolved.",
+        section="History and logs",
+        effect="at once",
+        unit="days",
+        gt=0,
+        le=36_500,
+    )
     max_log_megabytes: float = _setting(
         20,
         title="Log of a run",
@@ -145,6 +165,8 @@ class SavedSettings(BaseModel):
         "stop_grace_seconds",
         "kept_runs_per_job",
         "kept_run_days",
+        "kept_errors",
+        "kept_error_days",
         "max_log_megabytes",
         mode="before",
     )

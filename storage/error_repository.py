@@ -6,29 +6,26 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeAlias
 
 from sqlalchemy import Connection
 
-from models.error_event import Component, ErrorEvent, ErrorPage, Fault, Severity, kept_name
+from models.error_event import Fault, kept_name
+from models.error_query import ErrorFilter, KeptErrors
 from models.errors import StorageFailed
 from storage.database import Database
+from storage.error_reader import ErrorReader
 from storage.error_table import (
-    MAX_ROWS,
-    RESOLVED_DAYS,
     Report,
-    Selection,
     Settlement,
     prune,
-    read_event,
-    read_page,
     resolve_event,
+    resolve_events,
     write_batch,
 )
 from utils.timestamps import utc_timestamp
 
-MAX_PAGE = 500
 MAX_WAITING = 1_000
 """How many entries wait at most to be written; then the oldest makes room. A batch that the
 database refuses is kept beside them, so that twice as many are in memory at most."""
@@ -46,10 +43,10 @@ def _no_listener() -> None:
     """Nobody wants to know."""
 
 
-class ErrorRepository:
+class ErrorRepository(ErrorReader):
     """The error log of a database. Make it on the event loop that reports to it.
 
-    `on_change` is called on that loop after events were added, counted or resolved.
+    `on_change` is called on that loop after events were added, counted, resolved or forgotten.
     """
 
     def __init__(
@@ -59,9 +56,10 @@ class ErrorRepository:
         on_change: Callable[[], None] = _no_listener,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._database = database
+        super().__init__(database, clock=clock)
+        self.kept = KeptErrors()
+        """How much is kept, from the next batch on."""
         self._on_change = on_change
-        self._clock = clock
         self._waiting: deque[tuple[_Key, _Entry]] = deque()
         self._mergeable: dict[_Key, _Entry] = {}
         self._accepted = 0
@@ -96,32 +94,6 @@ class ErrorRepository:
         self._mergeable.clear()
         self._accept(key, Settlement(*key, self._now()))
 
-    async def list_events(
-        self,
-        *,
-        severity: Severity | None = None,
-        component: Component | None = None,
-        job_id: str | None = None,
-        resolved: bool | None = None,
-        limit: int = 50,
-        cursor: str | None = None,
-    ) -> ErrorPage:
-        """Return a page of the events, newest first; `limit` is at most 500.
-
-        Raises StorageFailed.
-        """
-        limit = max(1, min(limit, MAX_PAGE))
-        wanted = Selection(severity, component, job_id and kept_name(job_id), resolved)
-        events, total = await self._database.read(
-            lambda connection: read_page(connection, wanted, limit=limit + 1, cursor=cursor)
-        )
-        items = events[:limit]
-        return ErrorPage(items, total, items[-1].id if len(events) > limit else None)
-
-    async def get(self, event_id: str) -> ErrorEvent:
-        """Return one event. Raises ErrorEventNotFound, StorageFailed."""
-        return await self._database.read(lambda connection: read_event(connection, event_id))
-
     async def resolve(self, event_id: str) -> None:
         """Take an event for done; again changes nothing.
 
@@ -129,6 +101,22 @@ class ErrorRepository:
         """
         now = self._now()
         if await self._database.write(lambda connection: resolve_event(connection, event_id, now)):
+            self._on_change()
+
+    async def resolve_many(self, which: Collection[str] | ErrorFilter) -> int:
+        """Take events for done, by their ids or all that match; returns how many of them were
+        open. Raises StorageFailed."""
+        now = self._now()
+        count = await self._database.write(
+            lambda connection: resolve_events(connection, which, now)
+        )
+        if count:
+            self._on_change()
+        return count
+
+    async def forget_old(self) -> None:
+        """Forget what is kept no longer. Raises StorageFailed."""
+        if await self._database.write(self._prune):
             self._on_change()
 
     async def flush(self) -> None:
@@ -213,12 +201,10 @@ class ErrorRepository:
         return await self._write_once(batch)
 
     async def _write_once(self, batch: tuple[_Entry, ...]) -> bool:
-        resolved_before = utc_timestamp(self._clock() - RESOLVED_DAYS * _DAY_SECONDS)
-
         def work(connection: Connection) -> bool:
             if not write_batch(connection, batch):
                 return False
-            prune(connection, resolved_before=resolved_before, max_rows=MAX_ROWS)
+            self._prune(connection)
             return True
 
         try:
@@ -228,6 +214,11 @@ class ErrorRepository:
             raise
         self.is_failing = False
         return changed
+
+    def _prune(self, connection: Connection) -> bool:
+        kept = self.kept
+        resolved_before = utc_timestamp(self._clock() - kept.resolved_days * _DAY_SECONDS)
+        return prune(connection, resolved_before=resolved_before, max_rows=kept.count)
 
     async def _pause(self, seconds: float) -> None:
         """Wait so long, or less when somebody waits for the log."""

@@ -1,37 +1,35 @@
-"""The table of error events, and what is done to it within one transaction."""
+"""The table of error events, and what changes it within one transaction; error_reading.py reads."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from sqlalchemy import (
     JSON,
     Column,
+    ColumnElement,
     Connection,
     Integer,
     MetaData,
-    Row,
-    Select,
     Table,
     Text,
     delete,
     func,
+    or_,
     select,
     update,
 )
 from sqlalchemy.dialects.sqlite import insert
 
-from models.error_event import Component, ErrorEvent, Fault, Severity
+from models.error_event import Fault, Severity, kept_name, printable
+from models.error_query import ErrorFilter
 from models.errors import ErrorEventNotFound
+from storage.error_hours import HOUR_LENGTH, count_hours
 
-MAX_ROWS = 10_000
-"""How many events are kept: beyond that the oldest go, resolved ones first."""
-RESOLVED_DAYS = 90
-"""How many days a resolved event is kept."""
 METADATA = MetaData()
 ERROR_EVENTS = Table(
     "error_events",
@@ -53,6 +51,8 @@ ERROR_EVENTS = Table(
 )
 _EVENT = ERROR_EVENTS.c
 _OPEN = _EVENT.resolved_at.is_(None)
+_SEARCHED = (_EVENT.message, _EVENT.error_type, _EVENT.job_name)
+_IDS_A_STATEMENT = 500
 _LONGEST_ID = 18
 _FACTS_OF_THE_LAST_TIME = (
     "last_seen",
@@ -91,67 +91,76 @@ class Settlement:
     time: str
 
 
-@dataclass(frozen=True)
-class Selection:
-    """Which events to read; None means any."""
-
-    severity: Severity | None = None
-    component: Component | None = None
-    job_id: str | None = None
-    resolved: bool | None = None
-
-
 def write_batch(connection: Connection, batch: Iterable[Report | Settlement]) -> bool:
     """Write these in their order; returns whether they changed anything."""
     changed = False
+    met: Counter[tuple[str, Severity]] = Counter()
     for entry in batch:
         if isinstance(entry, Report):
             _upsert(connection, entry)
+            met[entry.last_seen[:HOUR_LENGTH], entry.fault.severity] += entry.count
             changed = True
         elif _settle(connection, entry):
             changed = True
+    count_hours(connection, met)
     return changed
 
 
-def prune(connection: Connection, *, resolved_before: str, max_rows: int) -> None:
-    """Forget events that were resolved before a time, and the oldest beyond so many."""
-    connection.execute(delete(ERROR_EVENTS).where(_EVENT.resolved_at < resolved_before))
-    surplus = _count(connection, select(_EVENT.id)) - max_rows
+def prune(connection: Connection, *, resolved_before: str, max_rows: int) -> bool:
+    """Forget events that were resolved before a time, and the oldest beyond so many, unresolved
+    ones last; returns whether there were any."""
+    old = connection.execute(delete(ERROR_EVENTS).where(_EVENT.resolved_at < resolved_before))
+    kept = connection.execute(select(func.count()).select_from(ERROR_EVENTS)).scalar_one()
+    surplus = kept - max_rows
     if surplus > 0:
         oldest = select(_EVENT.id).order_by(_OPEN, _EVENT.id).limit(surplus)
         connection.execute(delete(ERROR_EVENTS).where(_EVENT.id.in_(oldest.scalar_subquery())))
-
-
-def read_page(
-    connection: Connection, wanted: Selection, *, limit: int, cursor: str | None
-) -> tuple[tuple[ErrorEvent, ...], int]:
-    """Return as many events as `limit` says, newest first, and how many there are in all."""
-    matching = _matching(wanted)
-    page = matching.order_by(_EVENT.id.desc()).limit(limit)
-    before = row_id(cursor)
-    if before is not None:
-        page = page.where(_EVENT.id < before)
-    events = tuple(_event(row) for row in connection.execute(page))
-    return events, _count(connection, matching.with_only_columns(_EVENT.id))
-
-
-def read_event(connection: Connection, event_id: str) -> ErrorEvent:
-    """Return one event. Raises ErrorEventNotFound."""
-    statement = select(ERROR_EVENTS).where(_EVENT.id == row_id(event_id))
-    row = connection.execute(statement).first()
-    if row is None:
-        raise ErrorEventNotFound(event_id)
-    return _event(row)
+    return surplus > 0 or old.rowcount > 0
 
 
 def resolve_event(connection: Connection, event_id: str, now: str) -> bool:
     """Resolve an event; returns whether it was open. Raises ErrorEventNotFound."""
-    event = read_event(connection, event_id)
-    if event.resolved:
-        return False
-    statement = update(ERROR_EVENTS).where(_EVENT.id == row_id(event_id))
-    connection.execute(statement.values(resolved_at=now))
-    return True
+    if resolve_events(connection, (event_id,), now):
+        return True
+    known = select(_EVENT.id).where(_EVENT.id == row_id(event_id))
+    if connection.execute(known).first() is None:
+        raise ErrorEventNotFound(event_id)
+    return False
+
+
+def resolve_events(connection: Connection, which: Collection[str] | ErrorFilter, now: str) -> int:
+    """Resolve events by their ids, or all that match; returns how many of them were open."""
+    if isinstance(which, ErrorFilter):
+        return _resolve_where(connection, conditions(which), now)
+    rows = [row for one in which if (row := row_id(one)) is not None]
+    parts = range(0, len(rows), _IDS_A_STATEMENT)
+    return sum(
+        _resolve_where(connection, [_EVENT.id.in_(rows[start : start + _IDS_A_STATEMENT])], now)
+        for start in parts
+    )
+
+
+def conditions(wanted: ErrorFilter) -> list[ColumnElement[bool]]:
+    """Return what holds for each event that is wanted."""
+    found: list[ColumnElement[bool]] = []
+    if wanted.severity is not None:
+        found.append(_EVENT.severity == wanted.severity)
+    if wanted.component is not None:
+        found.append(_EVENT.component == wanted.component)
+    for column, name in ((_EVENT.job_id, wanted.job_id), (_EVENT.error_type, wanted.error_type)):
+        if name is not None:
+            found.append(column == kept_name(name))
+    if wanted.resolved is not None:
+        found.append(_EVENT.resolved_at.is_not(None) if wanted.resolved else _OPEN)
+    if wanted.q:
+        text = func.lower(printable(wanted.q))
+        found.append(or_(*(func.instr(func.lower(column), text) > 0 for column in _SEARCHED)))
+    if wanted.since is not None:
+        found.append(_EVENT.last_seen >= wanted.since)
+    newest = row_id(wanted.up_to)
+    if newest is not None:
+        found.append(_EVENT.id <= newest)
+    return found
 
 
 def row_id(text: str | None) -> int | None:
@@ -196,37 +205,11 @@ def _settle(connection: Connection, settlement: Settlement) -> bool:
     return connection.execute(statement.values(resolved_at=settlement.time)).rowcount > 0
 
 
-def _matching(wanted: Selection) -> Select[Any]:
-    statement: Select[Any] = select(ERROR_EVENTS)
-    if wanted.severity is not None:
-        statement = statement.where(_EVENT.severity == wanted.severity)
-    if wanted.component is not None:
-        statement = statement.where(_EVENT.component == wanted.component)
-    if wanted.job_id is not None:
-        statement = statement.where(_EVENT.job_id == wanted.job_id)
-    if wanted.resolved is not None:
-        statement = statement.where(_EVENT.resolved_at.is_not(None) if wanted.resolved else _OPEN)
-    return statement
-
-
-def _count(connection: Connection, statement: Select[Any]) -> int:
-    return connection.execute(select(func.count()).select_from(statement.subquery())).scalar_one()
+def _resolve_where(connection: Connection, meant: Sequence[ColumnElement[bool]], now: str) -> int:
+    statement = update(ERROR_EVENTS).where(_OPEN, *meant).values(resolved_at=now)
+    return connection.execute(statement).rowcount
 
 
 def _fingerprint(fault: Fault) -> str:
     # A digest, so that the unique index does not hold every message a second time.
     return hashlib.sha256(json.dumps(fault.identity).encode()).hexdigest()
-
-
-def _event(row: Row[Any]) -> ErrorEvent:
-    values = dict(row._mapping)
-    del values["fingerprint"]
-    return ErrorEvent(
-        **values
-        | {
-            "id": str(values["id"]),
-            "severity": Severity(values["severity"]),
-            "component": Component(values["component"]),
-            "resolved": values["resolved_at"] is not None,
-        }
-    )

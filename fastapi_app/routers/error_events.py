@@ -11,7 +11,7 @@ from core.job_queries import DEFAULT_PAGE
 from fastapi_app.documents import error_document
 from fastapi_app.services import ServicesDep
 from models.error_event import Component, Severity
-from storage.error_repository import MAX_PAGE
+from storage.error_reader import MAX_PAGE
 
 router = APIRouter(prefix="/api/v1")
 Value = TypeVar("Value")

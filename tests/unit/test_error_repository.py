@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -17,8 +16,11 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, create_engine
 
+from models.error_event import ErrorPage
+from models.error_query import KeptErrors
 from models.errors import StorageFailed
 from storage import database as database_module
+from storage import error_hours as hours_module
 from storage import error_repository as repository_module
 from storage.database import Database
 from storage.error_repository import ErrorRepository
@@ -26,6 +28,7 @@ from storage.layout import DATABASE_NAME
 from storage.run_repository import RunRepository
 from tests.fakes.builders import a_fault, a_run
 from tests.support import wait_until_async
+from utils.timestamps import utc_timestamp
 
 _DAY = 24 * 60 * 60
 
@@ -279,10 +282,8 @@ async def test_resolved_events_are_forgotten_after_ninety_days(scene: Scene) -> 
     assert await scene.messages() == ["b", "a", "open"]
 
 
-async def test_beyond_the_limit_the_oldest_go_and_resolved_ones_first(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(repository_module, "MAX_ROWS", 4)
+async def test_beyond_the_limit_the_oldest_go_and_resolved_ones_first(scene: Scene) -> None:
+    scene.log.kept = KeptErrors(count=4)
     scene.report("1", "2")
     scene.report("3", job_id="done")
     scene.log.settle(error_type="DiskFull", job_id="done")
@@ -292,40 +293,58 @@ async def test_beyond_the_limit_the_oldest_go_and_resolved_ones_first(
     assert await scene.messages() == ["8", "7", "6", "5"]
 
 
-async def test_an_id_is_never_given_again(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repository_module, "MAX_ROWS", 1)
+async def test_an_id_is_never_given_again(scene: Scene) -> None:
+    scene.log.kept = KeptErrors(count=1)
     scene.report("a")
     await scene.log.flush()
     (first,) = (await scene.log.list_events()).items
     await scene.log.resolve(first.id)
-    monkeypatch.setattr(repository_module, "MAX_ROWS", 0)
+    scene.log.kept = KeptErrors(count=0)
     scene.report("b")
     assert await scene.messages() == []
-    monkeypatch.setattr(repository_module, "MAX_ROWS", 1)
+    scene.log.kept = KeptErrors(count=1)
     scene.report("c")
     await scene.log.flush()
     (third,) = (await scene.log.list_events()).items
     assert int(third.id) == int(first.id) + 2
 
 
-@pytest.mark.parametrize(
-    ("query", "index"),
-    [
-        ("severity = 'high' AND resolved_at IS NULL ORDER BY id DESC", "error_events_urgent"),
-        ("job_id = 'a' ORDER BY id DESC", "error_events_of_job"),
-        ("resolved_at < '2026'", "error_events_resolved"),
-        ("fingerprint = 'a' AND resolved_at IS NULL", "error_events_open"),
-    ],
-)
-async def test_the_queries_find_an_index(tmp_path: Path, query: str, index: str) -> None:
-    await (await Database.open(tmp_path)).close()
-    with sqlite3.connect(tmp_path / DATABASE_NAME) as connection:
-        plan = connection.execute(
-            f"EXPLAIN QUERY PLAN SELECT * FROM error_events WHERE {query}"
-        ).fetchall()
-    connection.close()
-    assert index in str(plan)
-    assert "TEMP B-TREE" not in str(plan)
+async def test_what_is_kept_no_longer_goes_without_a_new_fault(scene: Scene) -> None:
+    scene.report("open", "old")
+    (old, _) = (await _written(scene)).items
+    await scene.log.resolve(old.id)
+    before = scene.changes
+    await scene.log.forget_old()
+    assert scene.changes == before
+    scene.seconds += 2 * _DAY
+    scene.log.kept = KeptErrors(resolved_days=1)
+    await scene.log.forget_old()
+    assert await scene.messages() == ["open"]
+    assert scene.changes == before + 1
+
+
+async def _written(scene: Scene) -> ErrorPage:
+    await scene.log.flush()
+    return await scene.log.list_events()
+
+
+async def test_hours_outlive_events_and_are_bounded_by_number(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hours_module, "MAX_HOURS", 3)
+    scene.log.kept = KeptErrors(count=1)
+    start = scene.seconds
+    for number in range(5):
+        scene.seconds = start + number * 3600
+        scene.report(str(number))
+        scene.report(str(number))
+        await scene.log.flush()
+    points = (await scene.log.statistics()).hours
+    expected = [utc_timestamp(start + number * 3600)[:13] for number in (2, 3, 4)]
+    assert [(point.time, point.count) for point in points] == [(hour, 2) for hour in expected]
+    scene.seconds = start + 52 * 3600
+    assert [point.time for point in (await scene.log.statistics()).hours] == []
+    assert sum(point.count for point in (await scene.log.statistics()).days) == 6
 
 
 async def test_the_history_of_an_earlier_version_is_kept(tmp_path: Path) -> None:

@@ -14,12 +14,16 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, create_engine, inspect
 
 from models.deleted_sources import DeletingRun
+from models.error_event import Severity
+from models.error_query import TrendPoint
 from models.progress import RunOutcome
 from models.run import DayTotal
 from storage import database as database_module
 from storage.database import Database
 from storage.deletion_repository import DeletionRepository
 from storage.deletion_table import METADATA as DELETIONS
+from storage.error_hours import HOUR_LENGTH, trend
+from storage.error_hours import METADATA as ERROR_HOURS
 from storage.error_table import METADATA as ERRORS
 from storage.job_successes import METADATA as SUCCESSES
 from storage.layout import DATABASE_NAME
@@ -85,7 +89,7 @@ async def test_each_version_becomes_what_the_code_is_written_for(
     await database.close()
     wanted = {
         name: columns
-        for metadata in (RUNS, RUN_DAYS, SUCCESSES, ERRORS, DELETIONS)
+        for metadata in (RUNS, RUN_DAYS, SUCCESSES, ERRORS, ERROR_HOURS, DELETIONS)
         for name, columns in columns_of(metadata).items()
     }
     assert columns_in(tmp_path) == wanted
@@ -136,6 +140,31 @@ async def test_the_last_success_is_told_out_of_the_runs_of_before_it_was_noted(
     found = await RunRepository(database).last_successes()
     await database.close()
     assert found == {"a": "2026-11-22T00:00:00.000Z"}
+
+
+async def test_hours_are_told_out_of_the_events_of_before_they_were_counted(
+    tmp_path: Path,
+) -> None:
+    make(tmp_path, "0007")
+    texts = ("timestamp", "component", "error_type", "message", "details")
+    events = [("22T23:59:59.999Z", "high", 2), ("23T00:00:00.000Z", "low", 1)]
+    events.append(("23T00:59:59.000Z", "low", 4))
+    with closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as connection, connection:
+        for number, (seen, severity, count) in enumerate(events):
+            values: dict[str, Any] = dict.fromkeys(texts, "a")
+            values |= {"fingerprint": str(number), "last_seen": f"2026-11-{seen}"}
+            values |= {"severity": severity, "count": count}
+            places = ", ".join(f":{name}" for name in values)
+            connection.execute(
+                f"INSERT INTO error_events ({', '.join(values)}) VALUES ({places})", values
+            )
+    database = await Database.open(tmp_path)
+    points = await database.read(lambda connection: trend(connection, "2026-11-01", HOUR_LENGTH))
+    await database.close()
+    assert points == (
+        TrendPoint("2026-11-22T23", Severity.HIGH, 2),
+        TrendPoint("2026-11-23T00", Severity.LOW, 5),
+    )
 
 
 def _an_insert(given: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -42,6 +42,8 @@ def test_what_is_saved_cannot_decide_what_is_decided_at_the_start() -> None:
         ("stop_grace_seconds", (0.1, "3600"), (0, -1, 3601, "nan", "1e400", "2,5", True, [])),
         ("kept_runs_per_job", (1, 10_000), (0, 10_001, "many", {}, False)),
         ("kept_run_days", (0.5, 36_500), (0, 36_501, float("inf"), "")),
+        ("kept_errors", (100, 100_000), (99, 100_001, "all", 100.5, True)),
+        ("kept_error_days", (0.5, 36_500), (0, 36_501, "nan", None)),
         ("max_log_megabytes", (0.1, 10_000), (0.09, 10_001, "20 MB")),
         ("resume_interrupted", (True, "false"), ("maybe", 2, None, [])),
         (

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from core.new_run import RunLimits
-from fastapi_app.settings_in_force import limits_of
+from fastapi_app.settings_in_force import kept_errors_of, limits_of
+from models.error_query import KeptErrors
 from models.settings import Settings
 from storage.settings_store import SettingsStore
 
@@ -50,3 +51,19 @@ async def test_an_edit_that_is_not_valid_leaves_the_limits_as_they_were(tmp_path
     path.write_text("kept_runs_per_job: all\n")
     await store.reconcile()
     assert limits_of(store) == RunLimits(kept_runs_per_job=7)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("unknown: 1\n", KeptErrors()),
+        ("kept_errors: 200\nkept_error_days: 1.5\n", KeptErrors(1.5, 200)),
+        ("kept_errors: all\n", KeptErrors(36_500, 100_000)),
+    ],
+)
+async def test_settings_are_what_is_kept_of_the_error_log(
+    tmp_path: Path, content: str, expected: KeptErrors
+) -> None:
+    (tmp_path / "settings.yaml").write_text(content)
+    store = await SettingsStore.open(tmp_path, Settings(data_dir=tmp_path))
+    assert kept_errors_of(store) == expected
