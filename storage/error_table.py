@@ -157,9 +157,9 @@ def conditions(wanted: ErrorFilter) -> list[ColumnElement[bool]]:
         found.append(or_(*(func.instr(func.lower(column), text) > 0 for column in _SEARCHED)))
     if wanted.since is not None:
         found.append(_EVENT.last_seen >= wanted.since)
-    newest = row_id(wanted.up_to)
-    if newest is not None:
-        found.append(_EVENT.id <= newest)
+    if wanted.up_to is not None:
+        newest = row_id(wanted.up_to)
+        found.append(_EVENT.id <= (newest if newest is not None else -1))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -53,6 +54,36 @@ def answer_of(
     method: str, path: str, *, timeout: float | None = _TIMEOUT_SECONDS, **options: Any
 ) -> httpx.Response:
     """Return an answer as it came. Raises Refusal when the server says no."""
+    base = _base()
+    try:
+        response = httpx.request(
+            method, f"{base}{path}", timeout=timeout, trust_env=False, **options
+        )
+    except httpx.HTTPError as error:
+        fail(f"The server at {base} does not answer: {error}")
+    if response.is_success:
+        return response
+    raise _refusal(response)
+
+
+def parts_of(path: str, **options: Any) -> Iterator[bytes]:
+    """Yield an answer as it comes, however long that takes; says what is wrong and exits when the
+    server says no."""
+    base = _base()
+    try:
+        with httpx.stream(
+            "GET", f"{base}{path}", timeout=_TIMEOUT_SECONDS, trust_env=False, **options
+        ) as response:
+            if not response.is_success:
+                response.read()
+                _refusal(response).tell()
+                raise typer.Exit(EXIT_FAILED)
+            yield from response.iter_bytes()
+    except httpx.HTTPError as error:
+        fail(f"The server at {base} does not answer: {error}")
+
+
+def _base() -> str:
     configured = settings()
     base = url_of_running_server(configured.data_dir)
     if base is None:
@@ -60,19 +91,7 @@ def answer_of(
             f"No server runs on {configured.data_dir.absolute()}. Start one with `longshore serve` "
             "or set LONGSHORE_DATA_DIR."
         )
-    try:
-        response = httpx.request(
-            method,
-            f"{base}{configured.root_path}/api/v1{path}",
-            timeout=timeout,
-            trust_env=False,
-            **options,
-        )
-    except httpx.HTTPError as error:
-        fail(f"The server at {base} does not answer: {error}")
-    if response.is_success:
-        return response
-    raise _refusal(response)
+    return f"{base}{configured.root_path}/api/v1"
 
 
 def as_part(text: str) -> str:

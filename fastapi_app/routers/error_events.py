@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from dataclasses import asdict
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import StreamingResponse
 from pydantic import BeforeValidator
 
 from core.job_queries import DEFAULT_PAGE
 from fastapi_app.documents import error_document
+from fastapi_app.error_export import MEDIA_TYPES, ExportFormat, export
+from fastapi_app.error_filter import ResolveBody, asked_for
 from fastapi_app.services import ServicesDep
-from models.error_event import Component, Severity
+from models.error_query import ErrorFilter
+from models.errors import FieldFault, InvalidDefinition
 from storage.error_reader import MAX_PAGE
 
 router = APIRouter(prefix="/api/v1")
-Value = TypeVar("Value")
-# As with the list of jobs, an empty value means any.
-Filter = Annotated[Value | None, Query(), BeforeValidator(lambda value: value or None)]
+FilterDep = Annotated[ErrorFilter, Depends(asked_for)]
 Cursor = Annotated[
     str | None, Query(pattern="^[0-9]{1,18}$"), BeforeValidator(lambda value: value or None)
 ]
@@ -25,27 +28,67 @@ Cursor = Annotated[
 @router.get("/errors")
 async def list_errors(
     services: ServicesDep,
-    severity: Filter[Severity] = None,
-    component: Filter[Component] = None,
-    job_id: Filter[str] = None,
-    resolved: Filter[bool] = None,
+    wanted: FilterDep,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE,
     cursor: Cursor = None,
 ) -> dict[str, Any]:
     """List what went wrong, newest first."""
-    page = await services.error_log.list_events(
-        severity=severity,
-        component=component,
-        job_id=job_id,
-        resolved=resolved,
-        limit=limit,
-        cursor=cursor,
-    )
+    page = await services.error_log.find(wanted, limit=limit, cursor=cursor)
     return {
         "items": [error_document(event) for event in page.items],
         "total": page.total,
         "next_cursor": page.next_cursor,
     }
+
+
+@router.get("/errors/statistics")
+async def error_statistics(services: ServicesDep) -> dict[str, Any]:
+    """Count what went wrong: events by severity and component, and how often faults were met by
+    hour (48 of them) and by day (30). Hours and days are those of UTC."""
+    return asdict(await services.error_log.statistics())
+
+
+@router.get("/errors/groups")
+async def error_groups(
+    services: ServicesDep,
+    wanted: FilterDep,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE,
+) -> dict[str, Any]:
+    """List the kinds of faults, what was seen last first."""
+    groups = await services.error_log.groups(wanted, limit)
+    return {"items": [asdict(group) for group in groups], "total": len(groups), "next_cursor": None}
+
+
+@router.get("/errors/export", name="api_errors_export")
+async def export_errors(
+    services: ServicesDep,
+    wanted: FilterDep,
+    form: Annotated[ExportFormat, Query(alias="format")] = "csv",
+) -> StreamingResponse:
+    """All that match as a file."""
+    return StreamingResponse(
+        await export(services.error_log, wanted, form),
+        media_type=MEDIA_TYPES[form],
+        headers={"Content-Disposition": f'attachment; filename="longshore-errors.{form}"'},
+    )
+
+
+@router.post("/errors/resolve")
+async def resolve_errors(services: ServicesDep, body: ResolveBody) -> dict[str, int]:
+    """Take errors for done: those with these ids, or all that match; says how many were open."""
+    if (body.ids is None) == (body.filter is None):
+        fault = FieldFault("ids", "Name either ids or a filter; an empty filter means all errors.")
+        raise InvalidDefinition((fault,))
+    which = body.ids if body.filter is None else body.filter.filter()
+    resolved = await services.error_log.resolve_many(which or ())
+    await services.banners.refresh()
+    return {"resolved": resolved}
+
+
+@router.get("/errors/{event_id}")
+async def get_error(services: ServicesDep, event_id: str) -> dict[str, Any]:
+    """Return one error."""
+    return error_document(await services.error_log.get(event_id))
 
 
 @router.post("/errors/{event_id}/resolve")

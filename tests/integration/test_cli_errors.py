@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,3 +64,52 @@ def test_errors_are_listed_by_what_they_are_and_resolved(server: RunningServer) 
     assert low in {event["id"] for event in unresolved}
     assert high not in {event["id"] for event in unresolved}
     assert "(resolved)" in words(server, "errors", "list", "--severity", "high")
+
+
+def test_errors_are_found_shown_counted_and_resolved_together(server: RunningServer) -> None:
+    facts = {"error_type": "Odd", "details": {"line": 7}, "stack_trace": "Traceback\n  here\x1b[2J"}
+    first = record(server, "Found by words", **facts)
+    other = record(server, "Another", severity=Severity.LOW)
+
+    def found(*query: str) -> list[str]:
+        items = document(server, "errors", "list", "--unresolved", *query)["items"]
+        return [event["id"] for event in items if event["id"] in {first, other}]
+
+    assert found("--search", "BY WORDS") == found("--type", "Odd") == [first]
+    assert found("--since", "90m") == [other, first]
+    assert found("--since", "2999-01-01") == []
+    assert "since" in words(server, "errors", "list", "--since", "soon", code=1)
+    shown = words(server, "errors", "show", first)
+    for part in ("message: Found by words", "details.line: 7", "here\\x1b[2J"):
+        assert part in shown
+    event = server.http.get(f"/api/v1/errors/{first}").json()
+    assert document(server, "errors", "show", first) == event
+    assert "999999" in words(server, "errors", "show", "999999", code=1)
+    assert "unresolved of" in words(server, "errors", "statistics")
+    figures = server.http.get("/api/v1/errors/statistics").json()
+    assert document(server, "errors", "statistics")["by_severity"] == figures["by_severity"]
+
+    assert "--all" in words(server, "errors", "resolve", code=1)
+    assert "--all" in words(server, "errors", "resolve", "--type", "Odd", code=1)
+    assert words(server, "errors", "resolve", "--all", "--type", "Odd").split() == [
+        "1",
+        "resolved.",
+    ]
+    assert found() == [other]
+
+
+def test_errors_are_exported(server: RunningServer, tmp_path: Path) -> None:
+    message = "=Exported, “Jörg”"
+    record(server, message, error_type="Exported")
+    query = ("errors", "export", "--type", "Exported")
+    table = server.cli(*query).stdout
+    assert f'"\'{message}"' in table
+    file = tmp_path / "errors.json"
+    assert server.cli(*query, "--format", "json", "--output", str(file)).returncode == 0
+    (event,) = json.loads(file.read_text(encoding="utf-8"))
+    assert event["message"] == message
+    refused = tmp_path / "no.xml"
+    assert "format" in words(server, *query, "--format", "xml", "--output", str(refused), code=1)
+    assert not refused.exists()
+    nowhere = tmp_path / "none" / "a.csv"
+    assert "No such file" in words(server, *query, "--output", str(nowhere), code=1)

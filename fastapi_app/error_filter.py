@@ -1,0 +1,88 @@
+"""Which errors are meant, as an address or a body says it: for the API, the export and the page."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Query
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from models.error_event import Component, Severity
+from models.error_query import ErrorFilter
+from storage.error_reader import MAX_PAGE
+from utils.timestamps import utc_timestamp
+
+MAX_QUERY = 200
+Value = TypeVar("Value")
+# As with the list of jobs, an empty value means any.
+OrAny = Annotated[Value | None, BeforeValidator(lambda value: value or None)]
+_EventId = Annotated[str, Field(max_length=20)]
+
+
+def _flag(value: Any) -> Any:
+    return None if value == "" else value
+
+
+class FilterBody(BaseModel):
+    """Which errors are meant; what is left out, null or empty means any."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    severity: OrAny[Severity] = None
+    component: OrAny[Component] = None
+    job_id: OrAny[str] = None
+    error_type: OrAny[str] = None
+    resolved: Annotated[bool | None, BeforeValidator(_flag)] = None
+    q: Annotated[str, Field(max_length=MAX_QUERY)] = ""
+    since: OrAny[datetime] = None
+    up_to: Annotated[str | None, Field(pattern="^[0-9]{1,18}$")] = None
+
+    def filter(self) -> ErrorFilter:
+        """Return it as a filter of the error log."""
+        return ErrorFilter(
+            severity=self.severity,
+            component=self.component,
+            job_id=self.job_id,
+            error_type=self.error_type,
+            resolved=self.resolved,
+            q=self.q or None,
+            since=_timestamp(self.since) if self.since else None,
+            up_to=self.up_to,
+        )
+
+
+class ResolveBody(BaseModel):
+    """What is to be resolved: errors by their ids, or all that match a filter."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ids: Annotated[list[_EventId] | None, Field(max_length=MAX_PAGE)] = None
+    filter: FilterBody | None = None
+
+
+def asked_for(
+    severity: Annotated[OrAny[Severity], Query()] = None,
+    component: Annotated[OrAny[Component], Query()] = None,
+    job_id: Annotated[OrAny[str], Query()] = None,
+    error_type: Annotated[OrAny[str], Query()] = None,
+    resolved: Annotated[bool | None, Query(), BeforeValidator(_flag)] = None,
+    q: Annotated[str, Query(max_length=MAX_QUERY)] = "",
+    since: Annotated[OrAny[datetime], Query()] = None,
+) -> ErrorFilter:
+    """Return the filter that the address of an API call says."""
+    return ErrorFilter(
+        severity=severity,
+        component=component,
+        job_id=job_id,
+        error_type=error_type,
+        resolved=resolved,
+        q=q or None,
+        since=_timestamp(since) if since else None,
+    )
+
+
+def _timestamp(moment: datetime) -> str:
+    """Return a time as the error log has it; one without a zone is meant in UTC."""
+    known = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return utc_timestamp(known.timestamp())
