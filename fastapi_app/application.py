@@ -257,9 +257,6 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
         on_change=recovery.listener(Component.ENGINE, of_remote),
     )
     await _keep_running(stack, recovery.look_again(BREAKER, remotes.look_again), "remotes-again")
-    reach = Reach(manager, monitor, remotes, app.state.hosts)
-
-    remotes = RcloneRemotes(tools, config=limits_of(store).rclone_config)
     reach = Reach(manager, monitor, remotes, app.state.hosts, error_log)
     await put_in_force(store, reach)
     store.call_after_changes(partial(put_in_force, store, reach))
