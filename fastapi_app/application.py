@@ -16,6 +16,7 @@ from core.engines.registry import ENGINES
 from core.executors.local import LocalExecutor
 from core.job_manager import JobManager
 from core.job_queries import JobQueries
+from core.notifying.process import SenderProcess
 from core.ports import Ports
 from core.rclone_remotes import RcloneRemotes
 from core.recovery import recover
@@ -30,6 +31,7 @@ from fastapi_app.data_directory import open_data_directory
 from fastapi_app.happenings import BELL_KEY, Happenings
 from fastapi_app.housekeeping import tidy_for_ever
 from fastapi_app.logs import keep_log
+from fastapi_app.notifier import Notifier, Surroundings
 from fastapi_app.recovery_events import RecoveryEvents
 from fastapi_app.recovery_words import of_remote
 from fastapi_app.rendering import VERSION, Cards, Renderer
@@ -43,6 +45,7 @@ from fastapi_app.routers import (
     health,
     job_list,
     logs,
+    notifications,
     pages,
     previews,
     remotes,
@@ -70,6 +73,8 @@ from storage.error_repository import ErrorRepository
 from storage.job_faults import CLEARED_BY_MENDING
 from storage.job_storage import JobStorage
 from storage.job_table import Observer
+from storage.notification_repository import NotificationRepository
+from storage.notification_rules import NotificationRules
 from storage.run_directories import RunDirectoryStorage
 from storage.run_logs import RunLogs
 from storage.run_repository import RunRepository
@@ -91,6 +96,7 @@ _ROUTES = (
     remotes,
     error_events,
     settings_routes,
+    notifications,
     health,
     logs,
 )
@@ -146,6 +152,7 @@ class _LateSource:
     cards: Cards
     banners: Banners
     happenings: Happenings | None = None
+    notifier: Notifier | None = None
     monitor: Monitor
 
     def run_found(self, run_id: str) -> None:
@@ -155,9 +162,15 @@ class _LateSource:
         if self.happenings is not None:
             self.happenings.run_over(run)
 
+    def run_step(self, run: Run) -> None:
+        if self.notifier is not None:  # What came before is read when it begins.
+            self.notifier.run_step(run)
+
     def errors_changed(self) -> None:
         if self.happenings is not None:  # What came before is read when it is filled.
             self.happenings.events_changed()
+        if self.notifier is not None:
+            self.notifier.errors_changed()
 
     def update_of(self, key: str) -> CardUpdate | None:
         if key == BELL_KEY and self.happenings is not None:
@@ -204,7 +217,7 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     stack.push_async_callback(jobs.close)
     await _settle_mended(error_log, jobs)
     directories = RunDirectoryStorage(data_dir)
-    runs = RunRepository(database, on_over=source.run_over)
+    runs = RunRepository(database, on_over=source.run_over, on_step=source.run_step)
     tools = LocalTools(ENGINES)
     queries = JobQueries(jobs, runs)
     executor = LocalExecutor(directories, directories.path_of)
@@ -236,6 +249,16 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     )
     source.monitor = monitor
     credentials = SecretsFile(data_dir)
+    source.notifier = notifier = Notifier(
+        Surroundings(
+            await NotificationRules.open(data_dir, _settings_observer(error_log)),
+            NotificationRepository(database),
+            error_log,
+            queries,
+            credentials,
+            SenderProcess(data_dir / "notifications"),
+        )
+    )
     deletions = DeletionRepository(database, data_dir)
     ports = Ports(
         jobs, runs, directories, executor, tools, monitor, SystemClock(), credentials, deletions
@@ -249,6 +272,7 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     await _keep_running(stack, watch.run(), "definition-watch")
     await _keep_running(stack, source.banners.run(), "banners")
     await _keep_running(stack, happenings.run(), "happenings")
+    await _keep_running(stack, notifier.run(), "notifier")
     deleted_sources = DeletedSources(ports, manager.at_rest)
     await _keep_running(stack, tidy_for_ever(manager, deleted_sources, error_log), "housekeeping")
     remotes = RcloneRemotes(
@@ -286,6 +310,7 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
         disks=Disks(partial(_local_destinations, queries)),
         happenings=happenings,
         recovery=recovery,
+        notifier=notifier,
     )
 
 

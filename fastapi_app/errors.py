@@ -34,6 +34,8 @@ from models.errors import (
     RemoteNotFound,
     RemotesUnknown,
     RetryRefused,
+    RuleConflict,
+    RuleNotFound,
     RunNotFound,
     SaveOutcomeUnknown,
     SettingsConflict,
@@ -45,6 +47,7 @@ from models.errors import (
 _STATUS: dict[type[LongshoreError], int] = {
     JobNotFound: 404,
     RunNotFound: 404,
+    RuleNotFound: 404,
     NoPreview: 404,
     ErrorEventNotFound: 404,
     RemoteNotFound: 404,
@@ -60,6 +63,7 @@ _STATUS: dict[type[LongshoreError], int] = {
     PutBackRefused: 409,
     VersionConflict: 412,
     SettingsConflict: 412,
+    RuleConflict: 412,
     JobExists: 409,
     StorageFailed: 503,
     StorageBusy: 503,
@@ -130,6 +134,8 @@ async def _on_longshore_error(request: Request, error: Exception) -> Response:
     if isinstance(error, VersionConflict):
         current = services_of(request).queries.get_job(error.job_id).job
         more["current"] = current.model_dump(mode="json")
+    if isinstance(error, RuleConflict):
+        more["title"] = "The notification rule was changed meanwhile"
     if isinstance(error, SettingsConflict):
         more["title"] = "The settings were changed meanwhile"
         more["current"] = settings_document(services_of(request).settings_store)

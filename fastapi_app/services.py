@@ -19,6 +19,7 @@ from fastapi_app.background import Monitor
 from fastapi_app.banners import Banners
 from fastapi_app.happenings import Happenings
 from fastapi_app.notices import DISMISSED_COOKIE, dismissed_in
+from fastapi_app.notifier import Notifier
 from fastapi_app.recovery_events import RecoveryEvents
 from fastapi_app.rendering import Cards, Renderer
 from fastapi_app.security import KnownHosts
@@ -63,6 +64,8 @@ class Services:
     disks: Disks
     happenings: Happenings
     recovery: RecoveryEvents
+
+    notifier: Notifier
     dismissed: tuple[str, ...] = ()
     """The notices that are not wanted any more where the request comes from."""
     cursor: str = ""

@@ -43,6 +43,22 @@ class SettingsConflict(LongshoreError):
         )
 
 
+class RuleNotFound(LongshoreError):
+    """No notification rule has this name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"There is no notification rule {name!r}.")
+
+
+class RuleConflict(LongshoreError):
+    """A notification rule was saved on top of a version that is no longer the current one."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"The notification rule {name!r} was changed meanwhile.")
+
+
 class JobNotFound(LongshoreError):
     """No job has this id."""
 

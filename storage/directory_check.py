@@ -21,6 +21,7 @@ from storage.found_files import DAMAGED_MARK, OnDisk, read_file
 from storage.job_documents import job_from, state_from
 from storage.job_files import JOBS_DIRECTORY, STATES_DIRECTORY
 from storage.layout import DATABASE_NAME
+from storage.notification_document import RULES_NAME, rules_from
 from storage.run_directories import RUNS_DIRECTORY
 from storage.secrets import SECRETS_NAME, parse_secrets
 from storage.settings_document import SETTINGS_NAME, settings_from
@@ -161,17 +162,15 @@ class _Checker:
         return not self._is_served or self._began - changed_at > _WRITING_SECONDS
 
     def _check_settings(self) -> None:
-        for name, tell in (
-            (SETTINGS_NAME, self.fault),
-            (SETTINGS_NAME + BACKUP_SUFFIX, self.warn),
-        ):
-            if os.path.lexists(self._directory / name):
-                self._is_there(name, name, _settings, tell)
-        for entry in self._entries(""):
-            if entry.startswith(f"{SETTINGS_NAME}{DAMAGED_MARK}"):
-                self.warn(entry, "was damaged and is kept for you to look at")
-            elif entry.startswith(f"{TEMPORARY_PREFIX}{SETTINGS_NAME}"):
-                self._check_leftover(entry)
+        for name, read in ((SETTINGS_NAME, _settings), (RULES_NAME, _rules)):
+            for place, tell in ((name, self.fault), (name + BACKUP_SUFFIX, self.warn)):
+                if os.path.lexists(self._directory / place):
+                    self._is_there(place, place, read, tell)
+            for entry in self._entries(""):
+                if entry.startswith(f"{name}{DAMAGED_MARK}"):
+                    self.warn(entry, "was damaged and is kept for you to look at")
+                elif entry.startswith(f"{TEMPORARY_PREFIX}{name}"):
+                    self._check_leftover(entry)
         if os.path.lexists(self._directory / SECRETS_NAME):
             self._is_there(SECRETS_NAME, SECRETS_NAME, _secrets, self.fault)
 
@@ -257,6 +256,10 @@ def _state(found: OnDisk, job_id: str) -> object:
 
 def _settings(found: OnDisk, _name: str) -> object:
     return settings_from(found.content)
+
+
+def _rules(found: OnDisk, _name: str) -> object:
+    return rules_from(found.content)
 
 
 def _secrets(found: OnDisk, _name: str) -> object:

@@ -35,6 +35,7 @@ from models.run_spec import RunKind
 from storage.database import Database
 from storage.job_successes import forget_jobs_without_runs, note_success, successes
 from storage.run_days import count_end, totals_since
+from storage.untold_runs import note_step
 
 METADATA = MetaData()
 RUNS = Table(
@@ -100,13 +101,19 @@ def _no_listener(_run: Run) -> None:
 
 
 class RunRepository:
-    """Runs by id and by job, newest first. `on_over` is called with each run whose end is kept."""
+    """Runs by id and by job, newest first. `on_over` is called with each run whose end is kept,
+    `on_step` with each that has begun or ended."""
 
     def __init__(
-        self, database: Database, *, on_over: Callable[[Run], None] = _no_listener
+        self,
+        database: Database,
+        *,
+        on_over: Callable[[Run], None] = _no_listener,
+        on_step: Callable[[Run], None] = _no_listener,
     ) -> None:
         self._database = database
         self._on_over = on_over
+        self._on_step = on_step
         self._under_way: dict[str, Run] = {}
 
     async def add(self, run: Run) -> None:
@@ -116,14 +123,18 @@ class RunRepository:
     async def save(self, run: Run) -> None:
         """Keep the run as it is now. Raises StorageFailed."""
         self.publish(run)
-        await self._database.write(lambda connection: _keep(connection, run))
+        if await self._database.write(lambda connection: _keep(connection, run)):
+            self._on_step(run)
         if run.is_over:
             self._under_way.pop(run.id, None)
             self._on_over(run)
 
     def publish(self, run: Run) -> None:
         """Show a run under way to readers without keeping it."""
+        before = self._under_way.get(run.id)
         self._under_way[run.id] = run
+        if before and before.status is JobStatus.QUEUED and run.status is JobStatus.RUNNING:
+            self._on_step(run)
 
     async def remove(self, run_id: str) -> None:
         """Forget a run that never began. Raises StorageFailed."""
@@ -288,11 +299,13 @@ class RunRepository:
         return self._under_way.get(run.id, run)
 
 
-def _keep(connection: Connection, run: Run) -> None:
-    before = _find(connection, run.id) if run.is_over else None
+def _keep(connection: Connection, run: Run) -> bool:
+    """Keep a run; returns whether it begins or ends with that."""
+    before = _find(connection, run.id)
     _upsert(connection, run)
     count_end(connection, before, run)
     note_success(connection, run)
+    return note_step(connection, before, run)
 
 
 def _find(connection: Connection, run_id: str) -> Run | None:

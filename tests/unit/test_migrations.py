@@ -27,9 +27,11 @@ from storage.error_hours import METADATA as ERROR_HOURS
 from storage.error_table import METADATA as ERRORS
 from storage.job_successes import METADATA as SUCCESSES
 from storage.layout import DATABASE_NAME
+from storage.notification_table import METADATA as NOTIFICATIONS
 from storage.run_days import METADATA as RUN_DAYS
 from storage.run_repository import METADATA as RUNS
 from storage.run_repository import RunRepository
+from storage.untold_runs import METADATA as UNTOLD
 
 
 def configured() -> Config:
@@ -90,6 +92,7 @@ async def test_each_version_becomes_what_the_code_is_written_for(
     wanted = {
         name: columns
         for metadata in (RUNS, RUN_DAYS, SUCCESSES, ERRORS, ERROR_HOURS, DELETIONS)
+        for metadata in (RUNS, RUN_DAYS, SUCCESSES, ERRORS, DELETIONS, NOTIFICATIONS, UNTOLD)
         for name, columns in columns_of(metadata).items()
     }
     assert columns_in(tmp_path) == wanted

@@ -1,0 +1,156 @@
+"""Starts the process that sends, and reads what came of it: the receipt, also of one that an
+earlier dashboard started."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from core.credentials import environment_with
+from models.errors import StorageFailed
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+LIMIT_SECONDS = 40.0
+"""A sender that has not ended by then is killed."""
+# -E, -s: nothing of the person's own Python gets in. -S: quicker, where no package is needed.
+_SENDER = ("-E", "-s", "-m", "core.notifying.sender")
+_PINGER = ("-S", "-E", "-s", "-m", "core.notifying.pinger")
+_POLL_SECONDS = 0.1
+_SUFFIX = ".receipt"
+_CUT_OFF = "It took too long, or was cut off."
+
+
+@dataclass(frozen=True)
+class Letter:
+    """What is sent, and where to; the address is a secret."""
+
+    address: str = field(repr=False)
+    body: str
+    title: str = ""
+    type: str = "info"
+    is_ping: bool = False
+
+    def content(self) -> bytes:
+        """Return what the sender reads."""
+        document = {
+            "format": 1,
+            "address": self.address,
+            "title": self.title,
+            "body": self.body,
+            "type": self.type,
+        }
+        return json.dumps(document).encode("ascii")
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What came of sending. Without a `reason` it arrived."""
+
+    reason: str | None = None
+    is_known: bool = True
+    """False when nobody can tell whether it arrived: the sender itself was cut off."""
+
+
+class SenderProcess:
+    """Sends through processes of their own; their receipts stand in a folder of the data
+    directory until what they say is kept."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        environment: Mapping[str, str] = os.environ,
+        limit_seconds: float = LIMIT_SECONDS,
+    ) -> None:
+        self._folder = folder
+        self._environment = environment
+        self._limit_seconds = limit_seconds
+
+    async def send(self, delivery: str, letter: Letter) -> Receipt:
+        """Send, and return what came of it. Raises StorageFailed when there is no room for the
+        receipt: then nothing was sent."""
+        descriptor = await asyncio.to_thread(self._open_receipt, delivery)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *(_PINGER if letter.is_ping else _SENDER),
+                str(descriptor),
+                cwd=PROJECT_ROOT,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL,
+                # What a terminal sends to the dashboard is not for a message under way.
+                start_new_session=True,
+                pass_fds=(descriptor,),
+                env=environment_with(self._environment, None),
+            )
+        except OSError as error:
+            return Receipt(f"The sender cannot be started: {error.strerror or error}.")
+        finally:
+            # The lock is now the sender's alone.
+            os.close(descriptor)
+        try:
+            async with asyncio.timeout(self._limit_seconds):
+                await process.communicate(letter.content())
+        except TimeoutError:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+        return await asyncio.to_thread(self._read, delivery)
+
+    async def find(self, delivery: str) -> Receipt:
+        """Return what came of a message that an earlier dashboard began to send; waits for its
+        sender, which ends itself in time."""
+        while True:
+            # The kernel tells nobody that a lock is free again without a thread that waits for it.
+            if not await asyncio.to_thread(self._is_held, delivery):
+                break
+            await asyncio.sleep(_POLL_SECONDS)
+        return await asyncio.to_thread(self._read, delivery)
+
+    async def forget(self, delivery: str) -> None:
+        """Remove a receipt: what it says is kept elsewhere by now."""
+        with suppress(OSError):
+            await asyncio.to_thread(os.unlink, self._path(delivery))
+
+    def _path(self, delivery: str) -> Path:
+        return self._folder / f"{delivery}{_SUFFIX}"
+
+    def _open_receipt(self, delivery: str) -> int:
+        try:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+            descriptor = os.open(self._path(delivery), flags, 0o600)
+        except OSError as error:
+            raise StorageFailed("Preparing a message", error.strerror or str(error)) from error
+        # The sender inherits it: as long as one of the two lives, it is held.
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return descriptor
+
+    def _is_held(self, delivery: str) -> bool:
+        try:
+            descriptor = os.open(self._path(delivery), os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    def _read(self, delivery: str) -> Receipt:
+        try:
+            document = json.loads(self._path(delivery).read_bytes())
+            reason = document["reason"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return Receipt(_CUT_OFF, is_known=False)
+        return Receipt(str(reason) if reason is not None else None)

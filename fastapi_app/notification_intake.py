@@ -1,0 +1,138 @@
+"""The intake of notifications: what happened since the last look becomes notes in the outbox.
+
+Runs were noted in the transaction that keeps their beginnings and ends, and the error log is read
+from a mark on, so that nothing is missed while the dashboard is away, and nothing taken twice.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from core.job_queries import JobQueries
+from core.ports import ErrorLog
+from fastapi_app.happening_views import was_bad
+from fastapi_app.notification_events import (
+    happened_of_error,
+    happened_of_run,
+    notes_for,
+    ping_of,
+)
+from models.errors import RunNotFound
+from models.job import Job
+from models.notifications import Happened, NotificationRule
+from models.run import Run
+from storage.notification_repository import NotificationRepository
+from storage.notification_table import Note
+from storage.untold_runs import BEGUN
+
+_EARLIER_RUNS = 10
+"""How far back is looked for what a job was before a good run."""
+_AT_A_TIME = 100
+_PAGE = 50
+_MAX_BEGUN = 1_000
+
+
+class Intake:
+    """Takes what happened into an outbox. Every method raises StorageFailed."""
+
+    def __init__(
+        self,
+        outbox: NotificationRepository,
+        error_log: ErrorLog,
+        queries: JobQueries,
+        clock: Callable[[], float],
+    ) -> None:
+        self._outbox = outbox
+        self._error_log = error_log
+        self._queries = queries
+        self._clock = clock
+        self._begun: deque[Run] = deque(maxlen=_MAX_BEGUN)
+        self._has_new_errors = True
+
+    def run_begun(self, run: Run) -> None:
+        """A run that waited for its turn has begun: that is in memory alone."""
+        self._begun.append(run)
+
+    def errors_changed(self) -> None:
+        """The error log has something new."""
+        self._has_new_errors = True
+
+    async def take(self, rules: Sequence[NotificationRule]) -> int:
+        """Take in what is new; returns how much waiting had to be dropped for want of room."""
+        dropped = await self._take_runs(rules)
+        if self._has_new_errors:
+            # Before it is read: what comes meanwhile is read after this.
+            self._has_new_errors = False
+            try:
+                dropped += await self._take_errors(rules)
+            except BaseException:
+                self._has_new_errors = True
+                raise
+        return dropped
+
+    async def _take_runs(self, rules: Sequence[NotificationRule]) -> int:
+        dropped = 0
+        while self._begun:
+            run = self._begun[0]
+            dropped += await self._add(
+                _those((ping_of(run, self._job(run.job_id), has_begun=True),))
+            )
+            if self._begun and self._begun[0] is run:  # Or it gave way to newer ones meanwhile.
+                self._begun.popleft()
+        while untold := await self._outbox.untold(_AT_A_TIME):
+            notes: list[Note] = []
+            for one in untold:
+                notes += await self._notes_of(one.run_id, one.step, rules)
+            dropped += await self._add(notes, told=untold)
+        return dropped
+
+    async def _notes_of(
+        self, run_id: str, step: str, rules: Sequence[NotificationRule]
+    ) -> list[Note]:
+        try:
+            run = await self._queries.get_run(run_id)
+        except RunNotFound:
+            return []  # Forgotten with its job.
+        job = self._job(run.job_id)
+        if step == BEGUN:
+            return _those((ping_of(run, job, has_begun=True),))
+        happened = happened_of_run(run, job, was_bad=await self._was_bad(run))
+        return [*_those((ping_of(run, job, has_begun=False),)), *notes_for(happened, rules)]
+
+    async def _take_errors(self, rules: Sequence[NotificationRule]) -> int:
+        mark = await self._outbox.error_mark()
+        found: list[Happened] = []
+        newest, cursor = mark, None
+        while True:
+            page = await self._error_log.list_events(limit=_PAGE, cursor=cursor)
+            fresh = [event for event in page.items if int(event.id) > mark]
+            found += [happened_of_error(one, self._job(one.job_id)) for one in fresh]
+            newest = max([newest, *(int(event.id) for event in fresh)])
+            cursor = page.next_cursor
+            if len(fresh) < len(page.items) or cursor is None:
+                break
+        if newest == mark:
+            return 0
+        notes = [note for one in reversed(found) for note in notes_for((one,), rules)]
+        return await self._add(notes, error_mark=newest)
+
+    async def _add(self, notes: Sequence[Note], **looked_at: Any) -> int:
+        if not notes and not looked_at:
+            return 0
+        return await self._outbox.add(notes, self._clock(), **looked_at)
+
+    async def _was_bad(self, run: Run) -> bool:
+        recent = await self._queries.recent_runs([run.job_id], _EARLIER_RUNS)
+        runs = recent.get(run.job_id, ())
+        ids = [one.id for one in runs]
+        return was_bad(runs[: ids.index(run.id)] if run.id in ids else runs)
+
+    def _job(self, job_id: str | None) -> Job | None:
+        record = self._queries.all_jobs().get(job_id or "")
+        return record.job if record is not None else None
+
+
+def _those(notes: Sequence[Note | None]) -> list[Note]:
+    return [note for note in notes if note is not None]

@@ -1,0 +1,151 @@
+"""The JSON API of notifications, under /api/v1/notifications: rules, a test of one, deliveries."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, Body, Header, Query, Response
+from pydantic import BeforeValidator
+
+from fastapi_app.notification_changes import keep_rule, target_state
+from fastapi_app.notification_events import RULE_LANE, rule_lane
+from fastapi_app.services import Services, ServicesDep
+from models.errors import FieldFault, InvalidSettings
+from models.notifications import NotificationRule
+from storage.notification_document import version_of
+from storage.notification_repository import MAX_PAGE
+from storage.notification_table import STATES, Kept
+from utils.timestamps import utc_timestamp
+
+router = APIRouter(prefix="/api/v1/notifications")
+Value = TypeVar("Value")
+Filter = Annotated[Value | None, Query(max_length=64), BeforeValidator(lambda value: value or None)]
+Cursor = Annotated[
+    str | None, Query(pattern="^[0-9]{1,18}$"), BeforeValidator(lambda value: value or None)
+]
+State = Annotated[
+    str | None,
+    Query(pattern=f"^({'|'.join(STATES)})$"),
+    BeforeValidator(lambda value: value or None),
+]
+_DERIVED = ("version", "target_scheme", "target_fault")
+"""What a rule is shown with and nobody decides."""
+
+
+@router.get("/rules")
+async def list_rules(services: ServicesDep) -> dict[str, Any]:
+    """List the rules. Of a target's address only the scheme is told; `damage` says why the file
+    of the rules cannot be used, when that is so."""
+    rules = await services.notifier.rules.current()
+    items = [await rule_document(services, rule) for rule in rules]
+    return {
+        "items": items,
+        "total": len(items),
+        "next_cursor": None,
+        "damage": services.notifier.rules.damage,
+    }
+
+
+@router.post("/rules", status_code=201)
+async def create_rule(
+    services: ServicesDep, response: Response, body: Annotated[dict[str, Any], Body()]
+) -> dict[str, Any]:
+    """Create a rule. `address` is kept under the target's name, and never told again."""
+    values, address = _taken_apart(body)
+    rule = await keep_rule(services, values, address=address, replaces=None)
+    response.headers["Location"] = services.renderer.url("notification_rule", name=rule.name)
+    return await rule_document(services, rule)
+
+
+@router.get("/rules/{name}", name="notification_rule")
+async def get_rule(services: ServicesDep, response: Response, name: str) -> dict[str, Any]:
+    """Return one rule; the ETag is its version."""
+    rule = await services.notifier.rules.find(name)
+    response.headers["ETag"] = f'"{version_of(rule)}"'
+    return await rule_document(services, rule)
+
+
+@router.put("/rules/{name}")
+async def put_rule(
+    services: ServicesDep,
+    name: str,
+    body: Annotated[dict[str, Any], Body()],
+    if_match: Annotated[str, Header(max_length=80)] = "",
+) -> dict[str, Any]:
+    """Replace a rule; what the body does not name is the default. With If-Match only in place of
+    that version. Without `address` the one that is kept stays."""
+    values, address = _taken_apart({"name": name, **body})
+    version = if_match.strip().strip('"')
+    rule = await keep_rule(services, values, address=address, replaces=name, version=version)
+    return await rule_document(services, rule)
+
+
+@router.delete("/rules/{name}", status_code=204)
+async def delete_rule(services: ServicesDep, name: str) -> None:
+    """Forget a rule; what still waits for it is dropped. The address stays in secrets.yaml."""
+    await services.notifier.rules.delete(name)
+    services.notifier.rules_changed()
+
+
+@router.post("/rules/{name}/test")
+async def send_test(services: ServicesDep, name: str) -> dict[str, Any]:
+    """Send a message in the rule's words, and say what came of it."""
+    receipt = await services.notifier.test(await services.notifier.rules.find(name))
+    return {"ok": receipt.reason is None, "message": receipt.reason or "It arrived."}
+
+
+@router.get("/deliveries")
+async def list_deliveries(
+    services: ServicesDep,
+    rule: Filter[str] = None,
+    state: State = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+    cursor: Cursor = None,
+) -> dict[str, Any]:
+    """List what was to be told and what became of it, newest first; pings too. What went out as
+    one message has one `delivery`."""
+    page = await services.notifier.outbox.list_notes(
+        lane=rule_lane(rule) if rule else None, state=state, limit=limit, cursor=cursor
+    )
+    return {
+        "items": [_delivery_document(note) for note in page.items],
+        "total": page.total,
+        "next_cursor": page.next_cursor,
+    }
+
+
+async def rule_document(services: Services, rule: NotificationRule) -> dict[str, Any]:
+    """Return a rule as the API's JSON."""
+    target = await target_state(services.credentials, rule.target)
+    return {
+        **rule.model_dump(mode="json"),
+        "version": version_of(rule),
+        "target_scheme": target.scheme,
+        "target_fault": target.reason,
+    }
+
+
+def _delivery_document(note: Kept) -> dict[str, Any]:
+    is_of_rule = note.lane.startswith(RULE_LANE)
+    return {
+        "id": str(note.id),
+        "rule": note.lane.removeprefix(RULE_LANE) if is_of_rule else None,
+        "target": note.target,
+        "event": note.occasion,
+        "job_id": note.job_id,
+        "title": note.title if is_of_rule else f"ping {note.title or 'success'}",
+        "state": note.state,
+        "attempts": note.attempts,
+        "reason": note.reason,
+        "delivery": note.delivery,
+        "created_at": utc_timestamp(note.created_at),
+        "ended_at": utc_timestamp(note.ended_at) if note.ended_at is not None else None,
+    }
+
+
+def _taken_apart(body: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    values = {key: value for key, value in body.items() if key not in (*_DERIVED, "address")}
+    address = body.get("address") or ""
+    if not isinstance(address, str):
+        raise InvalidSettings((FieldFault("address", "This must be text."),))
+    return values, address.strip()
