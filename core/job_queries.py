@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -51,6 +51,8 @@ class JobFilter:
     engine: str | None = None
     tag: str | None = None
     q: str | None = None
+    is_overdue: bool = False
+    """Whether those alone are wanted that are overdue; JobQueries knows which."""
 
     def accepts(self, record: JobRecord) -> bool:
         """Whether a job is to be listed."""
@@ -83,9 +85,10 @@ class JobPage:
 class JobQueries:
     """Reads over the snapshots of the stores."""
 
-    def __init__(self, jobs: JobStore, runs: RunStore) -> None:
+    def __init__(self, jobs: JobStore, runs: RunStore, *, overdue: Container[str] = ()) -> None:
         self._jobs = jobs
         self._runs = runs
+        self._overdue = overdue
 
     def get_job(self, job_id: str) -> JobRecord:
         """Return one job with its state. Raises JobNotFound."""
@@ -125,15 +128,14 @@ class JobQueries:
             name, _, job_id = cursor.rpartition(_CURSOR_SEPARATOR)
             after = (name, job_id)
         snapshot = self._jobs.snapshot()
-        behind = wanted.those_of(snapshot.in_order(after))
+        behind = self._wanted_of(wanted, snapshot.in_order(after))
         page = tuple(islice(behind, limit + 1))
         items = page[:limit]
         total = len(snapshot)
         if wanted != JobFilter():
             is_all_seen = after is None and len(page) <= limit
-            total = (
-                len(page) if is_all_seen else sum(1 for _ in wanted.those_of(snapshot.in_order()))
-            )
+            every = self._wanted_of(wanted, snapshot.in_order())
+            total = len(page) if is_all_seen else sum(1 for _ in every)
         has_more = len(page) > limit
         return JobPage(
             items=items,
@@ -146,9 +148,9 @@ class JobQueries:
         self, wanted: JobFilter, sort: JobSort, limit: int, cursor: str | None
     ) -> JobPage:
         """The place of a job is worked out for each: only the order by name is kept."""
-        place = _PLACES[sort]
+        place = self._urgency_rank if sort is JobSort.URGENCY else _PLACES[sort]
         first = nlargest if sort is JobSort.CHANGED else nsmallest
-        matching = list(wanted.those_of(self._jobs.snapshot().in_order()))
+        matching = list(self._wanted_of(wanted, self._jobs.snapshot().in_order()))
         after = _place_in(cursor)
 
         def is_behind(record: JobRecord) -> bool:
@@ -169,6 +171,19 @@ class JobQueries:
             next_cursor=json.dumps(more) if more else None,
             damaged=self._jobs.damaged(),
         )
+
+    def _wanted_of(self, wanted: JobFilter, records: Iterator[JobRecord]) -> Iterator[JobRecord]:
+        found = wanted.those_of(records)
+        if wanted.is_overdue:
+            return (record for record in found if record.job.id in self._overdue)
+        return found
+
+    def _urgency_rank(self, record: JobRecord) -> str:
+        status = record.state.status
+        if status in ACTIVE_STATUSES:
+            return "0"
+        needs_person = status in {JobStatus.FAILED, JobStatus.INTERRUPTED}
+        return "1" if needs_person or record.job.id in self._overdue else "2"
 
     async def get_run(self, run_id: str) -> Run:
         """Return one run. Raises RunNotFound."""
@@ -217,15 +232,7 @@ class JobQueries:
         return await self._runs.last_successes()
 
 
-def _urgency_rank(record: JobRecord) -> str:
-    status = record.state.status
-    if status in ACTIVE_STATUSES:
-        return "0"
-    return "1" if status in {JobStatus.FAILED, JobStatus.INTERRUPTED} else "2"
-
-
 _PLACES: Mapping[JobSort, Callable[[JobRecord], str]] = {
-    JobSort.URGENCY: _urgency_rank,
     JobSort.CHANGED: lambda record: record.state.changed_at or "",
     JobSort.LAST_GOOD: lambda record: record.state.last_good_at or "",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import cache, partial
 from typing import Any
@@ -17,6 +17,7 @@ from core.executors.local import LocalExecutor
 from core.job_manager import JobManager
 from core.job_queries import JobQueries
 from core.notifying.process import SenderProcess
+from core.overdue import OverdueJobs
 from core.ports import Ports
 from core.rclone_remotes import RcloneRemotes
 from core.recovery import recover
@@ -153,7 +154,16 @@ class _LateSource:
     banners: Banners
     happenings: Happenings | None = None
     notifier: Notifier | None = None
+
+    overdue: OverdueJobs | None = None
     monitor: Monitor
+    hub: Hub
+
+    def jobs_changed(self, job_ids: Iterable[str]) -> None:
+        changed = tuple(job_ids)
+        if self.overdue is not None:  # First: what the browsers are shown depends on it.
+            self.overdue.jobs_changed(changed)
+        self.hub.jobs_changed(changed)
 
     def run_found(self, run_id: str) -> None:
         self.monitor.run_started(run_id)
@@ -205,10 +215,12 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     in_force = store.in_force
     error_log.kept = kept_errors_of(store)
     hub = Hub(source)
+
+    source.hub = hub = Hub(source)
     jobs = await JobStorage.open(
         data_dir,
         Observer(
-            hub.jobs_changed,
+            source.jobs_changed,
             report=error_log.report,
             settle=_settler(error_log),
             run_found=source.run_found,
@@ -219,11 +231,15 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     directories = RunDirectoryStorage(data_dir)
     runs = RunRepository(database, on_over=source.run_over, on_step=source.run_step)
     tools = LocalTools(ENGINES)
-    queries = JobQueries(jobs, runs)
+    overdue = OverdueJobs(
+        jobs, error_log, successes=await runs.last_successes(), changed=hub.jobs_changed
+    )
+    source.overdue = overdue
+    queries = JobQueries(jobs, runs, overdue=overdue)
     executor = LocalExecutor(directories, directories.path_of)
     url = _url_maker(app, settings.root_path)
     renderer = Renderer(url, root_path=settings.root_path)
-    source.cards = Cards(queries, renderer)
+    source.cards = Cards(queries, renderer, overdue)
     recovery = RecoveryEvents(error_log)
     source.banners = Banners(
         error_log,
@@ -240,7 +256,7 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     source.happenings = happenings
     await happenings.fill()
     monitor = Monitor(
-        hub,
+        source,
         directories,
         executor,
         directories.path_of,
@@ -268,6 +284,7 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     await _keep_running(stack, monitor.run(manager), "monitor")
     await _keep_running(stack, manager.intake.run(error_log), "deletion-intake")
     await _keep_running(stack, hub.run(), "hub")
+    await _keep_running(stack, overdue.run(), "overdue")
     watch = DefinitionWatch(jobs)
     await _keep_running(stack, watch.run(), "definition-watch")
     await _keep_running(stack, source.banners.run(), "banners")
@@ -300,6 +317,7 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
         deletions=deletions,
         deleted_sources=deleted_sources,
         queries=queries,
+        overdue=overdue,
         tools=tools,
         remotes=remotes,
         hub=hub,

@@ -12,12 +12,12 @@ import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from asyncinotify import Inotify, Mask, Watch
 
 from core.job_manager import JobManager
 from core.ports import ErrorLog, Executor, RunDirectories
-from fastapi_app.websocket.hub import Hub
 from models.error_event import Component, Fault, Severity
 from models.errors import JobNotFound, RunNotFound
 from models.events import (
@@ -68,12 +68,20 @@ class _Followed:
                 self.engines = [*self.engines[-_KEPT_PROCESSES:], line.event.engine]
 
 
+class JobsListener(Protocol):
+    """Who is told which jobs changed."""
+
+    def jobs_changed(self, job_ids: Iterable[str]) -> None:
+        """Take note, at once and without waiting."""
+        ...
+
+
 class Monitor:
     """Follows every run under way. `run` is its loop; commands tell it of runs by `run_started`."""
 
     def __init__(
         self,
-        hub: Hub,
+        listener: JobsListener,
         directories: RunDirectories,
         executor: Executor,
         path_of: Callable[[str], Path],
@@ -81,7 +89,7 @@ class Monitor:
         *,
         grace_seconds: float,
     ) -> None:
-        self._hub = hub
+        self._listener = listener
         self._error_log = error_log
         self.grace_seconds = grace_seconds
         """How long what a dead runner left behind may take to end."""
@@ -105,7 +113,7 @@ class Monitor:
 
     def jobs_changed(self, job_ids: Iterable[str]) -> None:
         """Pass on to the browsers which jobs changed."""
-        self._hub.jobs_changed(job_ids)
+        self._listener.jobs_changed(job_ids)
 
     def run_started(self, run_id: str) -> None:
         """Follow this run's journal from its beginning."""

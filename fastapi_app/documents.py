@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from core.overdue import OverdueJobs
 from fastapi_app.formatting import time_taken
 from models.error_event import ErrorEvent
 from models.job_state import JobRecord, JobState
@@ -13,9 +14,14 @@ from models.run import Run
 from models.run_spec import RunKind
 
 
-def job_document(record: JobRecord) -> dict[str, Any]:
-    """Return a job with its state."""
-    return {**record.job.model_dump(mode="json"), "state": _state_document(record.state)}
+def job_document(record: JobRecord, overdue: OverdueJobs) -> dict[str, Any]:
+    """Return a job with its state, and whether it has had no success for too long."""
+    return {
+        **record.job.model_dump(mode="json"),
+        "state": _state_document(record.state),
+        "overdue": record.job.id in overdue,
+        "last_success_at": overdue.last_success_of(record),
+    }
 
 
 def run_document(run: Run) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 from core.tools import Tool
+from fastapi_app import duration_fields
 from fastapi_app.deletion_views import deletion_in_words, deletion_needs
 from fastapi_app.location_fields import KINDS, LOCATIONS, LocationFields, fields_of, posted_location
 from models.errors import FieldFault
@@ -42,6 +43,8 @@ _OF_ENGINE = {
     "rsync": ("hard_links", "acls", "xattrs", "ssh_identity", "ssh_host_keys"),
     "rclone": ("transfers", "checkers"),
 }
+_DURATIONS = ("monitoring_success_within_seconds",)
+"""What is shown as a number and its unit."""
 SECTIONS = {
     **_OF_ENGINE,
     "before": ("source_marker", "source_mount", "destination_mount"),
@@ -134,10 +137,15 @@ class JobForm:
     """The names that can be chosen."""
 
     location_kinds: ClassVar = KINDS
+    units: ClassVar = duration_fields.UNITS
 
     def location(self, name: str) -> LocationFields:
         """Return how a location is shown."""
         return self.locations.get(name) or fields_of(self.values[name])
+
+    def duration(self, name: str) -> duration_fields.DurationFields:
+        """Return how a duration is shown."""
+        return duration_fields.fields_of(self.values[name])
 
     def anchor(self, name: str) -> str:
         """Return the field to lead to from a fault of this one: one that is shown."""
@@ -190,6 +198,9 @@ def posted_values(
         if name not in _BOXES or f"{name}_shown" not in posted
     }
     values = {name: str(posted.get(name, there.get(name, ""))) for name in NEW_JOB}
+    for name in _DURATIONS:
+        if name in posted:
+            values[name] = duration_fields.posted_duration(posted, name)
     return values | {name: posted_location(posted, name)[0] for name in _posted_locations(posted)}
 
 

@@ -14,6 +14,8 @@ from fastapi_app.services import Services
 from fastapi_app.view_models import JobCard
 from models.job_state import DamagedJob
 
+OVERDUE = "overdue"
+"""A choice among the statuses, though a job of any status may be overdue."""
 LOOK_COOKIE = "longshore-jobs-look"
 LOOKS = ("cards", "table")
 PAGE_SIZES = (40, 100, 200, 500)
@@ -36,7 +38,8 @@ class JobsQuery:
     def filter(self) -> JobFilter:
         """Return it as a filter of jobs."""
         return JobFilter(
-            status=self.status or None,
+            status=self.status if self.status and self.status != OVERDUE else None,
+            is_overdue=self.status == OVERDUE,
             engine=self.engine or None,
             tag=self.tag or None,
             q=self.q or None,

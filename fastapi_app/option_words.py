@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from models.job import Job, RetryPolicy
 from models.job_options import JobOptions
+from utils.durations import in_words
 
 _LABELS = {
     "keep_replaced": "Keeps what is replaced",
@@ -44,6 +45,11 @@ def job_options_in_words(job: Job) -> tuple[OptionWords, ...]:
     usual_retry = RetryPolicy()
     if (first, longest) != (usual_retry.first_delay_seconds, usual_retry.max_delay_seconds):
         words.append(OptionWords("Delays of attempts", f"{first:g} s, at most {longest:g} s"))
+    within = job.monitoring.success_within_seconds
+    if within is not None:
+        words.append(OptionWords("Expects a success within", in_words(within)))
+    if job.monitoring.ping is not None:
+        words.append(OptionWords("Pings", job.monitoring.ping))
     if job.tags:
         words.append(OptionWords("Tags", ", ".join(job.tags)))
     return tuple(words)

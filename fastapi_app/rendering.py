@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from core.job_queries import JobQueries
+from core.overdue import OverdueJobs
 from fastapi_app.live_values import live_values
 from fastapi_app.recent_rates import RecentRates
 from fastapi_app.run_views import run_detail
@@ -71,9 +72,10 @@ class Renderer:
 class Cards:
     """Job cards: for pages, for HTMX answers, and as the hub's source."""
 
-    def __init__(self, queries: JobQueries, renderer: Renderer) -> None:
+    def __init__(self, queries: JobQueries, renderer: Renderer, overdue: OverdueJobs) -> None:
         self._queries = queries
         self._renderer = renderer
+        self._overdue = overdue
         self._rates = RecentRates()
 
     async def cards_of(self, records: list[JobRecord]) -> tuple[JobCard, ...]:
@@ -85,6 +87,8 @@ class Cards:
                 record,
                 recent.get(record.job.id, ()),
                 spark=self._rates.points(record.job.id),
+                overdue=self._overdue.find(record.job.id),
+                last_good_at=self._overdue.last_success_of(record),
             )
             for record in records
         )
@@ -101,12 +105,13 @@ class Cards:
             return None
         state = record.state
         phase = state.progress.phase if state.progress else ""
-        structure = (state.status, state.run_id, record.job.version, state.message, phase)
+        is_overdue = job_id in self._overdue
+        shown = (state.status, state.run_id, record.job.version, state.message, phase, is_overdue)
         rate = state.progress.bytes_per_second if state.progress and state.is_active else None
         self._rates.note(job_id, state.run_id, rate)
         live = live_values(state.run_id, state.progress, state.status)
         live = replace(live, spark=self._rates.points(job_id))
-        return CardUpdate(structure=repr(structure), values=live.patch())
+        return CardUpdate(structure=repr(shown), values=live.patch())
 
     async def fragment_of(self, job_id: str) -> str:
         """Render what replaces a card everywhere, and the header of its run's page."""

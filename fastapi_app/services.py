@@ -13,6 +13,7 @@ from core.deleted_sources import DeletedSources
 from core.disks import Disks
 from core.job_manager import JobManager
 from core.job_queries import JobQueries
+from core.overdue import OverdueJobs
 from core.rclone_remotes import RcloneRemotes
 from core.tools import LocalTools
 from fastapi_app.background import Monitor
@@ -54,6 +55,7 @@ class Services:
     deletions: DeletionRepository
     deleted_sources: DeletedSources
     queries: JobQueries
+    overdue: OverdueJobs
     tools: LocalTools
     remotes: RcloneRemotes
     hub: Hub

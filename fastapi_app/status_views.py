@@ -61,6 +61,9 @@ class StatusCount:
     count: int
 
 
+_OVERDUE = StatusView(key="overdue", word="Overdue", icon="clock")
+
+
 def status_view(status: str) -> StatusView:
     """Return how a status, or the outcome `warning`, is shown."""
     return StatusView(key=status, word=STATUS_WORDS[status], icon=_ICONS[status])
@@ -87,8 +90,9 @@ def outline_status(run: RunOutline) -> StatusView:
     return status_view("warning" if run.outcome is RunOutcome.WARNING else run.status)
 
 
-def status_counts(counts: Mapping[str, int]) -> tuple[StatusCount, ...]:
-    """Return how many jobs have each status, in the order of urgency, without the empty ones."""
+def status_counts(counts: Mapping[str, int], *, overdue: int = 0) -> tuple[StatusCount, ...]:
+    """Return how many jobs have each status, in the order of urgency, without the empty ones; and
+    before them how many are overdue, whatever their status."""
     order = (
         JobStatus.FAILED,
         JobStatus.INTERRUPTED,
@@ -99,6 +103,8 @@ def status_counts(counts: Mapping[str, int]) -> tuple[StatusCount, ...]:
         JobStatus.COMPLETED,
         JobStatus.PENDING,
     )
-    return tuple(
+    late = (StatusCount(_OVERDUE, overdue),) if overdue else ()
+    found = (
         StatusCount(status_view(status), counts[status]) for status in order if status in counts
     )
+    return (*late, *found)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from core.overdue import OverdueJob
 from fastapi_app import formatting
 from fastapi_app.live_values import LiveValues, live_values
 from fastapi_app.moments import Moment, moment
@@ -16,6 +17,7 @@ from fastapi_app.status_views import StatusView, job_status, outline_status
 from models.job_state import JobRecord
 from models.job_status import ACTIVE_STATUSES, RESUMABLE_STATUSES, JobStatus
 from models.run import RunOutline
+from utils.durations import in_words
 
 STRIP_LENGTH = 30
 """How many past runs the strip of a card shows."""
@@ -46,6 +48,14 @@ class StripBar:
 
 
 @dataclass(frozen=True)
+class OverdueView:
+    """That a job has had no success for too long; `exact` says since when."""
+
+    word: str
+    exact: str
+
+
+@dataclass(frozen=True)
 class JobCard:
     """A job in a list, answering five questions at a glance (frontend.md, The look)."""
 
@@ -72,9 +82,17 @@ class JobCard:
     can_delete: bool
     notices: tuple[str, ...] = ()
     """What a person should know of the last run beside its outcome: the first few."""
+    overdue: OverdueView | None = None
 
 
-def job_card(record: JobRecord, recent: Sequence[RunOutline], *, spark: str = "") -> JobCard:
+def job_card(
+    record: JobRecord,
+    recent: Sequence[RunOutline],
+    *,
+    spark: str = "",
+    overdue: OverdueJob | None = None,
+    last_good_at: str | None = None,
+) -> JobCard:
     """Return the card of a job with its newest runs, oldest first."""
     job, state = record.job, record.state
     action, label = _primary_action(state.status)
@@ -93,7 +111,7 @@ def job_card(record: JobRecord, recent: Sequence[RunOutline], *, spark: str = ""
         message=state.message,
         live=replace(live_values(state.run_id, state.progress, state.status), spark=spark),
         run_id=state.run_id,
-        last_good=moment(state.last_good_at),
+        last_good=moment(state.last_good_at or last_good_at),
         strip=_strip([run for run in recent if run.is_over][-STRIP_LENGTH:]),
         primary_action=action,
         primary_label=label,
@@ -101,6 +119,16 @@ def job_card(record: JobRecord, recent: Sequence[RunOutline], *, spark: str = ""
         can_edit=True,
         can_delete=at_rest,
         notices=next((run.notices for run in recent if run.id == state.run_id), ())[:CARD_NOTICES],
+        overdue=_overdue_view(overdue, is_active=not at_rest) if overdue else None,
+    )
+
+
+def _overdue_view(overdue: OverdueJob, *, is_active: bool) -> OverdueView:
+    within = in_words(overdue.success_within_seconds)
+    since = formatting.exact_time(overdue.since)
+    return OverdueView(
+        word="Overdue, a run is under way" if is_active else "Overdue",
+        exact=f"A success is expected within {within}: overdue since {since}",
     )
 
 

@@ -38,20 +38,31 @@ def list_jobs(
     engine: Annotated[str | None, typer.Option(help="Only jobs of this engine.")] = None,
     tag: Annotated[str | None, typer.Option(help="Only jobs with this tag.")] = None,
     q: Annotated[str | None, typer.Option(help="Only jobs whose name or path has this.")] = None,
+    overdue: Annotated[
+        bool, typer.Option("--overdue", help="Only jobs without a success for too long.")
+    ] = False,
     all_pages: Annotated[
         bool, typer.Option("--all", help="All of them, not the first 500 alone.")
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """List the jobs."""
-    wanted = {"status": status, "engine": engine, "tag": tag, "q": q}
+    wanted = {
+        "status": status,
+        "engine": engine,
+        "tag": tag,
+        "q": q,
+        "overdue": "true" if overdue else None,
+    }
     found = _pages({k: v for k, v in wanted.items() if v is not None}, all_pages=all_pages)
     if as_json:
         print_json(found)
         return
     table = Table("id", "name", "engine", "status", "last good", box=None)
     for job in found["items"]:
-        last_good = formatting.ago(job["state"]["last_good_at"])
+        last_good = formatting.ago(job["last_success_at"])
+        if job["overdue"]:
+            last_good = f"{last_good}, overdue"
         table.add_row(job["id"], _plain(job["name"]), job["engine"], _status(job), last_good)
     out.print(table)
     if found["next_cursor"] is not None:
@@ -76,7 +87,8 @@ def show_job(job_id: JobId, as_json: JsonFlag = False) -> None:
         "tags": ", ".join(job["tags"]) or formatting.UNKNOWN,
         "status": _status(job),
         "message": job["state"]["message"] or formatting.UNKNOWN,
-        "last good": formatting.exact_time(job["state"]["last_good_at"]),
+        "last good": formatting.exact_time(job["last_success_at"]),
+        "overdue": "yes" if job["overdue"] else "no",
         "last run": job["state"]["run_id"] or formatting.UNKNOWN,
     }
     table = Table(show_header=False, box=None)

@@ -18,7 +18,18 @@ from storage.run_directories import MAX_LOG_WINDOW
 
 router = APIRouter(prefix="/api/v1")
 _VERSION = re.compile(r'^"?(\d{1,18})"?$')
-_PROGRAM_FIELDS = frozenset({"id", "version", "created_at", "updated_at", "state", "format"})
+_PROGRAM_FIELDS = frozenset(
+    {
+        "id",
+        "version",
+        "created_at",
+        "updated_at",
+        "state",
+        "format",
+        "overdue",
+        "last_success_at",
+    }
+)
 Definition = Annotated[dict[str, Any], Body()]
 PageLimit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 
@@ -30,15 +41,17 @@ async def list_jobs(
     engine: str | None = None,
     tag: str | None = None,
     q: str | None = None,
+    overdue: bool = False,
     sort: JobSort = JobSort.NAME,
     limit: PageLimit = DEFAULT_PAGE,
     cursor: str | None = None,
 ) -> dict[str, Any]:
-    """List jobs by name, or in another order; a cursor is one of the same order."""
-    wanted = JobFilter(status=status, engine=engine, tag=tag, q=q)
+    """List jobs by name, or in another order; a cursor is one of the same order. With
+    `overdue=true` those alone that have had no success for too long."""
+    wanted = JobFilter(status=status, engine=engine, tag=tag, q=q, is_overdue=overdue)
     page = services.queries.list_jobs(wanted, sort=sort, limit=limit, cursor=cursor)
     return {
-        "items": [job_document(record) for record in page.items],
+        "items": [job_document(record, services.overdue) for record in page.items],
         "total": page.total,
         "next_cursor": page.next_cursor,
         "damaged": [{"id": job.id, "reason": job.reason} for job in page.damaged],
@@ -173,7 +186,7 @@ async def _runs(services: Services, **wanted: Any) -> dict[str, Any]:
 def _job_answer(services: Services, job_id: str, status: int) -> JSONResponse:
     record = services.queries.get_job(job_id)
     headers = {"ETag": f'"{record.job.version}"'}
-    return JSONResponse(job_document(record), status, headers=headers)
+    return JSONResponse(job_document(record, services.overdue), status, headers=headers)
 
 
 def _definition(body: dict[str, Any]) -> dict[str, Any]:

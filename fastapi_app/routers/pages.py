@@ -61,7 +61,7 @@ async def dashboard(services: ServicesDep) -> HTMLResponse:
         nav="dashboard",
         title="Dashboard",
         cards=await services.cards.cards_of(list(first)),
-        counts=status_counts(records.status_counts),
+        counts=status_counts(records.status_counts, overdue=len(services.overdue)),
         activity=await activity_of(services),
         recent_runs=tuple(run_row(run) for run in runs.items),
         is_empty=not records and not damaged,

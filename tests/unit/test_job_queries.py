@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ def queries(jobs: InMemoryJobStore) -> JobQueries:
     return JobQueries(jobs, InMemoryRunStore())
 
 
-def ids(queries: JobQueries, **wanted: str) -> list[str]:
+def ids(queries: JobQueries, **wanted: Any) -> list[str]:
     """Return the ids of those that a filter accepts."""
     return [record.job.id for record in queries.list_jobs(JobFilter(**wanted)).items]
 
@@ -63,6 +64,18 @@ def ids(queries: JobQueries, **wanted: str) -> list[str]:
 )
 async def test_filters(queries: JobQueries, wanted: dict[str, str], expected: list[str]) -> None:
     assert ids(queries, **wanted) == expected
+
+
+async def test_overdue_jobs_are_found_and_rank_with_those_that_failed(
+    jobs: InMemoryJobStore,
+) -> None:
+    queries = JobQueries(jobs, InMemoryRunStore(), overdue={"a-1", "a-2"})
+    assert ids(queries, is_overdue=True) == ["a-1", "a-2"]
+    assert ids(queries, is_overdue=True, engine="rclone") == ["a-1"]
+    page = queries.list_jobs(JobFilter(is_overdue=True), limit=1)
+    assert (page.total, page.next_cursor) == (2, "alpha~a-1")
+    urgent = queries.list_jobs(sort=JobSort.URGENCY)
+    assert [record.job.id for record in urgent.items] == ["a-2", "c-1", "a-1", "b-1"]
 
 
 async def test_pages_leave_nothing_out(queries: JobQueries) -> None:

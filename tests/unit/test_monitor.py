@@ -63,7 +63,7 @@ class Scene:
         self.world = World(directories=self.directories)
         self.errors = InMemoryErrorLog()
         self.monitor = Monitor(
-            Page(),  # type: ignore[arg-type]
+            Page(),
             self.directories,
             self.world.executor,
             lambda run_id: directory / run_id,

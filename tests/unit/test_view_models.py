@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from core.overdue import OverdueJob
 from fastapi_app.live_values import live_values
 from fastapi_app.moments import moment
 from fastapi_app.run_views import run_detail, run_row
@@ -83,6 +84,20 @@ def test_a_completed_job_with_a_message_has_warnings() -> None:
     assert job_card(record("completed", message="Some files vanished."), []).status.key == "warning"
     assert job_card(record("completed"), []).status.key == "completed"
     assert job_card(record("failed", message="Why."), []).status.key == "failed"
+
+
+@pytest.mark.parametrize(
+    ("status", "word"), [("failed", "Overdue"), ("running", "Overdue, a run is under way")]
+)
+def test_an_overdue_job_says_so_and_since_when(status: str, word: str) -> None:
+    overdue = OverdueJob("photos-0001", "Photos", "2026-11-24T11:00:00.000Z", 90_000, None)
+    view = job_card(record(status), [], overdue=overdue).overdue
+    assert view is not None
+    assert view.word == word
+    assert view.exact == (
+        "A success is expected within 1 day 1 hour: overdue since 2026-11-24 11:00:00 UTC"
+    )
+    assert job_card(record(status), []).overdue is None
 
 
 def test_without_progress_everything_is_unknown_and_nothing_is_zero() -> None:
