@@ -154,7 +154,6 @@ class _LateSource:
     banners: Banners
     happenings: Happenings | None = None
     notifier: Notifier | None = None
-
     overdue: OverdueJobs | None = None
     monitor: Monitor
     hub: Hub
@@ -214,8 +213,6 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     stack.push_async_callback(store.close)
     in_force = store.in_force
     error_log.kept = kept_errors_of(store)
-    hub = Hub(source)
-
     source.hub = hub = Hub(source)
     jobs = await JobStorage.open(
         data_dir,

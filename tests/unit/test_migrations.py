@@ -91,8 +91,16 @@ async def test_each_version_becomes_what_the_code_is_written_for(
     await database.close()
     wanted = {
         name: columns
-        for metadata in (RUNS, RUN_DAYS, SUCCESSES, ERRORS, ERROR_HOURS, DELETIONS)
-        for metadata in (RUNS, RUN_DAYS, SUCCESSES, ERRORS, DELETIONS, NOTIFICATIONS, UNTOLD)
+        for metadata in (
+            RUNS,
+            RUN_DAYS,
+            SUCCESSES,
+            ERRORS,
+            ERROR_HOURS,
+            DELETIONS,
+            NOTIFICATIONS,
+            UNTOLD,
+        )
         for name, columns in columns_of(metadata).items()
     }
     assert columns_in(tmp_path) == wanted
