@@ -21,7 +21,7 @@ from core.overdue import OverdueJobs
 from core.ports import Ports
 from core.rclone_remotes import RcloneRemotes
 from core.recovery import recover
-from core.recovery_states import BREAKER
+from core.recovery_states import BREAKER, DEGRADATION, RecoveryState
 from core.tools import LocalTools
 from fastapi_app import errors
 from fastapi_app.assets import Assets
@@ -31,10 +31,11 @@ from fastapi_app.compression import Compression
 from fastapi_app.data_directory import open_data_directory
 from fastapi_app.happenings import BELL_KEY, Happenings
 from fastapi_app.housekeeping import tidy_for_ever
+from fastapi_app.kept_history import KeptHistory
 from fastapi_app.logs import keep_log
 from fastapi_app.notifier import Notifier, Surroundings
 from fastapi_app.recovery_events import RecoveryEvents
-from fastapi_app.recovery_words import of_remote
+from fastapi_app.recovery_words import of_history, of_remote
 from fastapi_app.rendering import VERSION, Cards, Renderer
 from fastapi_app.routers import (
     api,
@@ -181,6 +182,9 @@ class _LateSource:
         if self.notifier is not None:
             self.notifier.errors_changed()
 
+    def notes_changed(self) -> None:
+        self.banners.notes_changed()
+
     def update_of(self, key: str) -> CardUpdate | None:
         if key == BELL_KEY and self.happenings is not None:
             return self.happenings.update()
@@ -238,6 +242,10 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     renderer = Renderer(url, root_path=settings.root_path)
     source.cards = Cards(queries, renderer, overdue)
     recovery = RecoveryEvents(error_log)
+
+    recovery = await _recovery(error_log, source)
+    history = _history(queries, error_log, recovery, source, hub)
+    source.cards = Cards(queries, renderer, history)
     source.banners = Banners(
         error_log,
         errors_changed,
@@ -246,8 +254,6 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
         hub=hub,
         notes=recovery.notes,
     )
-    recovery.on_change = source.banners.notes_changed
-    await recovery.settle_left_over()
     await source.banners.refresh()
     happenings = Happenings(error_log, queries, renderer=renderer, hub=hub)
     source.happenings = happenings
@@ -296,6 +302,9 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     )
     await _keep_running(stack, recovery.look_again(BREAKER, remotes.look_again), "remotes-again")
     reach = Reach(manager, monitor, remotes, app.state.hosts, error_log)
+
+    await _look_again(stack, recovery, history, remotes)
+    reach = Reach(manager, monitor, remotes, app.state.hosts)
     await put_in_force(store, reach)
     store.call_after_changes(partial(put_in_force, store, reach))
     await _keep_running(stack, SettingsWatch(store).run(), "settings-watch")
@@ -326,6 +335,7 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
         happenings=happenings,
         recovery=recovery,
         notifier=notifier,
+        history=history,
     )
 
 
@@ -338,6 +348,37 @@ async def _keep_running(stack: AsyncExitStack, work: Any, name: str) -> None:
             await task
 
     stack.push_async_callback(end)
+
+
+async def _recovery(error_log: ErrorRepository, source: _LateSource) -> RecoveryEvents:
+    recovery = RecoveryEvents(error_log, on_change=source.notes_changed)
+    await recovery.settle_left_over()
+    return recovery
+
+
+def _history(
+    queries: JobQueries,
+    error_log: ErrorRepository,
+    recovery: RecoveryEvents,
+    source: _LateSource,
+    hub: Hub,
+) -> KeptHistory:
+    tell = recovery.listener(Component.STORAGE, of_history)
+
+    def on_change(state: RecoveryState) -> None:
+        tell(state)
+        if state.is_at_rest:
+            hub.jobs_changed(source.cards.history_returns())
+
+    return KeptHistory(queries, error_log, on_change=on_change)
+
+
+async def _look_again(
+    stack: AsyncExitStack, recovery: RecoveryEvents, history: KeptHistory, remotes: RcloneRemotes
+) -> None:
+    probes = ((DEGRADATION, history.look_again), (BREAKER, remotes.look_again))
+    for kind, probe in probes:
+        await _keep_running(stack, recovery.look_again(kind, probe), f"{kind}-again")
 
 
 def _local_destinations(queries: JobQueries) -> list[str]:

@@ -64,8 +64,11 @@ def disks_view(disks: Iterable[Disk]) -> DisksView:
     return DisksView(views[:_MOST_DISKS], max(0, len(views) - _MOST_DISKS))
 
 
-def errors_view(page: ErrorPage, known_jobs: Container[str]) -> ErrorsView:
-    """Return errors for the dashboard; a job that is gone is named without a link."""
+def errors_view(page: ErrorPage | None, known_jobs: Container[str]) -> ErrorsView | None:
+    """Return errors for the dashboard; a job that is gone is named without a link. None when they
+    cannot be read now."""
+    if page is None:
+        return None
     return ErrorsView(tuple(_error(event, known_jobs) for event in page.items), page.total)
 
 

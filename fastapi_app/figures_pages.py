@@ -12,15 +12,19 @@ NEWEST_RUNS = 10
 """How many runs a job's page lists by itself; those before them come when they are asked for."""
 
 
-async def figures_of(services: Services, job_id: str) -> JobFigures:
-    """Return what there is to plot of a job. Raises StorageFailed."""
+async def figures_of(services: Services, job_id: str) -> JobFigures | None:
+    """Return what there is to plot of a job; None when it cannot be read now."""
     # One more than is plotted: the newest may be under way.
-    recent = await services.queries.recent_runs([job_id], PLOTTED_RUNS + 1)
-    return job_figures(recent.get(job_id, ()))
+    recent = await services.history.part(
+        "figures", lambda: services.queries.recent_runs([job_id], PLOTTED_RUNS + 1)
+    )
+    return None if recent is None else job_figures(recent.get(job_id, ()))
 
 
-async def activity_of(services: Services) -> Activity:
-    """Return what ended in the last days. Raises StorageFailed."""
+async def activity_of(services: Services) -> Activity | None:
+    """Return what ended in the last days; None when it cannot be read now."""
     today = datetime.now(UTC).date()
-    totals = await services.queries.totals_by_day(first_day(today).isoformat())
-    return activity(totals, today)
+    totals = await services.history.part(
+        "activity", lambda: services.queries.totals_by_day(first_day(today).isoformat())
+    )
+    return None if totals is None else activity(totals, today)

@@ -50,11 +50,11 @@ class RecoveryEvents:
     """Keeps what is not at rest. Each is one event of medium severity, which is counted when it
     fails anew and resolved once it works; `on_change` is called after each change."""
 
-    def __init__(self, error_log: ErrorLog) -> None:
+    def __init__(self, error_log: ErrorLog, *, on_change: Callable[[], None] = _nobody) -> None:
         self._error_log = error_log
         self._told: dict[tuple[str, str], _Told] = {}
         self._is_needed = asyncio.Event()
-        self.on_change: Callable[[], None] = _nobody
+        self._on_change = on_change
 
     def listener(self, component: Component, words: Callable[[RecoveryState], str]) -> OnChange:
         """Return what takes the states of a component's strategies; `words` makes the sentence of
@@ -123,7 +123,7 @@ class RecoveryEvents:
             if state.state != CIRCUIT_HALF_OPEN:
                 self._error_log.report(_fault(state, component, error_type, message))
         (self._is_needed.set if self._told else self._is_needed.clear)()
-        self.on_change()
+        self._on_change()
 
 
 def _fault(state: RecoveryState, component: Component, error_type: str, message: str) -> Fault:

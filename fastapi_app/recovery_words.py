@@ -6,6 +6,13 @@ from __future__ import annotations
 from core.recovery_states import RecoveryState
 
 
+def of_history(_state: RecoveryState) -> str:
+    """Say it of what pages read from the database."""
+    return (
+        "The database does not answer: parts of pages are missing until it does. Nothing is lost."
+    )
+
+
 def of_remote(state: RecoveryState) -> str:
     """Say it of a remote that is left alone."""
     name = state.name.removeprefix("remote ")

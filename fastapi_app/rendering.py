@@ -13,6 +13,8 @@ from starlette.responses import HTMLResponse
 
 from core.job_queries import JobQueries
 from core.overdue import OverdueJobs
+
+from fastapi_app.kept_history import KeptHistory
 from fastapi_app.live_values import live_values
 from fastapi_app.recent_rates import RecentRates
 from fastapi_app.run_views import run_detail
@@ -73,7 +75,12 @@ class Cards:
     """Job cards: for pages, for HTMX answers, and as the hub's source."""
 
     def __init__(self, queries: JobQueries, renderer: Renderer, overdue: OverdueJobs) -> None:
+
+    def __init__(self, queries: JobQueries, renderer: Renderer, history: KeptHistory) -> None:
         self._queries = queries
+        self._history = history
+        self._without_history: set[str] = set()
+        self._returns = 0
         self._renderer = renderer
         self._overdue = overdue
         self._rates = RecentRates()
@@ -81,11 +88,15 @@ class Cards:
     async def cards_of(self, records: list[JobRecord]) -> tuple[JobCard, ...]:
         """Return the cards of some jobs, in their order."""
         ids = [record.job.id for record in records]
-        recent = await self._queries.run_outlines(ids, STRIP_LENGTH + 1)
+        recent = await self._history.part(
+            "cards", lambda: self._queries.run_outlines(ids, STRIP_LENGTH + 1)
+        )
+        if recent is None:
+            self._without_history.update(ids)
         return tuple(
             job_card(
                 record,
-                recent.get(record.job.id, ()),
+                None if recent is None else recent.get(record.job.id, ()),
                 spark=self._rates.points(record.job.id),
                 overdue=self._overdue.find(record.job.id),
                 last_good_at=self._overdue.last_success_of(record),
@@ -97,6 +108,13 @@ class Cards:
         """Return one job's card. Raises JobNotFound."""
         return (await self.cards_of([self._queries.get_job(job_id)]))[0]
 
+    def history_returns(self) -> frozenset[str]:
+        """Return the jobs whose cards were shown without their last runs: from now on they look
+        different."""
+        ids, self._without_history = frozenset(self._without_history), set()
+        self._returns += 1
+        return ids
+
     def update_of(self, job_id: str) -> CardUpdate | None:
         """Return what a card looks like now; None when the job is gone."""
         try:
@@ -107,6 +125,11 @@ class Cards:
         phase = state.progress.phase if state.progress else ""
         is_overdue = job_id in self._overdue
         shown = (state.status, state.run_id, record.job.version, state.message, phase, is_overdue)
+
+        structure = (
+            *(state.status, state.run_id, record.job.version, state.message, phase),
+            self._returns,
+        )
         rate = state.progress.bytes_per_second if state.progress and state.is_active else None
         self._rates.note(job_id, state.run_id, rate)
         live = live_values(state.run_id, state.progress, state.status)

@@ -19,6 +19,7 @@ from core.tools import LocalTools
 from fastapi_app.background import Monitor
 from fastapi_app.banners import Banners
 from fastapi_app.happenings import Happenings
+from fastapi_app.kept_history import KeptHistory
 from fastapi_app.notices import DISMISSED_COOKIE, dismissed_in
 from fastapi_app.notifier import Notifier
 from fastapi_app.recovery_events import RecoveryEvents
@@ -68,6 +69,8 @@ class Services:
     recovery: RecoveryEvents
 
     notifier: Notifier
+
+    history: KeptHistory
     dismissed: tuple[str, ...] = ()
     """The notices that are not wanted any more where the request comes from."""
     cursor: str = ""

@@ -94,6 +94,15 @@ def job_card(
     last_good_at: str | None = None,
 ) -> JobCard:
     """Return the card of a job with its newest runs, oldest first."""
+
+    has_history: bool = True
+    """Whether its last runs could be read."""
+
+
+def job_card(record: JobRecord, recent: Sequence[RunOutline] | None, *, spark: str = "") -> JobCard:
+    """Return the card of a job with its newest runs, oldest first; None when these cannot be read
+    now."""
+    has_history, recent = recent is not None, recent or ()
     job, state = record.job, record.state
     action, label = _primary_action(state.status)
     at_rest = state.status not in ACTIVE_STATUSES
@@ -129,6 +138,7 @@ def _overdue_view(overdue: OverdueJob, *, is_active: bool) -> OverdueView:
     return OverdueView(
         word="Overdue, a run is under way" if is_active else "Overdue",
         exact=f"A success is expected within {within}: overdue since {since}",
+        has_history=has_history,
     )
 
 

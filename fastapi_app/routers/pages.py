@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
@@ -33,17 +32,14 @@ from fastapi_app.preview_views import PreviewQuery, dry_run_summary
 from fastapi_app.run_views import run_detail, run_row, run_title
 from fastapi_app.services import Services, ServicesDep
 from fastapi_app.status_views import status_counts, status_view
-from models.error_event import ErrorPage
-from models.errors import StorageFailed
 from models.progress import RunOutcome
-from models.run import Run
+from models.run import Run, RunPage
 from models.run_spec import RunKind
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 _RECENT_RUNS = 8
 _MOST_CARDS = 24
 _NEWEST_ERRORS = 5
-_logger = logging.getLogger(__name__)
 _AT_WORK = "A run of its job is under way."
 _NO_JOB = "The file of the job cannot be read."
 
@@ -53,7 +49,15 @@ async def dashboard(services: ServicesDep) -> HTMLResponse:
     """What runs, what needs a person, what ended last."""
     records = services.queries.all_jobs()
     first = services.queries.list_jobs(sort=JobSort.URGENCY, limit=_MOST_CARDS).items
-    runs = await services.queries.list_runs(limit=_RECENT_RUNS)
+    cards, activity, runs, newest = await asyncio.gather(
+        services.cards.cards_of(list(first)),
+        activity_of(services),
+        _runs_part(services, limit=_RECENT_RUNS),
+        services.history.part(
+            "errors",
+            lambda: services.error_log.list_events(resolved=False, limit=_NEWEST_ERRORS),
+        ),
+    )
     damaged = services.jobs.damaged()
     return await page(
         services,
@@ -64,44 +68,50 @@ async def dashboard(services: ServicesDep) -> HTMLResponse:
         counts=status_counts(records.status_counts, overdue=len(services.overdue)),
         activity=await activity_of(services),
         recent_runs=tuple(run_row(run) for run in runs.items),
+        cards=cards,
+        counts=status_counts(records.status_counts),
+        activity=activity,
+        recent_runs=runs and tuple(run_row(run) for run in runs.items),
         is_empty=not records and not damaged,
         damaged=damaged,
         total=len(records),
         most_cards=_MOST_CARDS,
         disks=disks_view(await services.disks.now()),
-        errors=errors_view(await _newest_errors(services), records),
+        errors=errors_view(newest, records),
     )
 
 
-async def _newest_errors(services: Services) -> ErrorPage:
-    try:
-        return await services.error_log.list_events(resolved=False, limit=_NEWEST_ERRORS)
-    except StorageFailed as error:
-        # The page is worth more than this part of it, which the banners tell as well.
-        _logger.error("the newest errors are not shown: %s", error)
-        return ErrorPage((), 0, None)
+async def _runs_part(services: Services, **wanted: Any) -> RunPage | None:
+    """Return a page of the history; None when it cannot be read now."""
+    return await services.history.part("runs", lambda: services.queries.list_runs(**wanted))
 
 
 @router.get("/jobs/{job_id}", name="job_page")
 async def job_page(services: ServicesDep, job_id: str) -> HTMLResponse:
     """One job: its card, its definition, its runs."""
     record = services.queries.get_job(job_id)
-    runs = await services.queries.list_runs(job_id=job_id, limit=NEWEST_RUNS)
-    dry_run = await services.queries.newest_run(job_id, RunKind.DRY_RUN)
+    card, runs, dry_run, figures = await asyncio.gather(
+        services.cards.card_of(job_id),
+        _runs_part(services, job_id=job_id, limit=NEWEST_RUNS),
+        services.history.part(
+            "dry_run", lambda: services.queries.newest_run(job_id, RunKind.DRY_RUN)
+        ),
+        figures_of(services, job_id),
+    )
     return await page(
         services,
         "job.html",
         nav="jobs",
         title=record.job.name,
-        card=await services.cards.card_of(job_id),
+        card=card,
         job=record.job,
         created=moment(record.job.created_at.isoformat()),
         saved=moment(record.job.updated_at.isoformat()),
         option_words=job_options_in_words(record.job),
         deletion_words=deletion_in_words(record.job.model_dump(mode="json")),
-        figures=await figures_of(services, job_id),
-        runs=tuple(run_row(run) for run in runs.items),
-        has_older_runs=runs.next_cursor is not None,
+        figures=figures,
+        runs=runs and tuple(run_row(run) for run in runs.items),
+        has_older_runs=runs is not None and runs.next_cursor is not None,
         dry_run=dry_run_summary(dry_run, saved_at=record.job.updated_at),
         dry_run_row=run_row(dry_run) if dry_run else None,
     )
@@ -123,20 +133,21 @@ async def runs_page(
 ) -> HTMLResponse:
     """The history, newest first, or what of it a person looks for."""
     wanted = RunOutcome(outcome) if outcome else None
-    runs = await services.queries.list_runs(q=q, outcome=wanted, limit=DEFAULT_PAGE, cursor=cursor)
-    more = {"q": q, "outcome": outcome, "cursor": runs.next_cursor}
+    runs = await _runs_part(services, q=q, outcome=wanted, limit=DEFAULT_PAGE, cursor=cursor)
+    older = runs.next_cursor if runs else None
+    more = {"q": q, "outcome": outcome, "cursor": older}
     return await page(
         services,
         "runs.html",
         nav="runs",
         title="Runs",
-        runs=tuple(run_row(run) for run in runs.items),
-        total=runs.total,
+        runs=runs and tuple(run_row(run) for run in runs.items),
+        total=runs.total if runs else 0,
         q=q,
         outcomes=tuple((one.value, status_view(one).word) for one in RunOutcome),
         outcome=outcome,
         is_first=not cursor,
-        next_url=services.renderer.url_with_query("runs_page", more) if runs.next_cursor else None,
+        next_url=services.renderer.url_with_query("runs_page", more) if older else None,
     )
 
 

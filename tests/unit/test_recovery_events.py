@@ -22,9 +22,8 @@ class Scene:
 
     def __init__(self) -> None:
         self.log = InMemoryErrorLog()
-        self.events = RecoveryEvents(self.log)
+        self.events = RecoveryEvents(self.log, on_change=self._count)
         self.changes = 0
-        self.events.on_change = self._count
         self.listener = self.events.listener(Component.STORAGE, lambda state: f"No {state.name}.")
 
     def _count(self) -> None:
