@@ -94,6 +94,10 @@ class RetryPolicy:
             if is_first and name:
                 tell(state_now(name, RETRY, RETRYING, reason))
 
+        async def attempt() -> Value:
+            # tenacity awaits what is a coroutine function, and a lambda is none.
+            return await work()
+
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(retry_on),
             wait=wait,
@@ -104,7 +108,7 @@ class RetryPolicy:
         )
         ending = GIVEN_UP
         try:
-            value: Value = await retrying(work)
+            value: Value = await retrying(attempt)
             ending = WELL
         finally:
             if reason is not None and name:

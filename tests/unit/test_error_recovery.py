@@ -76,9 +76,14 @@ async def test_what_fails_is_tried_again_after_waits_that_double(
 ) -> None:
     policy = RetryPolicy(attempts=5, first_delay_seconds=1, max_delay_seconds=5)
     clock, told, work = FakeTime(), list[RecoveryState](), Work(*script)
+
+    def begin() -> Awaitable[object]:
+        # As most callers have it, in a lambda: no coroutine function.
+        return work()
+
     try:
         result = await policy.call(
-            work,
+            begin,
             retry_on=StorageBusy,
             name="keeping a run",
             on_change=told.append,
