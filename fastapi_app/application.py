@@ -30,6 +30,7 @@ from fastapi_app.banners import BANNERS_KEY, Banners
 from fastapi_app.compression import Compression
 from fastapi_app.data_directory import open_data_directory
 from fastapi_app.happenings import BELL_KEY, Happenings
+from fastapi_app.health_checks import Parts, health_board
 from fastapi_app.housekeeping import tidy_for_ever
 from fastapi_app.kept_history import KeptHistory
 from fastapi_app.logs import keep_log
@@ -308,6 +309,10 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     await put_in_force(store, reach)
     store.call_after_changes(partial(put_in_force, store, reach))
     await _keep_running(stack, SettingsWatch(store).run(), "settings-watch")
+    health_checks = health_board(
+        Parts(data_dir, jobs, store, database, error_log, monitor, hub, tools, queries)
+    )
+    stack.push_async_callback(health_checks.close)
     return Services(
         settings=settings,
         settings_store=store,
@@ -336,6 +341,7 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
         recovery=recovery,
         notifier=notifier,
         history=history,
+        health=health_checks,
     )
 
 

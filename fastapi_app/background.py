@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -102,6 +103,9 @@ class Monitor:
         self._closed = asyncio.Event()
         self._next_look = 0.0
         self._inotify = Inotify()
+        self._beats: list[asyncio.Future[None]] = []
+        self._turn_began_at: float | None = None
+        self._last_turn_at = time.monotonic()
         self.is_running = False
         self.failed_steps = 0
         self.last_failure: str | None = None
@@ -110,6 +114,29 @@ class Monitor:
     def followed_count(self) -> int:
         """How many runs are followed."""
         return len(self._followed)
+
+    @property
+    def last_turn_seconds(self) -> float:
+        """How long ago it last came round."""
+        return time.monotonic() - self._last_turn_at
+
+    @property
+    def turn_seconds(self) -> float | None:
+        """For how long its present turn has lasted; None while it waits or rests."""
+        began_at = self._turn_began_at
+        return None if began_at is None else time.monotonic() - began_at
+
+    async def beat(self) -> None:
+        """Return when it has come round once more. At rest it does so for this alone: nobody would
+        know otherwise whether it still does."""
+        beat = asyncio.get_running_loop().create_future()
+        self._beats.append(beat)
+        self._wake.set()
+        try:
+            await beat
+        finally:
+            if beat in self._beats:
+                self._beats.remove(beat)
 
     def jobs_changed(self, job_ids: Iterable[str]) -> None:
         """Pass on to the browsers which jobs changed."""
@@ -154,12 +181,15 @@ class Monitor:
             while True:
                 has_work = bool(self._followed) or manager.has_waiting()
                 written = await self._wait(self._next_look - clock() if has_work else None)
+                self._answer_beats()
+                self._turn_began_at = time.monotonic()
                 looks = clock() >= self._next_look
                 if looks:
                     self._next_look = clock() + LIVENESS_SECONDS
                     await self._launch(manager)
                 next_round = clock() + ROUND_SECONDS
                 await self._round(manager, tuple(self._followed) if looks else written, looks=looks)
+                self._turn_began_at = None
                 # What is written meanwhile is taken together: one that writes now and then is
                 # heard at once, and a hundred do not wake the server for each line.
                 await self._rest(next_round - clock())
@@ -168,6 +198,13 @@ class Monitor:
             listener.cancel()
             await asyncio.gather(listener, return_exceptions=True)
             self._inotify.close()
+
+    def _answer_beats(self) -> None:
+        self._last_turn_at = time.monotonic()
+        beats, self._beats = self._beats, []
+        for beat in beats:
+            if not beat.done():
+                beat.set_result(None)
 
     async def _rest(self, seconds: float) -> None:
         """Rest for so long, or until a runner closes its journal: its run is over."""

@@ -11,6 +11,7 @@ from fastapi_app.commands import (
     dry_run,
     error_events,
     failures,
+    health,
     interchange,
     job_changes,
     jobs,
@@ -32,6 +33,7 @@ def serve() -> None:
 app = new_app("Longshore: a self-hosted dashboard for backup jobs.")
 app.command("serve")(serve)
 app.command("doctor")(doctor.doctor)
+app.command("health")(health.health)
 app.command("check")(check.check)
 app.command("import")(interchange.import_jobs)
 app.command("export")(interchange.export_jobs)

@@ -184,7 +184,7 @@ def _answer(
     request: Request, status: int, detail: str, *, faults: tuple[FieldFault, ...] = (), **more: Any
 ) -> Response:
     path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
-    if path.startswith(API_PREFIX) or path == "/health":
+    if path.startswith((API_PREFIX, "/health")):
         return problem(status, detail, faults=faults, **more)
     services = services_of(request)
     renderer = services.renderer

@@ -11,6 +11,7 @@ from starlette.requests import HTTPConnection
 
 from core.deleted_sources import DeletedSources
 from core.disks import Disks
+from core.health import HealthBoard
 from core.job_manager import JobManager
 from core.job_queries import JobQueries
 from core.overdue import OverdueJobs
@@ -71,6 +72,8 @@ class Services:
     notifier: Notifier
 
     history: KeptHistory
+
+    health: HealthBoard
     dismissed: tuple[str, ...] = ()
     """The notices that are not wanted any more where the request comes from."""
     cursor: str = ""

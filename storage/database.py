@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, text
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from models.errors import StorageBusy, StorageFailed
@@ -35,6 +35,9 @@ class Database:
         self._engine = engine
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database-writer")
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="database-reader")
+        self.failed_writes = 0
+        """How many writes failed since one was last done."""
+        self._under_way = 0
 
     @classmethod
     async def open(cls, directory: Path) -> Database:
@@ -53,18 +56,31 @@ class Database:
             raise StorageFailed("Opening the database", str(error)) from error
         return database
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether a write is under way, or waits for another program to let go of the file."""
+        return self._under_way > 0
+
     async def write(self, work: Callable[[Connection], Result]) -> Result:
         """Do `work` in one transaction; durable when this returns. Raises StorageFailed,
         StorageBusy when another program held the database for too long."""
         return await self._run(self._writer, work)
 
+        """Do `work` in one transaction; durable when this returns. Raises StorageFailed."""
+        self._under_way += 1
+        try:
+            result = await self._run(self._writer, work)
+        except StorageFailed:
+            self.failed_writes += 1
+            raise
+        finally:
+            self._under_way -= 1
+        self.failed_writes = 0
+        return result
+
     async def read(self, work: Callable[[Connection], Result]) -> Result:
         """Do reading `work`. Raises StorageFailed."""
         return await self._run(self._readers, work)
-
-    async def check(self) -> None:
-        """Read something. Raises StorageFailed when the database does not answer."""
-        await self.read(lambda connection: connection.execute(text("SELECT 1")).scalar_one())
 
     async def close(self) -> None:
         """Finish what is under way and close; may be called twice."""

@@ -75,6 +75,11 @@ class ErrorRepository(ErrorReader):
         """How many entries never reached the database since the start; the log has them."""
         self._writer = asyncio.create_task(self._write_all(), name="error-log")
 
+    @property
+    def waiting_count(self) -> int:
+        """How many entries are not in the database yet."""
+        return self._accepted - self._finished
+
     def report(self, fault: Fault) -> None:
         """Record a fault: at once, without waiting and without raising."""
         same = self._mergeable.get(fault.identity)

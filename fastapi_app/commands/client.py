@@ -61,6 +61,8 @@ def answer_of(
         )
     except httpx.HTTPError as error:
         fail(f"The server at {base} does not answer: {error}")
+
+    response = send(method, f"/api/v1{path}", timeout=timeout, **options)
     if response.is_success:
         return response
     raise _refusal(response)
@@ -84,6 +86,12 @@ def parts_of(path: str, **options: Any) -> Iterator[bytes]:
 
 
 def _base() -> str:
+
+
+def send(
+    method: str, path: str, *, timeout: float | None = _TIMEOUT_SECONDS, **options: Any
+) -> httpx.Response:
+    """Return the server's answer, whatever it says; exits when there is none in time."""
     configured = settings()
     base = url_of_running_server(configured.data_dir)
     if base is None:
@@ -92,6 +100,17 @@ def _base() -> str:
             "or set LONGSHORE_DATA_DIR."
         )
     return f"{base}{configured.root_path}/api/v1"
+
+    try:
+        return httpx.request(
+            method,
+            f"{base}{configured.root_path}{path}",
+            timeout=timeout,
+            trust_env=False,
+            **options,
+        )
+    except httpx.HTTPError as error:
+        fail(f"The server at {base} does not answer: {error}")
 
 
 def as_part(text: str) -> str:

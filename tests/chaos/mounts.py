@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.conftest import need
 
 _FS_IOC_SHUTDOWN = 0x8004587D
+_FIFREEZE, _FITHAW = 0xC0045877, 0xC0045878
 _WITHOUT_LOG_FLUSH = struct.pack("I", 2)
 _MAKE = {"ext4": ("mkfs.ext4", "-q", "-F", "-m", "0"), "xfs": ("mkfs.xfs", "-q", "-f")}
 _OPTIONS = {"ext4": "loop", "xfs": "loop,nouuid"}
@@ -129,3 +130,17 @@ def read_only(path: Path) -> Iterator[None]:
         tried = _run("mount", "-o", "remount,bind,ro", str(path))
         assert tried.returncode == 0, tried.stderr
         yield
+
+
+@contextmanager
+def frozen(path: Path) -> Iterator[None]:
+    """Have a file system hang: whoever writes to it waits (ioctl_fsfreeze in fsfreeze(8))."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.ioctl(descriptor, _FIFREEZE, 0)
+        try:
+            yield
+        finally:
+            fcntl.ioctl(descriptor, _FITHAW, 0)
+    finally:
+        os.close(descriptor)

@@ -139,7 +139,7 @@ def test_changes_are_refused_and_all_else_goes_on(
     with begin(disk):
         refused = check_all_refused(server, resting, source, reason)
         read = check_all_answers(server, resting)
-        assert health(server) == (503, "unhealthy")
+        wait_until(lambda: health(server) == (503, "unhealthy"), seconds=2, what="bad health")
         (partial,) = destination.glob(".*")
         wait_for_partial(destination, partial.stat().st_size + ENOUGH_BYTES)
         assert start_ticks(engine["pid"]) == engine["start_ticks"], "the very same process"
@@ -189,7 +189,7 @@ def check_restart(server: RunningServer) -> None:
     assert ledger.lost(definitions_in(server.data_dir)) == []
     server.start()
     assert documents(server) == before
-    assert health(server) == (200, "healthy")
+    wait_until(lambda: health(server) == (200, "healthy"), what="good health")
 
 
 def test_a_run_that_ends_without_room_has_its_outcome_once_there_is_room(

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.integration.running import run_to_end, wait_for_bytes, wait_for_status
-from tests.support import RunningServer, make_large_file, make_tree
+from tests.support import RunningServer, make_large_file, make_tree, wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("rsync")]
 MakeServer = Callable[..., RunningServer]
@@ -240,7 +240,9 @@ def test_the_list_filters_pages_and_names_what_is_damaged(
     (damaged,) = server.http.get("/api/v1/jobs").json()["damaged"]
     assert damaged["id"] == "damaged"
     assert "YAML" in damaged["reason"]
-    assert server.http.get("/health").json()["status"] == "degraded"
+    wait_until(
+        lambda: server.http.get("/health").json()["status"] == "degraded", what="its degradation"
+    )
     for query in ("limit=0", "limit=-1", "limit=501", "limit=many", "limit=9" + "9" * 40):
         problem_of(server.http.get(f"/api/v1/jobs?{query}"), 422)
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.integration.running import run_to_end
 from tests.integration.trees import differences_beneath
-from tests.support import PROJECT_ROOT, RunningServer, free_port, make_tree
+from tests.support import PROJECT_ROOT, RunningServer, free_port, make_tree, wait_until
 
 pytestmark = pytest.mark.integration
 MakeServer = Callable[..., RunningServer]
@@ -110,6 +110,10 @@ def test_without_rsync_the_server_starts_says_what_to_install_and_rclone_works(
     server = make_server(PATH=str(tools))
     source = make_tree(room / "from", files=20)
 
+    wait_until(
+        lambda: server.http.get("/health").json()["components"]["engines"]["available"],
+        what="the versions of the tools",
+    )
     health = server.http.get("/health")
     assert (health.status_code, health.json()["status"]) == (200, "degraded")
     engines = health.json()["components"]["engines"]

@@ -6,11 +6,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.support import RunningServer
+from tests.support import RunningServer, wait_until
 
 pytestmark = pytest.mark.integration
 PAGES = ("/", "/jobs", "/jobs/new", "/runs")
@@ -34,8 +35,20 @@ def server(make_server: Callable[..., RunningServer], tmp_path: Path) -> Running
     return make_server(PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}")
 
 
+def engines_of(server: RunningServer) -> dict[str, Any]:
+    """Return what /health tells of the engines, once they have told their versions."""
+
+    def told() -> dict[str, Any] | None:
+        part: dict[str, Any] = server.http.get("/health").json()["components"]["engines"]
+        return part if part["available"] is not None else None
+
+    found = wait_until(told, what="the engines' versions")
+    assert found is not None
+    return found
+
+
 def test_it_is_said_on_every_page_until_it_is_dismissed(server: RunningServer) -> None:
-    engines = server.http.get("/health").json()["components"]["engines"]
+    engines = engines_of(server)
     assert engines["available"]["rsync"] == OLD
     assert any(WARNING in notice for notice in engines["notices"])
     for path in PAGES:
@@ -63,4 +76,4 @@ def test_nothing_is_said_of_a_sound_version(
     install_rsync(tmp_path / "bin", SOUND)
     server = make_server(PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     assert "weaknesses" not in server.http.get("/").text
-    assert server.http.get("/health").json()["components"]["engines"]["notices"] == []
+    assert engines_of(server)["notices"] == []
