@@ -241,12 +241,9 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     executor = LocalExecutor(directories, directories.path_of)
     url = _url_maker(app, settings.root_path)
     renderer = Renderer(url, root_path=settings.root_path)
-    source.cards = Cards(queries, renderer, overdue)
-    recovery = RecoveryEvents(error_log)
-
     recovery = await _recovery(error_log, source)
     history = _history(queries, error_log, recovery, source, hub)
-    source.cards = Cards(queries, renderer, history)
+    source.cards = Cards(queries, renderer, history, overdue)
     source.banners = Banners(
         error_log,
         errors_changed,
@@ -301,11 +298,8 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
         config=limits_of(store).rclone_config,
         on_change=recovery.listener(Component.ENGINE, of_remote),
     )
-    await _keep_running(stack, recovery.look_again(BREAKER, remotes.look_again), "remotes-again")
-    reach = Reach(manager, monitor, remotes, app.state.hosts, error_log)
-
     await _look_again(stack, recovery, history, remotes)
-    reach = Reach(manager, monitor, remotes, app.state.hosts)
+    reach = Reach(manager, monitor, remotes, app.state.hosts, error_log)
     await put_in_force(store, reach)
     store.call_after_changes(partial(put_in_force, store, reach))
     await _keep_running(stack, SettingsWatch(store).run(), "settings-watch")

@@ -13,7 +13,6 @@ from starlette.responses import HTMLResponse
 
 from core.job_queries import JobQueries
 from core.overdue import OverdueJobs
-
 from fastapi_app.kept_history import KeptHistory
 from fastapi_app.live_values import live_values
 from fastapi_app.recent_rates import RecentRates
@@ -74,9 +73,9 @@ class Renderer:
 class Cards:
     """Job cards: for pages, for HTMX answers, and as the hub's source."""
 
-    def __init__(self, queries: JobQueries, renderer: Renderer, overdue: OverdueJobs) -> None:
-
-    def __init__(self, queries: JobQueries, renderer: Renderer, history: KeptHistory) -> None:
+    def __init__(
+        self, queries: JobQueries, renderer: Renderer, history: KeptHistory, overdue: OverdueJobs
+    ) -> None:
         self._queries = queries
         self._history = history
         self._without_history: set[str] = set()
@@ -123,18 +122,16 @@ class Cards:
             return None
         state = record.state
         phase = state.progress.phase if state.progress else ""
-        is_overdue = job_id in self._overdue
-        shown = (state.status, state.run_id, record.job.version, state.message, phase, is_overdue)
-
         structure = (
             *(state.status, state.run_id, record.job.version, state.message, phase),
+            job_id in self._overdue,
             self._returns,
         )
         rate = state.progress.bytes_per_second if state.progress and state.is_active else None
         self._rates.note(job_id, state.run_id, rate)
         live = live_values(state.run_id, state.progress, state.status)
         live = replace(live, spark=self._rates.points(job_id))
-        return CardUpdate(structure=repr(shown), values=live.patch())
+        return CardUpdate(structure=repr(structure), values=live.patch())
 
     async def fragment_of(self, job_id: str) -> str:
         """Render what replaces a card everywhere, and the header of its run's page."""

@@ -68,11 +68,8 @@ class Services:
     disks: Disks
     happenings: Happenings
     recovery: RecoveryEvents
-
     notifier: Notifier
-
     history: KeptHistory
-
     health: HealthBoard
     dismissed: tuple[str, ...] = ()
     """The notices that are not wanted any more where the request comes from."""

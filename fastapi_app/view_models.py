@@ -83,23 +83,18 @@ class JobCard:
     notices: tuple[str, ...] = ()
     """What a person should know of the last run beside its outcome: the first few."""
     overdue: OverdueView | None = None
+    has_history: bool = True
+    """Whether its last runs could be read."""
 
 
 def job_card(
     record: JobRecord,
-    recent: Sequence[RunOutline],
+    recent: Sequence[RunOutline] | None,
     *,
     spark: str = "",
     overdue: OverdueJob | None = None,
     last_good_at: str | None = None,
 ) -> JobCard:
-    """Return the card of a job with its newest runs, oldest first."""
-
-    has_history: bool = True
-    """Whether its last runs could be read."""
-
-
-def job_card(record: JobRecord, recent: Sequence[RunOutline] | None, *, spark: str = "") -> JobCard:
     """Return the card of a job with its newest runs, oldest first; None when these cannot be read
     now."""
     has_history, recent = recent is not None, recent or ()
@@ -129,6 +124,7 @@ def job_card(record: JobRecord, recent: Sequence[RunOutline] | None, *, spark: s
         can_delete=at_rest,
         notices=next((run.notices for run in recent if run.id == state.run_id), ())[:CARD_NOTICES],
         overdue=_overdue_view(overdue, is_active=not at_rest) if overdue else None,
+        has_history=has_history,
     )
 
 
@@ -138,7 +134,6 @@ def _overdue_view(overdue: OverdueJob, *, is_active: bool) -> OverdueView:
     return OverdueView(
         word="Overdue, a run is under way" if is_active else "Overdue",
         exact=f"A success is expected within {within}: overdue since {since}",
-        has_history=has_history,
     )
 
 

@@ -64,9 +64,6 @@ class Database:
     async def write(self, work: Callable[[Connection], Result]) -> Result:
         """Do `work` in one transaction; durable when this returns. Raises StorageFailed,
         StorageBusy when another program held the database for too long."""
-        return await self._run(self._writer, work)
-
-        """Do `work` in one transaction; durable when this returns. Raises StorageFailed."""
         self._under_way += 1
         try:
             result = await self._run(self._writer, work)

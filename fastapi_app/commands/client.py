@@ -54,18 +54,21 @@ def answer_of(
     method: str, path: str, *, timeout: float | None = _TIMEOUT_SECONDS, **options: Any
 ) -> httpx.Response:
     """Return an answer as it came. Raises Refusal when the server says no."""
-    base = _base()
-    try:
-        response = httpx.request(
-            method, f"{base}{path}", timeout=timeout, trust_env=False, **options
-        )
-    except httpx.HTTPError as error:
-        fail(f"The server at {base} does not answer: {error}")
-
     response = send(method, f"/api/v1{path}", timeout=timeout, **options)
     if response.is_success:
         return response
     raise _refusal(response)
+
+
+def send(
+    method: str, path: str, *, timeout: float | None = _TIMEOUT_SECONDS, **options: Any
+) -> httpx.Response:
+    """Return the server's answer, whatever it says; exits when there is none in time."""
+    base = _base()
+    try:
+        return httpx.request(method, f"{base}{path}", timeout=timeout, trust_env=False, **options)
+    except httpx.HTTPError as error:
+        fail(f"The server at {base} does not answer: {error}")
 
 
 def parts_of(path: str, **options: Any) -> Iterator[bytes]:
@@ -74,7 +77,7 @@ def parts_of(path: str, **options: Any) -> Iterator[bytes]:
     base = _base()
     try:
         with httpx.stream(
-            "GET", f"{base}{path}", timeout=_TIMEOUT_SECONDS, trust_env=False, **options
+            "GET", f"{base}/api/v1{path}", timeout=_TIMEOUT_SECONDS, trust_env=False, **options
         ) as response:
             if not response.is_success:
                 response.read()
@@ -86,12 +89,7 @@ def parts_of(path: str, **options: Any) -> Iterator[bytes]:
 
 
 def _base() -> str:
-
-
-def send(
-    method: str, path: str, *, timeout: float | None = _TIMEOUT_SECONDS, **options: Any
-) -> httpx.Response:
-    """Return the server's answer, whatever it says; exits when there is none in time."""
+    """Return where the server of the data directory is; exits when none runs."""
     configured = settings()
     base = url_of_running_server(configured.data_dir)
     if base is None:
@@ -99,18 +97,7 @@ def send(
             f"No server runs on {configured.data_dir.absolute()}. Start one with `longshore serve` "
             "or set LONGSHORE_DATA_DIR."
         )
-    return f"{base}{configured.root_path}/api/v1"
-
-    try:
-        return httpx.request(
-            method,
-            f"{base}{configured.root_path}{path}",
-            timeout=timeout,
-            trust_env=False,
-            **options,
-        )
-    except httpx.HTTPError as error:
-        fail(f"The server at {base} does not answer: {error}")
+    return f"{base}{configured.root_path}"
 
 
 def as_part(text: str) -> str:

@@ -64,12 +64,8 @@ async def dashboard(services: ServicesDep) -> HTMLResponse:
         "dashboard.html",
         nav="dashboard",
         title="Dashboard",
-        cards=await services.cards.cards_of(list(first)),
-        counts=status_counts(records.status_counts, overdue=len(services.overdue)),
-        activity=await activity_of(services),
-        recent_runs=tuple(run_row(run) for run in runs.items),
         cards=cards,
-        counts=status_counts(records.status_counts),
+        counts=status_counts(records.status_counts, overdue=len(services.overdue)),
         activity=activity,
         recent_runs=runs and tuple(run_row(run) for run in runs.items),
         is_empty=not records and not damaged,
@@ -77,7 +73,7 @@ async def dashboard(services: ServicesDep) -> HTMLResponse:
         total=len(records),
         most_cards=_MOST_CARDS,
         disks=disks_view(await services.disks.now()),
-        errors=errors_view(newest, records),
+        errors=newest and errors_view(newest, records),
     )
 
 
