@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -188,6 +188,10 @@ class JobQueries:
     async def get_run(self, run_id: str) -> Run:
         """Return one run. Raises RunNotFound."""
         return await self._runs.get(run_id)
+
+    async def known_runs(self, run_ids: Collection[str]) -> frozenset[str]:
+        """Return which of these runs are in the history."""
+        return await self._runs.known(run_ids)
 
     async def list_runs(
         self,

@@ -29,6 +29,7 @@ from fastapi_app.background import Monitor
 from fastapi_app.banners import BANNERS_KEY, Banners
 from fastapi_app.compression import Compression
 from fastapi_app.data_directory import open_data_directory
+from fastapi_app.error_count import ERRORS_KEY, ErrorCount
 from fastapi_app.happenings import BELL_KEY, Happenings
 from fastapi_app.health_checks import Parts, health_board
 from fastapi_app.housekeeping import tidy_for_ever
@@ -42,6 +43,7 @@ from fastapi_app.routers import (
     api,
     banners,
     error_events,
+    errors_page,
     failures,
     figures,
     forms,
@@ -98,6 +100,7 @@ _ROUTES = (
     previews,
     remotes,
     error_events,
+    errors_page,
     settings_routes,
     notifications,
     health,
@@ -157,6 +160,7 @@ class _LateSource:
     happenings: Happenings | None = None
     notifier: Notifier | None = None
     overdue: OverdueJobs | None = None
+    error_count: ErrorCount | None = None
     monitor: Monitor
     hub: Hub
 
@@ -182,6 +186,8 @@ class _LateSource:
             self.happenings.events_changed()
         if self.notifier is not None:
             self.notifier.errors_changed()
+        if self.error_count is not None:
+            self.error_count.events_changed()
 
     def notes_changed(self) -> None:
         self.banners.notes_changed()
@@ -189,6 +195,8 @@ class _LateSource:
     def update_of(self, key: str) -> CardUpdate | None:
         if key == BELL_KEY and self.happenings is not None:
             return self.happenings.update()
+        if key == ERRORS_KEY and self.error_count is not None:
+            return self.error_count.update()
         return self.banners.update() if key == BANNERS_KEY else self.cards.update_of(key)
 
     async def fragment_of(self, key: str) -> str:
@@ -196,6 +204,8 @@ class _LateSource:
             return self.banners.fragment()
         if key == BELL_KEY and self.happenings is not None:
             return self.happenings.fragment()
+        if key == ERRORS_KEY and self.error_count is not None:
+            return self.error_count.fragment()
         return await self.cards.fragment_of(key)
 
 
@@ -256,6 +266,9 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     happenings = Happenings(error_log, queries, renderer=renderer, hub=hub)
     source.happenings = happenings
     await happenings.fill()
+    error_count = ErrorCount(error_log, renderer=renderer, hub=hub)
+    source.error_count = error_count
+    await error_count.refresh()
     monitor = Monitor(
         source,
         directories,
@@ -291,6 +304,7 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     await _keep_running(stack, source.banners.run(), "banners")
     await _keep_running(stack, happenings.run(), "happenings")
     await _keep_running(stack, notifier.run(), "notifier")
+    await _keep_running(stack, error_count.run(), "error-count")
     deleted_sources = DeletedSources(ports, manager.at_rest)
     await _keep_running(stack, tidy_for_ever(manager, deleted_sources, error_log), "housekeeping")
     remotes = RcloneRemotes(
@@ -336,6 +350,7 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
         notifier=notifier,
         history=history,
         health=health_checks,
+        error_count=error_count,
     )
 
 

@@ -40,6 +40,7 @@ SHEETS = (
     "keys",
     "settings",
     "bell",
+    "errors",
 )
 _KEPT = "public, max-age=31536000, immutable"
 _ASKED_FOR_EACH_TIME = "no-cache"

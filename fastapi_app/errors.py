@@ -201,6 +201,7 @@ def _answer(
         page_notices=(),
         banners=services.banners.view(),
         bell=services.happenings.view(),
+        error_count=services.error_count.view(),
         title=title,
         status=status,
         detail=detail,

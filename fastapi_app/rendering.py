@@ -44,6 +44,7 @@ class Renderer:
         )
         self._environment.globals.update(
             url=url,
+            url_with_query=self.url_with_query,
             icon_url=lambda name: f"{url('static', path='icons.svg')}#{name}",
             root_path=root_path,
             version=VERSION,

@@ -19,6 +19,7 @@ from core.rclone_remotes import RcloneRemotes
 from core.tools import LocalTools
 from fastapi_app.background import Monitor
 from fastapi_app.banners import Banners
+from fastapi_app.error_count import ErrorCount
 from fastapi_app.happenings import Happenings
 from fastapi_app.kept_history import KeptHistory
 from fastapi_app.notices import DISMISSED_COOKIE, dismissed_in
@@ -71,6 +72,7 @@ class Services:
     notifier: Notifier
     history: KeptHistory
     health: HealthBoard
+    error_count: ErrorCount
     dismissed: tuple[str, ...] = ()
     """The notices that are not wanted any more where the request comes from."""
     cursor: str = ""

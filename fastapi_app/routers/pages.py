@@ -223,6 +223,7 @@ async def page(
         page_notices=notices_of(await services.tools.all(), services.dismissed),
         banners=services.banners.view(),
         bell=services.happenings.view(),
+        error_count=services.error_count.view(),
         cursor=services.cursor,
         **context,
     )

@@ -58,6 +58,14 @@ _PAGES: dict[str, tuple[str, ...]] = {
     ),
     "run_figures": ("/runs/{completed}/figures",),
     "run_log": ("/runs/{completed}/log",),
+    "errors_page": (
+        "/errors",
+        "/errors?state=all&by=kind",
+        "/errors?state=resolved",
+        "/errors?q=nothing-is-called-so",
+    ),
+    "errors_trend": ("/errors/trend",),
+    "error_page": ("/errors/{error}",),
     "logs_page": ("/logs?level=all", "/logs?level=error"),
     "settings_page": ("/settings",),
     "error": ("/jobs/nobody",),
@@ -66,6 +74,7 @@ _PAGES: dict[str, tuple[str, ...]] = {
 _NO_PAGES = {
     "banners",
     "bell",
+    "errors_count",
     "folders",
     "health",
     "job_card",
@@ -177,7 +186,9 @@ def _furnish(server: RunningServer, room: Path) -> dict[str, str]:
     log = server.data_dir / "runs" / started["completed"] / "engine.log"
     with log.open("a") as file:
         file.writelines(f"line {number} of many\n" for number in range(_A_THOUSAND_LINES))
-    return ids | started
+    (server.data_dir / "jobs" / "broken.yaml").write_text("name: [\n", encoding="utf-8")
+    wait_until(lambda: server.http.get("/api/v1/errors").json()["items"], what="the damaged job")
+    return ids | started | {"error": server.http.get("/api/v1/errors").json()["items"][0]["id"]}
 
 
 def _get_routes(data_dir: Path) -> set[str]:

@@ -17,7 +17,13 @@ def test_keys_lead_about_and_do_nothing_where_somebody_types(
     source = make_tree(room / "from", files=2)
     jobs = [server.create_job(source, room / f"to-{n}", name=f"Job {n}") for n in range(3)]
     page = visitor.open(f"{server.url}/")
-    for keys, path in (("gj", "/jobs"), ("gr", "/runs"), ("gs", "/settings"), ("gd", "/")):
+    for keys, path in (
+        ("gj", "/jobs"),
+        ("gr", "/runs"),
+        ("ge", "/errors"),
+        ("gs", "/settings"),
+        ("gd", "/"),
+    ):
         for key in keys:
             page.keyboard.press(key)
         page.wait_for_url(f"{server.url}{path}")

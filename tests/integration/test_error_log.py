@@ -249,7 +249,8 @@ def test_a_banner_names_its_job_and_counts_the_others(served: ServedApp, tmp_pat
     assert alone.text.strip() in page.text
     resolve = {f"/errors/{number}/resolve" for number in (6, 5, 4)}
     icons = {link for link in alone.links if "/icons.svg#" in link}
-    assert set(alone.links) - icons == {"/banners", f"/jobs/{job_id}"} | resolve
+    details = {"/errors", *(f"/errors/{number}" for number in (6, 5, 4))}
+    assert set(alone.links) - icons == {"/banners", f"/jobs/{job_id}"} | resolve | details
 
 
 @pytest.mark.parametrize(
@@ -349,6 +350,11 @@ async def test_banners_reach_every_open_page_within_a_second(served: ServedApp) 
         await asyncio.to_thread(served.http.post, "/api/v1/errors/1/resolve")
         for client in (new, returned):
             await client.until(lambda frame: "Live" not in (banners_in(frame) or "Live"))
+
+    def is_counted() -> bool:
+        return "hidden" in served.http.get("/errors/count").text
+
+    await asyncio.to_thread(wait_until, is_counted, what="the count of none")
     async with live(served, cursor) as away:
         await away.send(subscribe=["#banners"])
         frame = await away.receive()

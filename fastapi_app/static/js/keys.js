@@ -3,7 +3,8 @@
 
 const OFF = "longshore-keys-off";
 const CHORD_MS = 1500;
-const LISTED = "#main .job-name > a, #main .runs tbody a.status-link";
+const LISTED =
+  "#main .job-name > a, #main .runs tbody a.status-link, #errors-list .on-open > summary, .error-groups .error-message > a";
 const sheet = document.getElementById("keys-sheet");
 const toggle = document.getElementById("keys-on");
 

@@ -12,6 +12,7 @@ const POLL_MS = 5_000;
 const UNKNOWN = "–";
 const BANNERS = "#banners"; // Every page shows them. Among the ids of jobs: see fastapi_app/banners.py.
 const BELL = "#bell"; // Likewise: see fastapi_app/happenings.py.
+const ERRORS = "#errors"; // Likewise: see fastapi_app/error_count.py.
 
 const indicator = document.getElementById("live-indicator");
 const status = document.getElementById("live-status");
@@ -121,7 +122,7 @@ function shown() {
 
 function subscribe() {
   containers = null;
-  const ids = [BANNERS, BELL, ...shown().keys()];
+  const ids = [BANNERS, BELL, ERRORS, ...shown().keys()];
   if (ids.join() === subscribed) return;
   subscribed = ids.join();
   send({ subscribe: ids });

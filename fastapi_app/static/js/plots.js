@@ -10,6 +10,7 @@ import { day, moment, onAxis, tick, units } from "./units.js";
 
 const TICK_PX = 76;
 const GUTTER_PX = 68;
+const HOURS_S = 3600; // What is written beside an axis of hours: the time of the day.
 const plots = new Map();
 const style = getComputedStyle(document.documentElement);
 
@@ -20,6 +21,19 @@ export function colour(name) {
 
 /* What stands on the axes, and what is read beside the title. Places are numbers from 0. */
 
+/** Bars that stand on one another, each at a time which is written in these ways. */
+const bars = (label, write) => ({
+  values: ({ parts }) => parts[0].map((_, place) => parts.reduce((sum, part) => sum + part[place], 0)),
+  draw: drawBars,
+  places: ({ parts }) => parts[0].length,
+  label,
+  read: ({ at, parts, keys, words, unit }, place) => {
+    const shown = keys.map((key, index) => [words[key], parts[index][place]]).filter(([, part]) => part);
+    const texts = shown.map(([word, part]) => `${units[unit].write(part)} ${word}`);
+    return `${write(at[place])} · ${texts.join(", ") || "nothing"}`;
+  },
+});
+
 const KINDS = {
   runs: {
     values: ({ values }) => values,
@@ -29,17 +43,8 @@ const KINDS = {
     read: ({ at, keys, words, values, unit }, place) =>
       `${moment(at[place])} · ${words[keys[place]]} · ${units[unit].write(values[place])}`,
   },
-  days: {
-    values: ({ parts }) => parts[0].map((_, place) => parts.reduce((sum, part) => sum + part[place], 0)),
-    draw: drawBars,
-    places: ({ parts }) => parts[0].length,
-    label: ({ at }, place) => day(at[place]),
-    read: ({ at, parts, keys, words, unit }, place) => {
-      const shown = keys.map((key, index) => [words[key], parts[index][place]]).filter(([, part]) => part);
-      const texts = shown.map(([word, part]) => `${units[unit].write(part)} ${word}`);
-      return `${day(at[place])} · ${texts.join(", ") || "nothing"}`;
-    },
-  },
+  days: bars(({ at }, place) => day(at[place]), day),
+  hours: bars(({ at }, place) => tick(at[place], HOURS_S), moment),
   course: {
     values: ({ rates }) => rates,
     read: ({ seconds, rates, unit }, place) =>

@@ -1,0 +1,83 @@
+"""How many errors are unresolved, beside the entry of their page in the navigation.
+
+Each change of the error log is pushed with it, so that open pages fetch their lists of errors anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from core.ports import ErrorLog
+from fastapi_app import formatting
+from fastapi_app.rendering import Renderer
+from fastapi_app.websocket.hub import CardUpdate, Hub
+from models.errors import StorageFailed
+
+ERRORS_KEY = "#errors"
+"""Its place among the ids of jobs in the hub; no job can have such an id. live.js knows it."""
+_PAUSE_SECONDS = 0.3
+"""Between two pushes: every page that is open fetches something after each."""
+_RETRY_SECONDS = 5.0
+_MOST = 99
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ErrorCountView:
+    """How many errors are unresolved: at a glance, and in full."""
+
+    count: int
+    short: str
+    exact: str
+
+
+class ErrorCount:
+    """Keeps how many errors are unresolved, and tells the hub of each change of the log."""
+
+    def __init__(self, error_log: ErrorLog, *, renderer: Renderer, hub: Hub) -> None:
+        self._error_log = error_log
+        self._renderer = renderer
+        self._hub = hub
+        self._changed = asyncio.Event()
+        self._unresolved = 0
+        self._changes = 0
+
+    def events_changed(self) -> None:
+        """The error log has changed; returns at once."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Count anew whenever the error log changed, until cancelled."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            try:
+                await self.refresh()
+            except StorageFailed as error:
+                _logger.error("the count of errors is not up to date: %s", error)
+                await asyncio.sleep(_RETRY_SECONDS)
+                self._changed.set()
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def refresh(self) -> None:
+        """Count and show it. Raises StorageFailed."""
+        page = await self._error_log.list_events(resolved=False, limit=1)
+        self._unresolved = page.total
+        self._changes += 1
+        self._hub.jobs_changed((ERRORS_KEY,))
+
+    def view(self) -> ErrorCountView:
+        """Return what is shown now."""
+        count = self._unresolved
+        short = f"{_MOST}+" if count > _MOST else str(count)
+        return ErrorCountView(count, short, formatting.count(count))
+
+    def update(self) -> CardUpdate:
+        """Return its state for the hub: an error that was met again is a change too."""
+        return CardUpdate(structure=repr((self._changes, self._unresolved)), values=None)
+
+    def fragment(self) -> str:
+        """Render what replaces it on every open page."""
+        return self._renderer.fragment("_error_count.html", error_count=self.view(), oob=True)
