@@ -352,7 +352,7 @@ async def test_banners_reach_every_open_page_within_a_second(served: ServedApp) 
             await client.until(lambda frame: "Live" not in (banners_in(frame) or "Live"))
 
     def is_counted() -> bool:
-        return "hidden" in served.http.get("/errors/count").text
+        return '/errors/count" hidden' in served.http.get("/errors/count").text
 
     await asyncio.to_thread(wait_until, is_counted, what="the count of none")
     async with live(served, cursor) as away:
