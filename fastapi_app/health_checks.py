@@ -46,6 +46,7 @@ from models.health import (
 from storage.database import Database
 from storage.database_probe import ProbeAnswer, Trouble, probe_database
 from storage.error_repository import ErrorRepository
+from storage.job_files import STATES_DIRECTORY
 from storage.job_storage import JobStorage
 from storage.layout import DATABASE_NAME
 from storage.open_errors import unresolved_by_severity
@@ -58,7 +59,8 @@ _LONG_TURN_SECONDS = 1.0
 """A turn of the monitor that has work to do may last as long."""
 _ASKING_SECONDS = 5.0
 """How long tools may take to tell their versions before that is a fault; at the start they do."""
-_PROBE = f"{TEMPORARY_PREFIX}health"
+_PROBE = f"{STATES_DIRECTORY}/{TEMPORARY_PREFIX}health"
+"""Where the next start removes what a crash left of it."""
 _MODELS: Mapping[Part, type[PartHealth]] = {
     Part.STORAGE: StorageHealth,
     Part.DATABASE: DatabaseHealth,

@@ -89,7 +89,7 @@ def test_a_sound_server_is_healthy_ready_and_alive(shared_server: RunningServer)
         "high",
         "critical",
     }
-    assert not list(shared_server.data_dir.glob(".new-*")), "what was tried is gone again"
+    assert not list(shared_server.data_dir.rglob(".new-*")), "what was tried is gone again"
     assert shared_server.http.get("/health/live").json()["status"] == "alive"
     ready = shared_server.http.get("/health/ready")
     assert (ready.status_code, ready.json()) == (200, {"status": "ready", "unusable": []})

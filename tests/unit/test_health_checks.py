@@ -181,6 +181,9 @@ async def test_a_monitor_that_hangs_in_a_turn_is_told_and_one_that_works_is_not(
     await scene.until(lambda finding: not finding.reasons)
     scene.directories.answers.clear()
     scene.monitor.run_started("a-run")
+    async with asyncio.timeout(20):
+        while scene.monitor.turn_seconds is None:
+            await asyncio.sleep(0)
     assert (await scene.look()).reasons == (), "a turn may take its time"
     finding = await scene.until(lambda finding: bool(finding.reasons))
     assert finding.reasons == (Reason.HUNG,)
