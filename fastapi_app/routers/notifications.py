@@ -53,44 +53,44 @@ async def create_rule(
     """Create a rule. `address` is kept under the target's name, and never told again."""
     values, address = _taken_apart(body)
     rule = await keep_rule(services, values, address=address, replaces=None)
-    response.headers["Location"] = services.renderer.url("notification_rule", name=rule.name)
+    response.headers["Location"] = services.renderer.url("notification_rule", rule_name=rule.name)
     return await rule_document(services, rule)
 
 
-@router.get("/rules/{name}", name="notification_rule")
-async def get_rule(services: ServicesDep, response: Response, name: str) -> dict[str, Any]:
+@router.get("/rules/{rule_name}", name="notification_rule")
+async def get_rule(services: ServicesDep, response: Response, rule_name: str) -> dict[str, Any]:
     """Return one rule; the ETag is its version."""
-    rule = await services.notifier.rules.find(name)
+    rule = await services.notifier.rules.find(rule_name)
     response.headers["ETag"] = f'"{version_of(rule)}"'
     return await rule_document(services, rule)
 
 
-@router.put("/rules/{name}")
+@router.put("/rules/{rule_name}")
 async def put_rule(
     services: ServicesDep,
-    name: str,
+    rule_name: str,
     body: Annotated[dict[str, Any], Body()],
     if_match: Annotated[str, Header(max_length=80)] = "",
 ) -> dict[str, Any]:
     """Replace a rule; what the body does not name is the default. With If-Match only in place of
     that version. Without `address` the one that is kept stays."""
-    values, address = _taken_apart({"name": name, **body})
+    values, address = _taken_apart({"name": rule_name, **body})
     version = if_match.strip().strip('"')
-    rule = await keep_rule(services, values, address=address, replaces=name, version=version)
+    rule = await keep_rule(services, values, address=address, replaces=rule_name, version=version)
     return await rule_document(services, rule)
 
 
-@router.delete("/rules/{name}", status_code=204)
-async def delete_rule(services: ServicesDep, name: str) -> None:
+@router.delete("/rules/{rule_name}", status_code=204)
+async def delete_rule(services: ServicesDep, rule_name: str) -> None:
     """Forget a rule; what still waits for it is dropped. The address stays in secrets.yaml."""
-    await services.notifier.rules.delete(name)
+    await services.notifier.rules.delete(rule_name)
     services.notifier.rules_changed()
 
 
-@router.post("/rules/{name}/test")
-async def send_test(services: ServicesDep, name: str) -> dict[str, Any]:
+@router.post("/rules/{rule_name}/test")
+async def send_test(services: ServicesDep, rule_name: str) -> dict[str, Any]:
     """Send a message in the rule's words, and say what came of it."""
-    receipt = await services.notifier.test(await services.notifier.rules.find(name))
+    receipt = await services.notifier.test(await services.notifier.rules.find(rule_name))
     return {"ok": receipt.reason is None, "message": receipt.reason or "It arrived."}
 
 
