@@ -39,6 +39,7 @@ SHEETS = (
     "deletions",
     "keys",
     "settings",
+    "notifications",
     "bell",
     "errors",
 )
