@@ -16,6 +16,7 @@ from fastapi_app.commands import (
     job_changes,
     jobs,
     log,
+    notifications,
     remotes,
     runs,
     secrets,
@@ -45,6 +46,7 @@ failures.add_to(runs.app)
 deletions.add_to(runs.app)
 app.add_typer(runs.app, name="runs")
 app.add_typer(error_events.app, name="errors")
+app.add_typer(notifications.app, name="notifications")
 app.add_typer(remotes.app, name="remotes")
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(settings.app, name="settings")

@@ -18,6 +18,7 @@ from models.settings import Settings
 from tests.browser.controls import Account, routes_of
 from tests.browser.lived_in import LivedIn, lived_in
 from tests.browser.touring_jobs import tour_of_a_job, tour_of_jobs, tour_of_the_form
+from tests.browser.touring_notifications import tour_of_notifications
 from tests.browser.touring_runs import tour_of_runs
 from tests.browser.visitor import (
     Visitor,
@@ -203,5 +204,6 @@ TOURS = (
     tour_of_runs,
     _logs,
     _settings,
+    tour_of_notifications,
     _nowhere,
 )

@@ -68,6 +68,9 @@ _PAGES: dict[str, tuple[str, ...]] = {
     "error_page": ("/errors/{error}",),
     "logs_page": ("/logs?level=all", "/logs?level=error"),
     "settings_page": ("/settings",),
+    "notifications_page": ("/settings/notifications",),
+    "notification_new": ("/settings/notifications/new",),
+    "notification_edit": ("/settings/notifications/hook/edit",),
     "error": ("/jobs/nobody",),
 }
 """By route, where its pages are seen; an error is what any route may answer."""
@@ -162,6 +165,11 @@ def _furnish(server: RunningServer, room: Path) -> dict[str, str]:
         "new": create("Not run yet", "from"),
     }
     gone.rmdir()
+    rule: dict[str, object] = {"name": "hook", "target": "hook", "tags": ["weekly"]}
+    # What it tells waits for the other end of the day: nothing of it is sent.
+    rule |= {"address": "json://127.0.0.1/x", "digest_seconds": 86_400}
+    rule |= {"jobs": [ids["wrong"], ids["slow"]]}
+    server.http.post("/api/v1/notifications/rules", json=rule).raise_for_status()
     keep(server.data_dir, past_runs(ids["done"], 48))
     make_tree(room / "to Planned", files=3, seed=2)
     started = {
