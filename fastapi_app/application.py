@@ -268,9 +268,7 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     happenings = Happenings(error_log, queries, renderer=renderer, hub=hub)
     source.happenings = happenings
     await happenings.fill()
-    error_count = ErrorCount(error_log, renderer=renderer, hub=hub)
-    source.error_count = error_count
-    await error_count.refresh()
+    source.error_count = error_count = ErrorCount(error_log, renderer=renderer, hub=hub)
     monitor = Monitor(
         source,
         directories,

@@ -41,6 +41,7 @@ class ErrorCount:
         self._renderer = renderer
         self._hub = hub
         self._changed = asyncio.Event()
+        self._changed.set()  # What there is at the start is counted first.
         self._unresolved = 0
         self._changes = 0
 

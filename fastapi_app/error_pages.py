@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 
 from fastapi import Query
@@ -23,8 +24,8 @@ from fastapi_app.error_views import (
 )
 from fastapi_app.error_words import SEVERITIES, SeverityView, component_word, severity_view
 from fastapi_app.services import Services
-from models.error_event import Component, ErrorEvent, Severity
-from models.error_query import ErrorFilter
+from models.error_event import Component, ErrorEvent, ErrorPage, Severity
+from models.error_query import ErrorFilter, ErrorGroup, ErrorJob, ErrorStatistics
 from utils.timestamps import utc_timestamp
 
 ERRORS_PER_PAGE = 50
@@ -121,6 +122,8 @@ class ErrorsView:
     total: int
     total_text: str
     is_first: bool
+    is_readable: bool
+    """Whether the database answered; otherwise nothing of the rest is known."""
     has_any: bool
     """Whether there is any error at all, resolved or not."""
     counts: tuple[SeverityCount, ...]
@@ -137,14 +140,34 @@ class ErrorsView:
     spans: Words = _SPAN_WORDS
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What is read for a page of errors."""
+
+    page: ErrorPage
+    items: tuple[ErrorItem, ...]
+    groups: tuple[ErrorGroup, ...]
+    figures: ErrorStatistics
+    jobs: tuple[ErrorJob, ...]
+
+
+_NOTHING = _Found(
+    page=ErrorPage((), 0),
+    items=(),
+    groups=(),
+    figures=ErrorStatistics(0, 0, 0, {}, {}, dict.fromkeys(Severity, 0), (), ()),
+    jobs=(),
+)
+
+
 async def errors_page_view(
     services: Services, query: ErrorsQuery, cursor: str | None
 ) -> ErrorsView:
-    """Return a page of errors from a cursor on. Raises StorageFailed."""
-    log, link = services.error_log, services.renderer.url_with_query
-    page = await log.find(query.filter, limit=ERRORS_PER_PAGE, cursor=cursor)
-    groups = await log.groups(query.filter, _MOST_GROUPS) if query.by else ()
-    figures = await log.statistics()
+    """Return a page of errors from a cursor on."""
+    link = services.renderer.url_with_query
+    found = await services.history.part("errors", partial(_read, services, query, cursor))
+    is_readable, found = found is not None, found or _NOTHING
+    page, figures = found.page, found.figures
     newest = max((int(event.id) for event in page.items), default=0)
     can_resolve = query.is_of_open_ones and page.total > 1 and not cursor and not query.by
     resolve_all = link("errors_resolve", query.parameters(up_to=str(newest), by=None))
@@ -152,11 +175,12 @@ async def errors_page_view(
     export = query.for_the_api()
     return ErrorsView(
         query=query,
-        items=await _items(services, page.items) if not query.by else (),
-        groups=tuple(group_row(group) for group in groups),
+        items=found.items,
+        groups=tuple(group_row(group) for group in found.groups),
         total=page.total,
         total_text=formatting.count(page.total),
         is_first=not cursor,
+        is_readable=is_readable,
         has_any=figures.total > 0,
         counts=tuple(
             SeverityCount(
@@ -165,16 +189,29 @@ async def errors_page_view(
                 link("errors_page", {"severity": severity.value}),
             )
             for severity in SEVERITIES
+            if is_readable
         ),
         last_day=formatting.count(figures.last_day),
         trend=error_trend(figures, datetime.now(UTC)),
-        jobs=await _jobs(services, query.job),
+        jobs=_jobs(services, found.jobs, query.job),
         next_url=more if page.next_cursor and not query.by else None,
         resolve_all_url=resolve_all if can_resolve else None,
         export_urls=tuple(
             (word, link("api_errors_export", {**export, "format": form}))
             for form, word in (("csv", "CSV"), ("json", "JSON"))
         ),
+    )
+
+
+async def _read(services: Services, query: ErrorsQuery, cursor: str | None) -> _Found:
+    log = services.error_log
+    page = await log.find(query.filter, limit=ERRORS_PER_PAGE, cursor=cursor)
+    return _Found(
+        page=page,
+        items=() if query.by else await _items(services, page.items),
+        groups=await log.groups(query.filter, _MOST_GROUPS) if query.by else (),
+        figures=await log.statistics(),
+        jobs=await log.jobs(_MOST_JOBS),
     )
 
 
@@ -194,9 +231,9 @@ async def _known_runs(services: Services, events: Sequence[ErrorEvent]) -> froze
     return await services.queries.known_runs(named) if named else frozenset()
 
 
-async def _jobs(services: Services, chosen: str) -> Words:
+def _jobs(services: Services, jobs: Sequence[ErrorJob], chosen: str) -> Words:
     """Return the jobs to choose from, and the one that is chosen in any case."""
-    found = {job.job_id: job.name for job in await services.error_log.jobs(_MOST_JOBS)}
+    found = {job.job_id: job.name for job in jobs}
     if chosen:
         record = services.queries.all_jobs().get(chosen)
         found.setdefault(chosen, record.job.name if record else chosen)

@@ -13,6 +13,8 @@ import pytest
 from fastapi_app.error_export import COLUMNS, EVENTS_A_PART, export
 from models.error_event import Component, Severity
 from models.error_query import ErrorFilter
+from models.errors import StorageFailed
+from storage.database import Database
 from tests.fakes.builders import a_fault
 from tests.fakes.error_logs import InMemoryErrorLog
 from tests.integration.running import ended_server
@@ -113,6 +115,25 @@ def test_one_error_the_figures_and_the_kinds_of_faults(app: ServedApp) -> None:
 
 def _sum(points: list[dict[str, Any]]) -> int:
     return sum(point["count"] for point in points)
+
+
+def test_the_page_comes_without_the_database_and_is_whole_again(
+    app: ServedApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.record(a_fault(message="Known already", severity=Severity.LOW))
+
+    async def refuse(_self: Database, _work: Any) -> Any:
+        raise StorageFailed("The database", "disk I/O error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Database, "read", refuse)
+        answer = app.http.get("/errors?by=kind")
+        assert (answer.status_code, "The errors cannot be read now" in answer.text) == (200, True)
+        assert "unresolved error" not in answer.text.partition("errors-head")[2]
+        problem_of(app.http.get("/api/v1/errors/export"), 503)
+    answer = app.http.get("/errors")
+    assert "cannot be read now" not in answer.text.partition("errors-head")[2]
+    assert "Known already" in answer.text
 
 
 def test_an_export_holds_what_matches_and_no_cell_is_a_formula(app: ServedApp) -> None:
