@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, WebSocket
@@ -28,6 +29,7 @@ from fastapi_app.assets import Assets
 from fastapi_app.background import Monitor
 from fastapi_app.banners import BANNERS_KEY, Banners
 from fastapi_app.compression import Compression
+from fastapi_app.counting import count_fault, count_run, open_counters, tell_of_damage
 from fastapi_app.data_directory import open_data_directory
 from fastapi_app.error_count import ERRORS_KEY, ErrorCount
 from fastapi_app.happenings import BELL_KEY, Happenings
@@ -50,6 +52,7 @@ from fastapi_app.routers import (
     health,
     job_list,
     logs,
+    metrics,
     notification_pages,
     notifications,
     pages,
@@ -62,6 +65,7 @@ from fastapi_app.routers import (
 from fastapi_app.routers import (
     settings as settings_routes,
 )
+from fastapi_app.scraping import Metrics, Sources
 from fastapi_app.security import KnownHosts, RequestGuard
 from fastapi_app.services import Services, services_of
 from fastapi_app.settings_in_force import Reach, kept_errors_of, limits_of, put_in_force
@@ -71,6 +75,7 @@ from models.error_event import Component
 from models.remote import is_remote
 from models.run import Run
 from models.settings import Settings
+from storage.counters import Counters
 from storage.database import Database
 from storage.definition_watch import DefinitionWatch
 from storage.deletion_repository import DeletionRepository
@@ -106,6 +111,7 @@ _ROUTES = (
     notification_pages,
     notifications,
     health,
+    metrics,
     logs,
 )
 
@@ -166,6 +172,9 @@ class _LateSource:
     monitor: Monitor
     hub: Hub
 
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+
     def jobs_changed(self, job_ids: Iterable[str]) -> None:
         changed = tuple(job_ids)
         if self.overdue is not None:  # First: what the browsers are shown depends on it.
@@ -180,6 +189,8 @@ class _LateSource:
             self.happenings.run_over(run)
 
     def run_step(self, run: Run) -> None:
+        if run.is_over:
+            count_run(self._counters, run)
         if self.notifier is not None:  # What came before is read when it begins.
             self.notifier.run_step(run)
 
@@ -217,15 +228,19 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     stack.enter_context(keep_log(data_dir))
     database = await Database.open(data_dir)
     stack.push_async_callback(database.close)
+    counters = await _keep_counters(stack, data_dir, database)
     errors_changed = asyncio.Event()
-    source = _LateSource()
+    source = _LateSource(counters)
 
     def on_errors() -> None:
         errors_changed.set()
         source.errors_changed()
 
-    error_log = ErrorRepository(database, on_change=on_errors)
+    error_log = ErrorRepository(
+        database, on_change=on_errors, on_report=partial(count_fault, counters)
+    )
     stack.push_async_callback(error_log.close)
+    tell_of_damage(counters, error_log)
     store = await SettingsStore.open(data_dir, settings, _settings_observer(error_log))
     stack.push_async_callback(store.close)
     in_force = store.in_force
@@ -351,7 +366,33 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
         history=history,
         health=health_checks,
         error_count=error_count,
+        metrics=Metrics(
+            Sources(
+                version=VERSION,
+                engines=tuple(ENGINES),
+                data_dir=data_dir,
+                settings=store,
+                database=database,
+                jobs=jobs,
+                runs=runs,
+                queries=queries,
+                error_log=error_log,
+                counters=counters,
+                hub=hub,
+                monitor=monitor,
+                overdue=overdue,
+                recovery=recovery,
+                health=health_checks,
+            )
+        ),
     )
+
+
+async def _keep_counters(stack: AsyncExitStack, data_dir: Path, database: Database) -> Counters:
+    counters = await open_counters(data_dir, database)
+    stack.push_async_callback(counters.close)
+    await _keep_running(stack, counters.run(), "counters")
+    return counters
 
 
 async def _keep_running(stack: AsyncExitStack, work: Any, name: str) -> None:

@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -29,7 +30,9 @@ from models.events import (
     RunProcesses,
     RunStarted,
 )
+from utils.histogram import Histogram
 from utils.process_identity import ProcessIdentity
+from utils.timestamps import utc_timestamp
 
 LIVENESS_SECONDS = 1.0
 ROUND_SECONDS = 0.1
@@ -37,6 +40,7 @@ ROUND_SECONDS = 0.1
 MONITOR_FAILED = "MonitorStepFailed"
 _STOP_MARGIN_SECONDS = 0.5
 """How much longer than the grace period a runner may take to end what it started."""
+LAG_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _KEPT_PROCESSES = 8
 """How many of a run's newest processes are remembered: no more than three live at once."""
 _logger = logging.getLogger(__name__)
@@ -106,7 +110,10 @@ class Monitor:
         self._beats: list[asyncio.Future[None]] = []
         self._turn_began_at: float | None = None
         self._last_turn_at = time.monotonic()
+        self._began_at = utc_timestamp()
         self.is_running = False
+        self.lag = Histogram(LAG_BOUNDS)
+        """How many seconds after a runner wrote it the newest line of each look was applied."""
         self.failed_steps = 0
         self.last_failure: str | None = None
 
@@ -269,7 +276,9 @@ class Monitor:
         """Apply what is new in a journal; True when the run is over."""
         followed, part = self._followed[run_id], look.part
         while part.next_offset != followed.offset:
-            if part.lines and await manager.update_job_from_engine(run_id, part.lines):
+            is_over = part.lines and await manager.update_job_from_engine(run_id, part.lines)
+            self._note_lag(part)
+            if is_over:
                 return True
             followed.take(part)
             if part.damaged:
@@ -282,6 +291,16 @@ class Monitor:
         if looks:
             await self._attend(manager, run_id, followed)
         return False
+
+    def _note_lag(self, part: JournalPart) -> None:
+        # What was written while no dashboard ran waited for that, and not for the monitor.
+        if not part.lines or part.lines[-1].time < self._began_at:
+            return
+        try:
+            written = datetime.fromisoformat(part.lines[-1].time).timestamp()
+        except ValueError:
+            return  # No time at all: the line counts all the same.
+        self.lag.add(max(0.0, time.time() - written))
 
     async def _attend(self, manager: JobManager, run_id: str, followed: _Followed) -> None:
         """End what has no runner any more, and a runner that does not heed a stop."""

@@ -26,6 +26,7 @@ from fastapi_app.notices import DISMISSED_COOKIE, dismissed_in
 from fastapi_app.notifier import Notifier
 from fastapi_app.recovery_events import RecoveryEvents
 from fastapi_app.rendering import Cards, Renderer
+from fastapi_app.scraping import Metrics
 from fastapi_app.security import KnownHosts
 from fastapi_app.websocket.hub import Hub
 from models.settings import Settings
@@ -73,6 +74,7 @@ class Services:
     history: KeptHistory
     health: HealthBoard
     error_count: ErrorCount
+    metrics: Metrics
     dismissed: tuple[str, ...] = ()
     """The notices that are not wanted any more where the request comes from."""
     cursor: str = ""

@@ -160,6 +160,18 @@ class SavedSettings(BaseModel):
         effect="at once",
     )
 
+    metrics_max_jobs: int = _setting(
+        1000,
+        title="Jobs in the metrics",
+        description="Of how many jobs /metrics tells each one by name, the first ones by name; "
+        "totals are of all.",
+        section="Monitoring",
+        effect="at once",
+        unit="jobs",
+        ge=0,
+        le=100_000,
+    )
+
     @field_validator(
         "max_concurrent_runs",
         "stop_grace_seconds",
@@ -168,6 +180,7 @@ class SavedSettings(BaseModel):
         "kept_errors",
         "kept_error_days",
         "max_log_megabytes",
+        "metrics_max_jobs",
         mode="before",
     )
     @classmethod

@@ -43,10 +43,15 @@ def _no_listener() -> None:
     """Nobody wants to know."""
 
 
+def _no_counter(_fault: Fault) -> None:
+    """Nobody counts."""
+
+
 class ErrorRepository(ErrorReader):
     """The error log of a database. Make it on the event loop that reports to it.
 
-    `on_change` is called on that loop after events were added, counted, resolved or forgotten.
+    `on_change` is called on that loop after events were added, counted, resolved or forgotten,
+    `on_report` with each fault at once.
     """
 
     def __init__(
@@ -54,12 +59,14 @@ class ErrorRepository(ErrorReader):
         database: Database,
         *,
         on_change: Callable[[], None] = _no_listener,
+        on_report: Callable[[Fault], None] = _no_counter,
         clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(database, clock=clock)
         self.kept = KeptErrors()
         """How much is kept, from the next batch on."""
         self._on_change = on_change
+        self._on_report = on_report
         self._waiting: deque[tuple[_Key, _Entry]] = deque()
         self._mergeable: dict[_Key, _Entry] = {}
         self._accepted = 0
@@ -82,6 +89,7 @@ class ErrorRepository(ErrorReader):
 
     def report(self, fault: Fault) -> None:
         """Record a fault: at once, without waiting and without raising."""
+        self._on_report(fault)
         same = self._mergeable.get(fault.identity)
         if isinstance(same, Report):
             same.add(fault, self._now())

@@ -26,6 +26,7 @@ from storage.hand_edits import HandEdits
 from storage.job_documents import job_content
 from storage.job_files import JobFiles
 from storage.job_table import JobTable, Observer, Seen
+from storage.write_queue import WriteQueue
 
 Value = TypeVar("Value")
 _MAX_TURNS = 5
@@ -65,6 +66,11 @@ class JobStorage:
     def jobs_directory(self) -> str:
         """Where definitions are, for who watches it."""
         return self._table.files.jobs_directory
+
+    @property
+    def queue(self) -> WriteQueue:
+        """Where changes wait for the disk, for who measures it."""
+        return self._table.queue
 
     def snapshot(self) -> JobSnapshot:
         """Return every job, by id, as an immutable picture of one moment."""

@@ -3,3 +3,5 @@
 from __future__ import annotations
 
 DATABASE_NAME = "longshore.db"
+COUNTERS_NAME = "counters.json"
+"""The counters of /metrics that go on where they stood."""

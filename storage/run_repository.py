@@ -136,6 +136,11 @@ class RunRepository:
         if before and before.status is JobStatus.QUEUED and run.status is JobStatus.RUNNING:
             self._on_step(run)
 
+    @property
+    def under_way(self) -> tuple[Run, ...]:
+        """The runs that are queued or live, as they are shown."""
+        return tuple(self._under_way.values())
+
     async def remove(self, run_id: str) -> None:
         """Forget a run that never began. Raises StorageFailed."""
         self._under_way.pop(run_id, None)

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from models.errors import StorageFailed
 from storage.group_commit import Change, GroupCommit, Pending
+from utils.histogram import Histogram
 
 MAX_WAITING = 1000
 """How many changes may wait; who comes then waits for room."""
@@ -22,6 +23,7 @@ MAX_GROUP = 64
 _SYNCERS = 8
 IDLE_SECONDS = 0.05
 """After that without a change nothing is kept for the next one."""
+LATENCY_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _Waiting = tuple[Pending, asyncio.Future[None]]
 
 
@@ -37,6 +39,8 @@ class WriteQueue:
         self._waiting = 0
         self.groups = 0
         self.changes = 0
+        self.latency = Histogram(LATENCY_BOUNDS)
+        """How many seconds each caller waited for its change, done or refused."""
         self._syncers = ThreadPoolExecutor(_SYNCERS, thread_name_prefix="job-sync")
         self._disk = GroupCommit(self._syncers, _SYNCERS)
         self._thread = threading.Thread(target=self._run, name="job-writer", daemon=True)
@@ -53,6 +57,7 @@ class WriteQueue:
         Raises StorageFailed when nothing was changed, SaveOutcomeUnknown when the files are in
         their places but the disk did not confirm it, and whatever the change's `before` raises.
         """
+        began = time.monotonic()
         async with self._room:
             if self._is_closed:
                 raise StorageFailed(change.what, "the store is closed")
@@ -65,6 +70,7 @@ class WriteQueue:
                 await done
             finally:
                 self._waiting -= 1
+                self.latency.add(time.monotonic() - began)
 
     async def close(self) -> None:
         """Finish what waits, then end the thread; may be called twice."""

@@ -94,6 +94,7 @@ class Hub:
         """Frames of the present place, by the cards that are patched and those that are replaced:
         who shows the same is sent the same text."""
         self.dropped_clients = 0
+        self.sent_frames = 0
 
     @property
     def client_count(self) -> int:
@@ -210,6 +211,7 @@ class Hub:
         client.sending_since = asyncio.get_running_loop().time()
         if frame is not None:
             client.awaited_ack = sequence
+            self.sent_frames += 1
             await client.send(frame)
         else:
             if is_ping:

@@ -82,6 +82,7 @@ _NO_PAGES = {
     "health",
     "job_card",
     "logs_download",
+    "metrics",
     "remote_options",
     "run_log_download",
     "run_log_lines",
