@@ -17,6 +17,7 @@ from heapq import heapify, heappop, heappush
 from itertools import islice
 from typing import NamedTuple
 
+from core.open_events import events_of
 from core.ports import ErrorLog, JobStore
 from models.error_event import Component, ErrorEvent, Fault, Severity
 from models.errors import StorageFailed
@@ -34,7 +35,7 @@ _SPARE_PLACES = 64
 _LATE_SECONDS = 0.01
 """A timer may fire a moment early, and would find nothing due."""
 _RETRY_SECONDS = 5.0
-_PAGE = 500
+_COMPONENT = (Component.JOB_MANAGER,)
 _logger = logging.getLogger(__name__)
 
 
@@ -262,29 +263,19 @@ class OverdueJobs:
 
     async def _read_told(self) -> dict[str, _Expectation]:
         told: dict[str, _Expectation] = {}
-        for event in await self._events(resolved=False):
+        for event in await events_of(self._error_log, _COMPONENT, (OVERDUE,)):
             told.setdefault(event.job_id or "", _expectation_in(event))
         # One that a person has resolved is not told again either.
         missing = {job_id for job_id in self._overdue if job_id not in told}
         earliest = min((self._overdue[job_id].since for job_id in missing), default=None)
         if earliest is not None:
-            for event in await self._events(resolved=True, since=earliest):
+            for event in await events_of(
+                self._error_log, _COMPONENT, (OVERDUE,), resolved=True, since=earliest
+            ):
                 job_id = event.job_id or ""
                 if job_id in missing and _expectation_in(event) == self._expected.get(job_id):
                     told.setdefault(job_id, self._expected[job_id])
         return told
-
-    async def _events(self, *, resolved: bool, since: str = "") -> list[ErrorEvent]:
-        found: list[ErrorEvent] = []
-        cursor: str | None = None
-        while True:
-            page = await self._error_log.list_events(
-                component=Component.JOB_MANAGER, resolved=resolved, limit=_PAGE, cursor=cursor
-            )
-            found += (event for event in page.items if event.error_type == OVERDUE)
-            cursor = page.next_cursor
-            if cursor is None or page.items[-1].timestamp < since:
-                return found
 
 
 def _fault(overdue: OverdueJob) -> Fault:

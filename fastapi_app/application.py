@@ -23,6 +23,7 @@ from core.ports import Ports
 from core.rclone_remotes import RcloneRemotes
 from core.recovery import recover
 from core.recovery_states import BREAKER, DEGRADATION, RecoveryState
+from core.run_faults import ToldExecutor
 from core.tools import LocalTools
 from fastapi_app import errors
 from fastapi_app.assets import Assets
@@ -32,6 +33,7 @@ from fastapi_app.compression import Compression
 from fastapi_app.counting import count_fault, count_run, open_counters, tell_of_damage
 from fastapi_app.data_directory import open_data_directory
 from fastapi_app.error_count import ERRORS_KEY, ErrorCount
+from fastapi_app.fault_watch import FaultWatch
 from fastapi_app.happenings import BELL_KEY, Happenings
 from fastapi_app.health_checks import Parts, health_board
 from fastapi_app.housekeeping import tidy_for_ever
@@ -41,6 +43,7 @@ from fastapi_app.notifier import Notifier, Surroundings
 from fastapi_app.recovery_events import RecoveryEvents
 from fastapi_app.recovery_words import of_history, of_remote
 from fastapi_app.rendering import VERSION, Cards, Renderer
+from fastapi_app.route_faults import RouteWatch
 from fastapi_app.routers import (
     api,
     banners,
@@ -69,6 +72,8 @@ from fastapi_app.scraping import Metrics, Sources
 from fastapi_app.security import KnownHosts, RequestGuard
 from fastapi_app.services import Services, services_of
 from fastapi_app.settings_in_force import Reach, kept_errors_of, limits_of, put_in_force
+from fastapi_app.storage_watch import StorageWatch, storage_probe
+from fastapi_app.task_keeper import Work
 from fastapi_app.websocket.endpoint import serve_live_updates
 from fastapi_app.websocket.hub import CardUpdate, Hub
 from models.error_event import Component
@@ -144,6 +149,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.hosts = KnownHosts(settings.extra_hosts)
+    app.add_middleware(RouteWatch)
     app.add_middleware(Compression)
     app.add_middleware(RequestGuard, hosts=app.state.hosts)
     errors.register(app)
@@ -154,7 +160,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @app.websocket("/ws", name="live")
     async def live(websocket: WebSocket) -> None:
-        await serve_live_updates(websocket, services_of(websocket).hub)
+        services = services_of(websocket)
+        await serve_live_updates(websocket, services.hub, services.faults.live)
 
     return app
 
@@ -169,6 +176,7 @@ class _LateSource:
     notifier: Notifier | None = None
     overdue: OverdueJobs | None = None
     error_count: ErrorCount | None = None
+    faults: FaultWatch | None = None
     monitor: Monitor
     hub: Hub
 
@@ -179,6 +187,8 @@ class _LateSource:
         changed = tuple(job_ids)
         if self.overdue is not None:  # First: what the browsers are shown depends on it.
             self.overdue.jobs_changed(changed)
+        if self.faults is not None:
+            self.faults.runs.jobs_changed(changed)
         self.hub.jobs_changed(changed)
 
     def run_found(self, run_id: str) -> None:
@@ -187,6 +197,8 @@ class _LateSource:
     def run_over(self, run: Run) -> None:
         if self.happenings is not None:
             self.happenings.run_over(run)
+        if self.faults is not None:
+            self.faults.runs.run_over(run)
 
     def run_step(self, run: Run) -> None:
         if run.is_over:
@@ -265,7 +277,11 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     )
     source.overdue = overdue
     queries = JobQueries(jobs, runs, overdue=overdue)
-    executor = LocalExecutor(directories, directories.path_of)
+    storage_watch = StorageWatch(error_log, storage_probe(database, data_dir))
+    source.faults = faults = FaultWatch(error_log, jobs, tools, storage_watch)
+    await faults.find_told()
+    hub.on_drop, hub.on_calm = faults.live.dropped, faults.live.calm
+    executor = ToldExecutor(LocalExecutor(directories, directories.path_of), faults.runs)
     url = _url_maker(app, settings.root_path)
     renderer = Renderer(url, root_path=settings.root_path)
     recovery = await _recovery(error_log, source)
@@ -277,8 +293,9 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
         queries=queries,
         renderer=renderer,
         hub=hub,
-        notes=recovery.notes,
+        notes=lambda: (*faults.storage.notes(), *recovery.notes()),
     )
+    faults.storage.on_change = source.banners.notes_changed
     await source.banners.refresh()
     happenings = Happenings(error_log, queries, renderer=renderer, hub=hub)
     source.happenings = happenings
@@ -310,28 +327,45 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     )
     manager = JobManager(ports, limits_of(store))
     await recover(jobs, directories, manager, resumes_interrupted=in_force.resume_interrupted)
-    await _keep_running(stack, monitor.run(manager), "monitor")
-    await _keep_running(stack, manager.intake.run(error_log), "deletion-intake")
-    await _keep_running(stack, hub.run(), "hub")
-    await _keep_running(stack, overdue.run(), "overdue")
-    watch = DefinitionWatch(jobs)
-    await _keep_running(stack, watch.run(), "definition-watch")
-    await _keep_running(stack, source.banners.run(), "banners")
-    await _keep_running(stack, happenings.run(), "happenings")
-    await _keep_running(stack, notifier.run(), "notifier")
-    await _keep_running(stack, error_count.run(), "error-count")
     deleted_sources = DeletedSources(ports, manager.at_rest)
-    await _keep_running(stack, tidy_for_ever(manager, deleted_sources, error_log), "housekeeping")
     remotes = RcloneRemotes(
         tools,
         config=limits_of(store).rclone_config,
         on_change=recovery.listener(Component.ENGINE, of_remote),
     )
-    await _look_again(stack, recovery, history, remotes)
+    works: tuple[tuple[str, Component, Work], ...] = (
+        ("monitor", Component.BACKGROUND_MONITOR, partial(monitor.run, manager)),
+        ("deletion-intake", Component.JOB_MANAGER, partial(manager.intake.run, error_log)),
+        ("hub", Component.WEBSOCKET, hub.run),
+        ("overdue", Component.JOB_MANAGER, overdue.run),
+        ("definition-watch", Component.STORAGE, DefinitionWatch(jobs).run),
+        ("banners", Component.UI, source.banners.run),
+        ("happenings", Component.UI, happenings.run),
+        ("notifier", Component.NOTIFICATIONS, notifier.run),
+        ("error-count", Component.UI, error_count.run),
+        (
+            "housekeeping",
+            Component.JOB_MANAGER,
+            partial(tidy_for_ever, manager, deleted_sources, error_log),
+        ),
+        (
+            "remotes-again",
+            Component.ENGINE,
+            partial(recovery.look_again, BREAKER, remotes.look_again),
+        ),
+        (
+            "history-again",
+            Component.STORAGE,
+            partial(recovery.look_again, DEGRADATION, history.look_again),
+        ),
+        ("settings-watch", Component.STORAGE, SettingsWatch(store).run),
+    )
+    for name, component, work in (*works, *faults.works()):
+        kept = faults.tasks.keep(name, component, work)
+        await _keep_running(stack, kept, f"{name}-keeper")
     reach = Reach(manager, monitor, remotes, app.state.hosts, error_log)
     await put_in_force(store, reach)
     store.call_after_changes(partial(put_in_force, store, reach))
-    await _keep_running(stack, SettingsWatch(store).run(), "settings-watch")
     health_checks = health_board(
         Parts(data_dir, jobs, store, database, error_log, monitor, hub, tools, queries)
     )
@@ -352,6 +386,7 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
         deleted_sources=deleted_sources,
         queries=queries,
         overdue=overdue,
+        faults=faults,
         tools=tools,
         remotes=remotes,
         hub=hub,
@@ -427,14 +462,6 @@ def _history(
             hub.jobs_changed(source.cards.history_returns())
 
     return KeptHistory(queries, error_log, on_change=on_change)
-
-
-async def _look_again(
-    stack: AsyncExitStack, recovery: RecoveryEvents, history: KeptHistory, remotes: RcloneRemotes
-) -> None:
-    probes = ((DEGRADATION, history.look_again), (BREAKER, remotes.look_again))
-    for kind, probe in probes:
-        await _keep_running(stack, recovery.look_again(kind, probe), f"{kind}-again")
 
 
 def _local_destinations(queries: JobQueries) -> list[str]:

@@ -111,6 +111,7 @@ class Monitor:
         self._turn_began_at: float | None = None
         self._last_turn_at = time.monotonic()
         self._began_at = utc_timestamp()
+        self._is_closed = False
         self.is_running = False
         self.lag = Histogram(LAG_BOUNDS)
         """How many seconds after a runner wrote it the newest line of each look was applied."""
@@ -151,7 +152,9 @@ class Monitor:
 
     def run_started(self, run_id: str) -> None:
         """Follow this run's journal from its beginning."""
-        followed = self._followed.setdefault(run_id, _Followed())
+        self._watch(run_id, self._followed.setdefault(run_id, _Followed()))
+
+    def _watch(self, run_id: str, followed: _Followed) -> None:
         try:
             path = self._path_of(run_id) / "journal.jsonl"
             followed.watch = self._inotify.add_watch(path, Mask.MODIFY | Mask.CLOSE_WRITE)
@@ -179,7 +182,14 @@ class Monitor:
         self._wake.set()
 
     async def run(self, manager: JobManager) -> None:
-        """Follow until cancelled; a failing step is logged and counted, and the loop goes on."""
+        """Follow until cancelled; a failing step is logged and counted, and the loop goes on.
+
+        Should the loop itself end, it can be begun anew.
+        """
+        if self._is_closed:
+            self._is_closed, self._inotify = False, Inotify()
+            for run_id, followed in self._followed.items():
+                self._watch(run_id, followed)
         listener = asyncio.create_task(self._listen(), name="journal-watch")
         self.is_running = True
         clock = asyncio.get_running_loop().time
@@ -205,6 +215,7 @@ class Monitor:
             listener.cancel()
             await asyncio.gather(listener, return_exceptions=True)
             self._inotify.close()
+            self._is_closed = True
 
     def _answer_beats(self) -> None:
         self._last_turn_at = time.monotonic()

@@ -129,6 +129,7 @@ async def _on_longshore_error(request: Request, error: Exception) -> Response:
     status = status_of(error)
     if status >= 500:
         _logger.error("%s %s: %s", request.method, request.url.path, error)
+        _tell(request, error, status)
     faults = error.faults if isinstance(error, InvalidDefinition) else ()
     more: dict[str, Any] = {}
     if isinstance(error, VersionConflict):
@@ -143,6 +144,15 @@ async def _on_longshore_error(request: Request, error: Exception) -> Response:
     if isinstance(error, CircuitOpen):
         answer.headers["Retry-After"] = str(ceil(error.retry_in_seconds) or 1)
     return answer
+
+
+def _tell(request: Request, error: LongshoreError, status: int) -> None:
+    """Have the error log told of what no request should meet."""
+    faults = services_of(request).faults
+    if isinstance(error, StorageFailed):
+        faults.storage.failed(error)
+    elif status == 500:
+        faults.routes.failed(request.scope, error)
 
 
 def _told(error: LongshoreError) -> str:
@@ -172,7 +182,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def _on_defect(request: Request, error: Exception) -> Response:
-    # The server's own boundary: Starlette has logged the traceback, a person gets no part of it.
+    # The server's own boundary: a person gets no part of the traceback. RouteWatch has told it.
     _logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
     answer = _answer(request, 500, "Something went wrong here. It is in the log.")
     # Starlette answers for a defect outside of every middleware, the guard included.

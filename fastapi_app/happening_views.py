@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from core.failed_files import job_end
+from core.run_faults import OF_RUNS
 from fastapi_app.moments import Moment, moment
 from models.error_event import ErrorEvent, Severity
 from models.job_state import JobRecord
@@ -143,7 +144,10 @@ def was_bad(earlier: Sequence[Run]) -> bool:
 
 
 def happening_of_event(event: ErrorEvent) -> Happening | None:
-    """Return what an error is worth telling; None when it is of low severity."""
+    """Return what an error is worth telling; None when it is of low severity, and of a run, whose
+    own end is told."""
+    if event.error_type in OF_RUNS:
+        return None
     kind = Kind.DAMAGED if event.error_type in _OF_FILES else _OF_SEVERITY.get(event.severity)
     if kind is None:
         return None

@@ -20,6 +20,7 @@ from core.tools import LocalTools
 from fastapi_app.background import Monitor
 from fastapi_app.banners import Banners
 from fastapi_app.error_count import ErrorCount
+from fastapi_app.fault_watch import FaultWatch
 from fastapi_app.happenings import Happenings
 from fastapi_app.kept_history import KeptHistory
 from fastapi_app.notices import DISMISSED_COOKIE, dismissed_in
@@ -60,6 +61,7 @@ class Services:
     deleted_sources: DeletedSources
     queries: JobQueries
     overdue: OverdueJobs
+    faults: FaultWatch
     tools: LocalTools
     remotes: RcloneRemotes
     hub: Hub

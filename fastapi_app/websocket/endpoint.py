@@ -8,6 +8,7 @@ import logging
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
+from fastapi_app.live_faults import LiveFaults
 from fastapi_app.websocket.hub import Client, Hub
 
 MAX_MESSAGE = 1024 * 1024
@@ -18,8 +19,21 @@ _ITS_END = (WebSocketDisconnect, WebSocketDisconnected)
 _logger = logging.getLogger(__name__)
 
 
-async def serve_live_updates(websocket: WebSocket, hub: Hub) -> None:
+async def serve_live_updates(websocket: WebSocket, hub: Hub, faults: LiveFaults) -> None:
     """Serve one browser until it goes. Host and Origin are checked before, in `security.py`."""
+    try:
+        await _serve(websocket, hub)
+    except _ITS_END:
+        pass
+    except Exception as error:
+        # The connection's own boundary: its end is told, and no other one is touched by it.
+        _logger.exception("a live connection ended badly")
+        faults.failed(error)
+        return
+    faults.ended_well()
+
+
+async def _serve(websocket: WebSocket, hub: Hub) -> None:
     await websocket.accept()
     if hub.is_full():
         await websocket.close(_TRY_AGAIN_LATER, "too many browsers")
@@ -34,15 +48,15 @@ async def serve_live_updates(websocket: WebSocket, hub: Hub) -> None:
     }
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            error = task.exception()
-            if error is not None and not isinstance(error, _ITS_END):
-                _logger.error("a live connection ended badly: %r", error)
     finally:
         hub.leave(client)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        error = task.exception()
+        if error is not None and not isinstance(error, _ITS_END):
+            raise error
 
 
 async def _listen(websocket: WebSocket, hub: Hub, client: Client) -> None:

@@ -19,6 +19,8 @@ TICK_SECONDS = 0.08
 looked at every 100 ms: a frame that was late for once does not make all that follow late."""
 PING_SECONDS = 10.0
 STUCK_SECONDS = 5.0
+CALM_SECONDS = 60.0
+"""After so long without a dropped client, what was told of those is over."""
 MAX_CLIENTS = 2000
 MAX_SUBSCRIPTIONS = 10_000
 MAX_REMEMBERED = 20_000
@@ -77,6 +79,10 @@ class Client:
     gone: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+def _nobody() -> None:
+    """Nobody wants to know."""
+
+
 class Hub:
     """All connected browsers. Runs on one event loop; start `run` as its sweeper."""
 
@@ -95,6 +101,9 @@ class Hub:
         who shows the same is sent the same text."""
         self.dropped_clients = 0
         self.sent_frames = 0
+        self._dropped_at: float | None = None
+        self.on_drop: Callable[[], None] = _nobody
+        self.on_calm: Callable[[], None] = _nobody
 
     @property
     def client_count(self) -> int:
@@ -183,7 +192,12 @@ class Hub:
                 since = client.sending_since
                 if since is not None and now - since > STUCK_SECONDS:
                     self.dropped_clients += 1
+                    self._dropped_at = now
                     self.leave(client)
+                    self.on_drop()
+            if self._dropped_at is not None and now - self._dropped_at > CALM_SECONDS:
+                self._dropped_at = None
+                self.on_calm()
             if now >= next_ping:
                 next_ping = now + PING_SECONDS
                 self._ping()

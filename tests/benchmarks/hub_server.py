@@ -19,10 +19,12 @@ from websockets.asyncio.server import ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 
 from fastapi_app.commands.serve import listen, server_of
+from fastapi_app.live_faults import LiveFaults
 from fastapi_app.security import KnownHosts, RequestGuard
 from fastapi_app.websocket.endpoint import serve_live_updates
 from fastapi_app.websocket.hub import CardUpdate, Hub
 from models.settings import Settings
+from tests.fakes.error_logs import InMemoryErrorLog
 
 CARDS = [f"job-{number:05d}" for number in range(20)]
 HUGE = "job-huge"
@@ -69,6 +71,7 @@ def hub_app() -> FastAPI:
     """Return an application of the real hub, endpoint and guard; `/clients` tells of the hub."""
     cards = ChangingCards()
     hub = Hub(cards)
+    faults = LiveFaults(InMemoryErrorLog())
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -83,7 +86,7 @@ def hub_app() -> FastAPI:
 
     @app.websocket("/ws")
     async def live(websocket: WebSocket) -> None:
-        await serve_live_updates(websocket, hub)
+        await serve_live_updates(websocket, hub, faults)
 
     @app.get("/clients")
     async def clients() -> dict[str, int]:

@@ -9,6 +9,8 @@ from typing import Any
 import yaml
 
 Document = Mapping[str, Any]
+_BESIDE = frozenset({"state", "overdue", "last_success_at"})
+"""What the API tells beside the definition."""
 
 
 class Ledger:
@@ -74,7 +76,8 @@ def read_yaml(path: Path) -> Document:
 def _is(found: Document | None, wanted: Document | None) -> bool:
     if found is None or wanted is None:
         return found is wanted
-    return all(found.get(key) == _text(value) for key, value in wanted.items() if key != "state")
+    kept = {key: value for key, value in wanted.items() if key not in _BESIDE}
+    return all(found.get(key) == _text(value) for key, value in kept.items())
 
 
 def _text(value: Any) -> Any:
