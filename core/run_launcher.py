@@ -14,15 +14,18 @@ from core.credentials import secret_for
 from core.deleted_sources import deleting_run
 from core.deletion_intake import DeletionIntake
 from core.destinations import Destinations
+from core.error_recovery import RetryPolicy
 from core.failed_files import job_end
 from core.new_run import RunLimits, new_run
 from core.ports import Ports
+from core.recovery_states import OnChange
 from core.run_queue import Place, RunQueue, Wait
 from models.errors import (
     CredentialUnusable,
     JobNotFound,
     RunnerStartFailed,
     RunNotFound,
+    StorageBusy,
     StorageFailed,
 )
 from models.job_state import JobRecord, JobState
@@ -33,14 +36,23 @@ from models.run_history import close_run
 from models.run_spec import RunKind
 from models.transitions import advance, end_dry_run
 
+KEEPING_END = "end of a run"
+_KEEPING = RetryPolicy(attempts=3, first_delay_seconds=0.5, max_delay_seconds=2.0)
+"""For an end that another program's hold on the database keeps from being written: each attempt
+waits for it by itself. Whoever was given up on is ended anew by the monitor, every second."""
 _logger = logging.getLogger(__name__)
 
 
 class RunLauncher:
     """Starts what may start, and gives the place of what has ended to the next."""
 
-    def __init__(self, ports: Ports, limits: RunLimits) -> None:
+    def __init__(
+        self, ports: Ports, limits: RunLimits, *, on_recovery: OnChange | None = None
+    ) -> None:
+        """`on_recovery` is told when the end of a run has to be kept in several attempts."""
         self._ports = ports
+        self._on_recovery = on_recovery
+        self._launching = asyncio.Lock()
         self._limits = limits
         self._locks: dict[str, asyncio.Lock] = {}
         self._queue = RunQueue(limits.max_concurrent_runs)
@@ -97,8 +109,10 @@ class RunLauncher:
     async def launch_queued(self) -> None:
         """Start queued runs, the oldest first, while there is room, and say of the others why they
         wait. Raises StorageFailed."""
-        while (place := self._queue.next_ready()) is not None:
-            await self._launch(place)
+        # One after another: of two that take the same place, the second would give it back.
+        async with self._launching:
+            while (place := self._queue.next_ready()) is not None:
+                await self._launch(place)
         for place in self._queue.waiting:
             self._tell_why(place)
 
@@ -204,7 +218,13 @@ class RunLauncher:
         # second step.
         assert run.outcome is not None
         assert run.ended_at is not None
-        await self._ports.runs.save(run)
+        # Saving it again changes nothing: what an attempt kept after all is not there twice.
+        await _KEEPING.call(
+            lambda: self._ports.runs.save(run),
+            retry_on=StorageBusy,
+            name=KEEPING_END,
+            on_change=self._on_recovery,
+        )
         await self._keep_deletions(run, run.ended_at)
         left, ended_at = job_end(run, run.outcome), run.ended_at
 

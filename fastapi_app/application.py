@@ -41,7 +41,7 @@ from fastapi_app.kept_history import KeptHistory
 from fastapi_app.logs import keep_log
 from fastapi_app.notifier import Notifier, Surroundings
 from fastapi_app.recovery_events import RecoveryEvents
-from fastapi_app.recovery_words import of_history, of_remote
+from fastapi_app.recovery_words import of_history, of_remote, of_run_end
 from fastapi_app.rendering import VERSION, Cards, Renderer
 from fastapi_app.route_faults import RouteWatch
 from fastapi_app.routers import (
@@ -325,7 +325,8 @@ async def _compose(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> S
     ports = Ports(
         jobs, runs, directories, executor, tools, monitor, SystemClock(), credentials, deletions
     )
-    manager = JobManager(ports, limits_of(store))
+    on_recovery = recovery.listener(Component.STORAGE, of_run_end)
+    manager = JobManager(ports, limits_of(store), on_recovery=on_recovery)
     await recover(jobs, directories, manager, resumes_interrupted=in_force.resume_interrupted)
     deleted_sources = DeletedSources(ports, manager.at_rest)
     remotes = RcloneRemotes(

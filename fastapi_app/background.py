@@ -26,6 +26,7 @@ from models.events import (
     EngineStarted,
     HelperStarted,
     JournalPart,
+    RunEnded,
     RunLook,
     RunProcesses,
     RunStarted,
@@ -40,6 +41,7 @@ ROUND_SECONDS = 0.1
 MONITOR_FAILED = "MonitorStepFailed"
 _STOP_MARGIN_SECONDS = 0.5
 """How much longer than the grace period a runner may take to end what it started."""
+_LOOKING, _LAUNCHING = "Looking after the runs", "Starting the runs that wait"
 LAG_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _KEPT_PROCESSES = 8
 """How many of a run's newest processes are remembered: no more than three live at once."""
@@ -56,7 +58,6 @@ class _Followed:
     """When it was first seen that its runner is gone and something that it started is not."""
     must_end_at: float = float("inf")
     """Until then a run that was asked to stop may take its time; as the loop's clock tells it."""
-    has_failed: bool = False
 
     @property
     def processes(self) -> RunProcesses:
@@ -102,6 +103,8 @@ class Monitor:
         self._executor = executor
         self._path_of = path_of
         self._followed: dict[str, _Followed] = {}
+        self._ending: dict[str, asyncio.Task[None]] = {}
+        self._failing: set[str] = set()
         self._written: set[str] = set()
         self._wake = asyncio.Event()
         self._closed = asyncio.Event()
@@ -212,8 +215,10 @@ class Monitor:
                 await self._rest(next_round - clock())
         finally:
             self.is_running = False
-            listener.cancel()
-            await asyncio.gather(listener, return_exceptions=True)
+            tasks = [listener, *self._ending.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             self._inotify.close()
             self._is_closed = True
 
@@ -234,23 +239,45 @@ class Monitor:
         self._closed.clear()
 
     async def _round(self, manager: JobManager, run_ids: tuple[str, ...], *, looks: bool) -> None:
-        if not run_ids:
+        offsets = {
+            run_id: self._followed[run_id].offset
+            for run_id in run_ids
+            if run_id in self._followed and run_id not in self._ending
+        }
+        if not offsets:
             return
-        offsets = {run_id: self._followed[run_id].offset for run_id in run_ids}
         try:
             found = await self._directories.look(offsets, at_locks=looks)
         except Exception as error:  # noqa: BLE001 - the loop's boundary: logged, counted and shown
             self._note_failure(None, error)
             return
+        self._note_success(_LOOKING)
         for run_id, look in found.items():
+            if _may_be_the_end(look):
+                # An end is written to the disk: while that does not answer the others go on.
+                end = self._end(manager, run_id, look, looks=looks)
+                self._ending[run_id] = asyncio.create_task(end, name="run-end")
+            else:
+                await self._step(manager, run_id, look, looks=looks)
+
+    async def _end(
+        self, manager: JobManager, run_id: str, look: RunLook | OSError, *, looks: bool
+    ) -> None:
+        try:
             await self._step(manager, run_id, look, looks=looks)
+        finally:
+            del self._ending[run_id]
+        if run_id in self._followed and run_id not in self._failing:
+            self._mark(run_id)  # It goes on after all, and may have written meanwhile.
 
     async def _launch(self, manager: JobManager) -> None:
         """Start what waits, in case a failing disk kept it from being started in its time."""
         try:
             await manager.launch_queued()
         except Exception as error:  # noqa: BLE001 - the loop's boundary: logged, counted and shown
-            self._note_failure(None, error)
+            self._note_failure(None, error, what=_LAUNCHING)
+        else:
+            self._note_success(_LAUNCHING)
 
     async def _wait(self, seconds: float | None) -> tuple[str, ...]:
         """Wait for runners that wrote: no longer than this, None for as long as it takes."""
@@ -271,16 +298,13 @@ class Monitor:
                 raise look
             if await self._apply(manager, run_id, look, looks=looks):
                 self._forget(run_id)
-            elif self._followed[run_id].has_failed:
-                self._followed[run_id].has_failed = False
-                self._error_log.settle(error_type=MONITOR_FAILED, job_id=None)
+            self._note_success(run_id)
         except (RunNotFound, JobNotFound) as error:
             _logger.error("run %s is followed no more: %s", run_id, error)
             manager.let_go(run_id)
             self._forget(run_id)
+            self._note_success(run_id)
         except Exception as error:  # noqa: BLE001 - the loop's boundary: logged, counted and shown
-            if run_id in self._followed:
-                self._followed[run_id].has_failed = True
             self._note_failure(run_id, error)
 
     async def _apply(self, manager: JobManager, run_id: str, look: RunLook, *, looks: bool) -> bool:
@@ -330,10 +354,18 @@ class Monitor:
         # Whatever becomes of that: nothing of the run may live on when its job is shown at rest.
         await manager.stop_orphan(run_id)
 
-    def _note_failure(self, run_id: str | None, error: Exception) -> None:
+    def _note_success(self, key: str) -> None:
+        """Take note that a step works; with the last one that failed what was told is over."""
+        if key in self._failing:
+            self._failing.remove(key)
+            if not self._failing:
+                self._error_log.settle(error_type=MONITOR_FAILED, job_id=None)
+
+    def _note_failure(self, run_id: str | None, error: Exception, *, what: str = _LOOKING) -> None:
+        self._failing.add(run_id or what)
         self.failed_steps += 1
         self.last_failure = f"{type(error).__name__}: {error}"
-        what = f"Following the run {run_id}" if run_id else "Looking after the runs"
+        what = f"Following the run {run_id}" if run_id else what
         _logger.error("%s failed", what, exc_info=error)
         self._error_log.report(
             Fault(
@@ -364,6 +396,15 @@ class Monitor:
                 self._mark(event.path.parent.name)
             if event.mask & Mask.CLOSE_WRITE:
                 self._closed.set()
+
+
+def _may_be_the_end(look: RunLook | OSError) -> bool:
+    """Whether the run may be over with what is new of it."""
+    if isinstance(look, OSError):
+        return False
+    last = look.part.lines[-1:]
+    is_ended = any(isinstance(line.event, RunEnded) for line in last)
+    return is_ended or look.part.has_more or not look.is_held
 
 
 def _journal_damaged(run_id: str, count: int) -> Fault:

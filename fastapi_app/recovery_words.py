@@ -20,3 +20,11 @@ def of_remote(state: RecoveryState) -> str:
         f"The remote “{name}” did not answer several times in a row. It is left alone and tried "
         "again every minute; runs over it try for themselves."
     )
+
+
+def of_run_end(_state: RecoveryState) -> str:
+    """Say it of the end of a run that is kept in several attempts."""
+    return (
+        "Another program holds the database: the end of a run is kept as soon as it lets go, and "
+        "shown then."
+    )

@@ -10,6 +10,7 @@ from core.deleted_sources import DeletedSources
 from core.job_manager import JobManager
 from core.new_run import RunLimits
 from core.ports import Ports
+from core.recovery_states import OnChange
 from models.credential import Credential
 from models.errors import CredentialUnusable, RunnerStartFailed
 from models.events import JournalLine, JournalPart, RunLook, RunProcesses
@@ -208,6 +209,7 @@ class World:
     clock: SettableClock = field(default_factory=SettableClock)
     credentials: InMemoryCredentials = field(default_factory=InMemoryCredentials)
     deletions: InMemoryDeletionLog = field(default_factory=InMemoryDeletionLog)
+    on_recovery: OnChange | None = None
 
     def __post_init__(self) -> None:
         self.executor = RecordingExecutor(self.directories)
@@ -229,5 +231,5 @@ class World:
         limits = RunLimits(
             max_concurrent_runs=self.limit, resume_interrupted=self.resume_interrupted
         )
-        self.manager = JobManager(ports, limits)
+        self.manager = JobManager(ports, limits, on_recovery=self.on_recovery)
         self.deleted_sources = DeletedSources(ports, self.manager.at_rest)

@@ -14,6 +14,7 @@ from fastapi_app.background import MONITOR_FAILED, Monitor
 from models.error_event import Severity
 from models.events import JournalPart, RunLook
 from models.job_status import JobStatus
+from models.run import Run
 from tests.fakes.error_logs import InMemoryErrorLog
 from tests.fakes.outside import InMemoryRunDirectories, World
 from tests.fakes.scenes import ended, put, status
@@ -125,6 +126,59 @@ async def test_a_failing_step_is_told_hurts_no_other_run_and_is_tried_again(scen
             await asyncio.sleep(0.01)
         scene.directories.journals[bad] = (ended(),)
         await scene.until("bad-0001", JobStatus.COMPLETED)
+
+
+async def test_an_end_that_is_not_kept_yet_holds_up_no_other_run(scene: Scene) -> None:
+    slow, other = await scene.start("slow-0001"), await scene.start("other-0002")
+    goes_on = asyncio.Event()
+    save = scene.world.runs.save
+
+    async def save_late(run: Run) -> None:
+        if run.id == slow:
+            await goes_on.wait()
+        await save(run)
+
+    scene.world.runs.save = save_late  # type: ignore[method-assign]
+    async with scene.following():
+        scene.directories.journals[slow] = (ended(),)
+        while scene.monitor.followed_count and not scene.monitor._ending:
+            await asyncio.sleep(0.01)
+        scene.directories.journals[other] = (ended(),)
+        await scene.until("other-0002", JobStatus.COMPLETED)
+        assert status(scene.world, "slow-0001") is JobStatus.RUNNING
+        goes_on.set()
+        await scene.until("slow-0001", JobStatus.COMPLETED)
+    assert scene.monitor.followed_count == 0
+
+
+async def test_what_was_told_of_an_end_that_failed_is_over_with_it(scene: Scene) -> None:
+    await scene.start("photos-0001")
+    (run_id,) = scene.directories.specs
+    scene.world.runs.failing.add("save")
+    async with scene.following():
+        scene.directories.journals[run_id] = (ended(),)
+        while not await unresolved(scene, MONITOR_FAILED):
+            await asyncio.sleep(0.01)
+        scene.world.runs.failing.clear()
+        await scene.until("photos-0001", JobStatus.COMPLETED)
+        while await unresolved(scene, MONITOR_FAILED):
+            await asyncio.sleep(0.01)
+
+
+async def test_what_failed_is_told_until_nothing_fails(scene: Scene) -> None:
+    first, second = await scene.start("first-0001"), await scene.start("second-0002")
+    scene.directories.unreadable |= {first, second}
+    async with scene.following():
+        while await unresolved(scene, MONITOR_FAILED) < 2:
+            await asyncio.sleep(0.01)
+        scene.directories.unreadable.discard(first)
+        scene.directories.journals[first] = (ended(),)
+        await scene.until("first-0001", JobStatus.COMPLETED)
+        assert len(scene.errors.events) == 2, "what is told is not told anew"
+        assert await unresolved(scene, MONITOR_FAILED) == 2
+        scene.directories.unreadable.clear()
+        while await unresolved(scene, MONITOR_FAILED):
+            await asyncio.sleep(0.01)
 
 
 async def test_a_damaged_journal_is_told_and_the_run_goes_on(scene: Scene) -> None:
