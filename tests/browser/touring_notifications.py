@@ -16,6 +16,8 @@ def tour_of_notifications(page: Page, site: LivedIn) -> None:
     expect_live(page)
     page.get_by_role("link", name="Cancel").click()
     page.locator("#rule-new").click()
+    page.locator(".crumbs").get_by_role("link", name="Notifications").click()
+    page.locator("#rule-new").click()
     for field in page.locator("#rule-form input[type=text], #rule-form textarea").all():
         before = field.input_value()
         field.fill("1")
