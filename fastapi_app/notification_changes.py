@@ -65,7 +65,7 @@ async def keep_rule(
     if address:
         await _keep_address(services.credentials, rule.target, address)
     await services.notifier.rules.put(rule, replaces=replaces, version=version)
-    services.notifier.rules_changed()
+    await services.notifier.try_again(rule)
     return rule
 
 

@@ -21,7 +21,7 @@ from fastapi_app.notification_events import (
 )
 from models.errors import RunNotFound
 from models.job import Job
-from models.notifications import Happened, NotificationRule
+from models.notifications import NotificationRule
 from models.run import Run
 from storage.notification_repository import NotificationRepository
 from storage.notification_table import Note
@@ -103,19 +103,21 @@ class Intake:
 
     async def _take_errors(self, rules: Sequence[NotificationRule]) -> int:
         mark = await self._outbox.error_mark()
-        found: list[Happened] = []
+        pages: list[list[Note]] = []
         newest, cursor = mark, None
         while True:
             page = await self._error_log.list_events(limit=_PAGE, cursor=cursor)
             fresh = [event for event in page.items if int(event.id) > mark]
-            found += [happened_of_error(one, self._job(one.job_id)) for one in fresh]
+            # Page by page: after a storm of errors there is a lot to put into words.
+            told = [happened_of_error(one, self._job(one.job_id)) for one in reversed(fresh)]
+            pages.append([note for one in told for note in notes_for((one,), rules)])
             newest = max([newest, *(int(event.id) for event in fresh)])
             cursor = page.next_cursor
-            if len(fresh) < len(page.items) or cursor is None:
+            if len(fresh) < len(page.items) or cursor is None or not rules:
                 break
         if newest == mark:
             return 0
-        notes = [note for one in reversed(found) for note in notes_for((one,), rules)]
+        notes = [note for some in reversed(pages) for note in some]
         return await self._add(notes, error_mark=newest)
 
     async def _add(self, notes: Sequence[Note], **looked_at: Any) -> int:

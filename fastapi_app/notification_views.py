@@ -132,7 +132,7 @@ def rule_view(
     )
 
 
-def note_view(note: Kept) -> NoteView:
+def note_view(note: Kept, jobs: JobSnapshot) -> NoteView:
     """Return one thing that was to be told as the list shows it."""
     if note.lane.startswith(RULE_LANE):
         title, sender = note.title, note.lane.removeprefix(RULE_LANE)
@@ -143,7 +143,7 @@ def note_view(note: Kept) -> NoteView:
         status=_STATES[note.state],
         title=title,
         about=sender if sender == note.target else f"{sender} to {note.target}",
-        job_id=note.job_id,
+        job_id=note.job_id if note.job_id in jobs else None,
         seen=moment(utc_timestamp(note.ended_at or note.created_at)),
         attempts=note.attempts,
         reason=note.reason if note.state != SENT else None,

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from core.error_recovery import CircuitBreaker
 from core.job_queries import JobQueries
 from core.notifying.addresses import ping_address, ping_fault
-from core.notifying.process import Letter, Receipt, SenderProcess
+from core.notifying.process import MAX_AT_ONCE, Letter, Receipt, SenderProcess
 from core.ports import Credentials, ErrorLog
 from fastapi_app.notification_events import (
     PING,
@@ -40,8 +40,6 @@ from storage.notification_repository import MAX_DIGEST, NotificationRepository
 from storage.notification_rules import NotificationRules
 from storage.notification_table import Kept, Lane
 
-MAX_AT_ONCE = 2
-"""How many processes send at once; others wait for their turn."""
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 5.0, 900.0
 GIVE_UP_SECONDS = {RULE_LANE: 3 * 86_400.0, PING_LANE: 86_400.0}
 """So long it is tried to send something; a late ping says little."""
@@ -124,6 +122,12 @@ class Notifier:
         """A rule was saved or deleted."""
         self._wake.set()
 
+    async def try_again(self, rule: NotificationRule) -> None:
+        """A rule's target may work now: what waits for it is sent at once. Raises StorageFailed."""
+        self._breakers.pop(rule.target, None)
+        await self.outbox.hurry(rule_lane(rule.name))
+        self._wake.set()
+
     @property
     def is_at_rest(self) -> bool:
         """Whether all that is due is done or being sent."""
@@ -132,7 +136,6 @@ class Notifier:
     async def run(self) -> None:
         """Take in and send until cancelled; then wait a moment for what is being sent."""
         try:
-            await self._until_it_works(self._pick_up)
             while True:
                 due = await self._until_it_works(self._turn)
                 await self._pause(due)
@@ -156,10 +159,8 @@ class Notifier:
         finally:
             await self._with.sender.forget(delivery)
         if receipt.reason is None:
-            self._breakers.pop(rule.target, None)
             self._faults.arrived(rule.target)
-            await self.outbox.hurry(rule_lane(rule.name))
-            self._wake.set()
+            await self.try_again(rule)
         return receipt
 
     async def _until_it_works(self, work: Callable[[], Awaitable[Value]]) -> Value:
@@ -185,13 +186,18 @@ class Notifier:
             self._is_waiting = False
 
     async def _pick_up(self) -> None:
-        """Go on with what an earlier dashboard was sending when it ended."""
+        """Go on with what was being sent when an earlier dashboard, or what sent it, ended."""
+        # As they are before it is read: what ends meanwhile is no longer under way.
+        busy = frozenset(self._sending)
         for delivery, notes in (await self.outbox.under_way()).items():
+            if notes[0].lane in busy:
+                continue
             self._start(notes[0].lane, self._resume(delivery, notes))
 
     async def _turn(self) -> float | None:
         """Take in what is new and begin to send what is due; returns when more is due."""
         self._wake.clear()
+        await self._pick_up()
         rules = await self.rules.current()
         dropped = await self._intake.take(rules)
         if dropped:
@@ -227,7 +233,7 @@ class Notifier:
         return due if due <= now + _LONGEST_WAIT else now
 
     def _start(self, lane: str, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work, name=f"notify-{lane}")
+        task = asyncio.create_task(self._guarded(work), name=f"notify-{lane}")
         self._sending[lane] = task
 
         def ended(_task: asyncio.Task[None]) -> None:
@@ -236,15 +242,19 @@ class Notifier:
 
         task.add_done_callback(ended)
 
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception:
+            # The boundary of what is sent: it is picked up again, but not at once.
+            _logger.exception("a notification is not sent")
+            await asyncio.sleep(_RETRY_SECONDS)
+
     async def _deliver(self, lane: str, rule: NotificationRule | None) -> None:
         delivery = self._new_delivery("d")
         most = MAX_DIGEST if rule is not None else 1
-        try:
-            notes = await self.outbox.begin(lane, delivery, most)
-        except StorageFailed as error:
-            _logger.error("a notification waits: %s", error)
-            await asyncio.sleep(_RETRY_SECONDS)
-            return
+        # Until it is known: it may have been marked all the same.
+        notes = await self._until_it_works(partial(self.outbox.begin, lane, delivery, most))
         if not notes:
             return
         target = rule.target if rule is not None else notes[0].target

@@ -19,7 +19,7 @@ KEPT_SECONDS = 30 * 86_400.0
 MAX_ENDED = 5_000
 MAX_WAITING = 10_000
 MAX_PAGE = 200
-MAX_DIGEST = 500
+MAX_DIGEST = 2_000
 """How many notifications become one message at most; further ones are another message."""
 
 

@@ -99,14 +99,12 @@ class Lane(NamedTuple):
     attempts: int
 
 
-def add(connection: Connection, notes: Iterable[Note], now: float) -> int:
-    """Keep what is to be told; what was met before is passed over. Returns how many are new."""
-    new = 0
-    for note in notes:
-        values = {**vars(note), "state": WAITING, "created_at": now, "due_at": now, "attempts": 0}
-        statement = insert(NOTIFICATIONS).values(values).on_conflict_do_nothing()
-        new += connection.execute(statement).rowcount
-    return new
+def add(connection: Connection, notes: Iterable[Note], now: float) -> None:
+    """Keep what is to be told; what was met before is passed over."""
+    common = {"state": WAITING, "created_at": now, "due_at": now, "attempts": 0}
+    values = [vars(note) | common for note in notes]
+    if values:
+        connection.execute(insert(NOTIFICATIONS).on_conflict_do_nothing(), values)
 
 
 def waiting_lanes(connection: Connection) -> tuple[Lane, ...]:

@@ -17,6 +17,8 @@ from core.credentials import environment_with
 from models.errors import StorageFailed
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
+MAX_AT_ONCE = 2
+"""How many processes send at once; further ones wait for their turn."""
 LIMIT_SECONDS = 40.0
 """A sender that has not ended by then is killed."""
 # -E, -s: nothing of the person's own Python gets in. -S: quicker, where no package is needed.
@@ -72,10 +74,15 @@ class SenderProcess:
         self._folder = folder
         self._environment = environment
         self._limit_seconds = limit_seconds
+        self._room = asyncio.Semaphore(MAX_AT_ONCE)
 
     async def send(self, delivery: str, letter: Letter) -> Receipt:
         """Send, and return what came of it. Raises StorageFailed when there is no room for the
         receipt: then nothing was sent."""
+        async with self._room:
+            return await self._send(delivery, letter)
+
+    async def _send(self, delivery: str, letter: Letter) -> Receipt:
         descriptor = await asyncio.to_thread(self._open_receipt, delivery)
         try:
             process = await asyncio.create_subprocess_exec(

@@ -135,7 +135,7 @@ async def _page(
         title="Notifications",
         rules=[await _view(services, rule, tested) for rule in rules],
         damage=services.notifier.rules.damage,
-        notes=[note_view(note) for note in found.items],
+        notes=[note_view(note, services.queries.all_jobs()) for note in found.items],
         is_first=cursor is None,
         next_url=f"{url}?cursor={older}" if older else None,
     )

@@ -53,9 +53,12 @@ class Postman(SenderProcess):
         self.reason: str | None = None
         self.found = Receipt("cut off", is_known=False)
         self.hangs = False
+        self.is_broken = False
 
     async def send(self, delivery: str, letter: Letter) -> Receipt:
         """Note it."""
+        if self.is_broken:
+            raise RuntimeError("a defect")
         self.sent.append(letter)
         if self.hangs:
             await asyncio.Event().wait()
@@ -312,6 +315,32 @@ async def test_a_crash_while_sending_is_settled_by_the_receipt(
     await scene.passes(LONGEST_DELAY_SECONDS)
     assert await scene.states() == ["sent"]
     assert len(scene.postman.sent) == 1 + sent_again
+
+
+async def test_a_defect_while_sending_holds_nothing_up(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(notifier_module, "_RETRY_SECONDS", 0.0)
+    await scene.rule()
+    scene.postman.is_broken = True
+    await scene.end_run("run-1", RunOutcome.FAILED, job_id="other")
+    await wait_until_async(lambda: _is("a notification is not sent" in caplog.text))
+    scene.postman.is_broken = False
+    await scene.settled()
+    await scene.passes(LONGEST_DELAY_SECONDS)
+    assert await scene.states() == ["sent"]
+
+
+async def test_a_storm_of_errors_is_told_in_its_order_as_one_message(scene: Scene) -> None:
+    await scene.rule(events=["error"], title="{message}")
+    for number in range(170):
+        scene.errors.report(a_fault(message=f"error {number}"))
+    scene.notifier.errors_changed()
+    await scene.settled()
+    (message,) = scene.postman.sent
+    assert message.title == "170 notifications: Error × 170"
+    lines = message.body.splitlines()
+    assert [lines[0], lines[-1]] == ["• error 0 – error 0", "… and 120 more"]
 
 
 async def test_pings_tell_start_success_and_failure_in_their_order(scene: Scene) -> None:
