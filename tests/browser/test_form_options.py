@@ -19,9 +19,11 @@ def test_options_are_set_and_stored(server: RunningServer, visitor: Visitor, roo
     page.locator("#field-name").fill("With options")
     page.locator("#field-source").fill(str(room / "from"))
     page.locator("#field-destination").fill(str(room / "to"))
-    for section in ("rsync", "retries"):
+    for section in ("rsync", "retries", "monitoring"):
         page.locator(f"#section-{section} > summary").click()
     page.locator("#field-hard_links").check()
+    page.locator("#field-monitoring_success_within_seconds").fill("25")
+    page.locator("#field-monitoring_success_within_seconds_unit").select_option("hours")
     page.locator("#field-retry_max_attempts").fill("many")
     page.locator("#section-retries > summary").click()
 
@@ -37,6 +39,7 @@ def test_options_are_set_and_stored(server: RunningServer, visitor: Visitor, roo
     (job,) = server.jobs()
     assert job["options"]["hard_links"] is True
     assert job["retry"]["max_attempts"] == 3
+    assert job["monitoring"]["success_within_seconds"] == 25 * 3600
 
 
 def test_the_panel_and_its_words_always_agree(

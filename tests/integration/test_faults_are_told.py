@@ -32,6 +32,7 @@ from tests.chaos.mounts import loop_mount
 from tests.conftest import need
 from tests.integration.live import LiveClient, live
 from tests.integration.running import ended_server, run_to_end
+from tests.rclone_server import RcloneServer, write_configuration
 from tests.rsync_daemon import RsyncDaemon
 from tests.served_app import ServedApp
 from tests.support import free_port, make_tree, wait_until, wait_until_async
@@ -107,6 +108,7 @@ def served(
     with pytest.MonkeyPatch.context() as monkeypatch:
         Hurried(monkeypatch)
         monkeypatch.setenv("PATH", str(tools))
+        monkeypatch.setenv("LONGSHORE_RCLONE_CONFIG", str(tools.parent / "rclone.conf"))
         app = ServedApp(tmp_path_factory.mktemp("told") / "data")
         app.app.add_api_route("/api/v1/broken/{job_id}", broken.answer)
         with ended_server(app):
@@ -273,23 +275,30 @@ async def test_a_runner_cannot_be_started(
     assert not await in_thread(events, served, "RunFailed"), "one fault, one event"
 
 
-async def test_a_target_is_unreachable(served: ServedApp, tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["rsync", "rclone"])
+async def test_a_target_is_unreachable(
+    served: ServedApp, tools: Path, tmp_path: Path, engine: str
+) -> None:
     make_tree(tmp_path / "from", files=1)
-    daemon = RsyncDaemon(tmp_path / "daemon")
-    target = f"rsync://127.0.0.1:{daemon.port}/backup"
-    job = await in_thread(
-        lambda: served.create_job(tmp_path / "from", target, name="Far", **_QUICK)
-    )
+    there: RsyncDaemon | RcloneServer
+    if engine == "rsync":
+        there = RsyncDaemon(tmp_path / "daemon")
+    else:
+        there = RcloneServer("webdav", tmp_path / "remote")
+        write_configuration(tools.parent / "rclone.conf", {"webdav": there.section()})
+    far: dict[str, Any] = {"engine": engine, "name": "Far", **_QUICK}
+    job = await in_thread(lambda: served.create_job(tmp_path / "from", there.url("copy"), **far))
     expected = Told("RunFailed", "medium", "engine", "Far failed")
     async with told(served, expected) as seen:
         assert (await in_thread(run_to_end, served, job))["outcome"] == "failed"
         event = await seen()
         assert event["message"].startswith("“Far” failed: ")
-        daemon.start()
+        there.start()
         try:
-            assert (await in_thread(run_to_end, served, job))["outcome"] == "completed"
+            run = await in_thread(run_to_end, served, job)
+            assert run["outcome"] == "completed", run["message"]
         finally:
-            daemon.stop()
+            there.stop()
     await in_thread(served.http.delete, f"/api/v1/jobs/{job}")
 
 
