@@ -1,7 +1,8 @@
 """How much room the disks have that the jobs' local destinations lie on.
 
 Asking a disk may take for ever when it hangs on a network: each is asked in a thread of its own, no
-second time while it has not answered, and nobody waits for it longer than a moment.
+second time while it has not answered, and nobody waits for it longer than a moment. One that gives
+no answer is shown as it last was, and since when.
 """
 
 from __future__ import annotations
@@ -16,13 +17,20 @@ from concurrent.futures import Future
 from threading import Thread
 from typing import NamedTuple
 
+from core.error_recovery import Degradation
 from core.preflight_mounts import mount_points
 from core.preflight_space import Room, existing_part, room_of
+from core.recovery_states import OnChange
+from utils.timestamps import utc_timestamp
 
 FRESH_SECONDS = 30.0
 """How old an answer may be that is shown without asking again."""
 PATIENCE_SECONDS = 0.25
 """How long a page waits for answers; what comes later is there for the next one."""
+PREFIX = "disk "
+"""Before the mount in the name of its degradation."""
+HANGS_SECONDS = 5.0
+"""After that a disk counts as one that gives no answer."""
 _MOST_ASKED = 8
 """How many disks may owe an answer at a time."""
 _MOST_DISKS = 50
@@ -30,57 +38,110 @@ _logger = logging.getLogger(__name__)
 
 
 class Disk(NamedTuple):
-    """A disk by where it is mounted; `room` is None while it does not answer."""
+    """A disk by where it is mounted; `room` is None when it has never answered. When it does not
+    answer any more, `as_of` is when it last did (UTC, ISO 8601)."""
 
     mount: str
     jobs: int
     room: Room | None
+    as_of: str | None = None
 
 
 class Disks:
     """The disks of some destinations, as they were a short while ago."""
 
-    def __init__(self, destinations: Callable[[], Iterable[str]]) -> None:
+    def __init__(
+        self, destinations: Callable[[], Iterable[str]], *, on_change: OnChange | None = None
+    ) -> None:
         """Take what returns the local paths that jobs write to."""
         self._destinations = destinations
-        self._asked: dict[str, Future[list[Disk]]] = {}
+        self._on_change = on_change
+        self._asked: dict[str, asyncio.Future[list[Disk]]] = {}
+        self._groups: dict[str, list[str]] = {}
         self._answers: dict[str, list[Disk]] = {}
+        self._answered_at: dict[str, str] = {}
+        self._silent: dict[str, Degradation] = {}
         self._looked_at = float("-inf")
 
     async def now(self) -> tuple[Disk, ...]:
         """Return the disks, the one with the smallest free share first."""
         if time.monotonic() - self._looked_at > FRESH_SECONDS:
             self._looked_at = time.monotonic()
-            await self._ask()
-        pending = [asyncio.wrap_future(one) for one in self._asked.values() if not one.done()]
+            await self._look()
+        pending = [one for one in self._asked.values() if not one.done()]
         if pending:
             await asyncio.wait(pending, timeout=PATIENCE_SECONDS)
         self._take()
-        found = [disk for disks in self._answers.values() for disk in disks]
+        found = [disk for mount in self._answers for disk in self._shown(mount)]
         return tuple(sorted(found, key=_free_share)[:_MOST_DISKS])
 
-    async def _ask(self) -> None:
-        groups = await asyncio.to_thread(_by_mount, tuple(self._destinations()))
-        self._answers = {mount: self._answers.get(mount, []) for mount in groups}
-        for mount, paths in groups.items():
-            if mount not in self._asked and len(self._asked) < _MOST_ASKED:
-                self._asked[mount] = _ask_in_thread(paths)
+    async def look_again(self) -> None:
+        """Ask those anew that gave no answer: they are told of no more as soon as they do."""
+        for mount in tuple(self._silent):
+            self._ask(mount)
+
+    async def _look(self) -> None:
+        self._groups = await asyncio.to_thread(_by_mount, tuple(self._destinations()))
+        for mount in self._answers.keys() - self._groups.keys():
+            self._answered_at.pop(mount, None)
+            self._note_answer(mount)  # No job writes there any more.
+        self._answers = {mount: self._answers.get(mount, []) for mount in self._groups}
+        for mount, paths in self._groups.items():
+            self._ask(mount)
             if not self._answers[mount]:
                 self._answers[mount] = [Disk(mount, len(paths), None)]
+
+    def _ask(self, mount: str) -> None:
+        if mount in self._asked or len(self._asked) >= _MOST_ASKED or mount not in self._groups:
+            return
+        self._asked[mount] = asked = asyncio.wrap_future(_ask_in_thread(self._groups[mount]))
+        loop = asyncio.get_running_loop()
+        waits = loop.call_later(HANGS_SECONDS, self._note_silence, mount, asked)
+
+        def answered(answer: asyncio.Future[list[Disk]]) -> None:
+            waits.cancel()
+            answer.exception()  # Told by _take, and not once more by the loop.
+            self._take()
+
+        # Taken when it comes, and not only when somebody looks: what was told of it is over then.
+        asked.add_done_callback(answered)
 
     def _take(self) -> None:
         for mount, asked in list(self._asked.items()):
             if not asked.done():
                 continue
             del self._asked[mount]
+            if mount not in self._answers:
+                continue
             try:
-                if mount in self._answers:
-                    self._answers[mount] = asked.result()
+                self._answers[mount] = asked.result()
             except OSError as error:
                 _logger.warning("the disk at %s does not tell its room: %s", mount, error)
-                self._answers[mount] = [
-                    Disk(mount, disk.jobs, None) for disk in self._answers[mount]
-                ]
+                self._degradation(mount).failed(error.strerror or str(error))
+            else:
+                self._answered_at[mount] = utc_timestamp()
+                self._note_answer(mount)
+
+    def _shown(self, mount: str) -> list[Disk]:
+        """Return the disks of a mount, each as it last was when it gives no answer now."""
+        if mount not in self._silent:
+            return self._answers[mount]
+        as_of = self._answered_at.get(mount)
+        return [disk._replace(as_of=as_of) for disk in self._answers[mount]]
+
+    def _note_silence(self, mount: str, asked: asyncio.Future[list[Disk]]) -> None:
+        if not asked.done() and mount in self._answers:
+            self._degradation(mount).failed(f"no answer within {HANGS_SECONDS:g} seconds")
+
+    def _note_answer(self, mount: str) -> None:
+        silent = self._silent.pop(mount, None)
+        if silent is not None:
+            silent.clear()
+
+    def _degradation(self, mount: str) -> Degradation:
+        if mount not in self._silent:
+            self._silent[mount] = Degradation(f"{PREFIX}{mount}", on_change=self._on_change)
+        return self._silent[mount]
 
 
 def _ask_in_thread(paths: Sequence[str]) -> Future[list[Disk]]:

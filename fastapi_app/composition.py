@@ -38,7 +38,7 @@ from fastapi_app.late_source import LateSource
 from fastapi_app.logs import keep_log
 from fastapi_app.notifier import Notifier, Surroundings
 from fastapi_app.recovery_events import RecoveryEvents
-from fastapi_app.recovery_words import of_history, of_remote, of_run_end
+from fastapi_app.recovery_words import of_disk, of_history, of_remote, of_run_end
 from fastapi_app.rendering import VERSION, Cards, Renderer
 from fastapi_app.scraping import Metrics, Sources
 from fastapi_app.security import KnownHosts
@@ -178,6 +178,10 @@ async def compose(
         config=limits_of(store).rclone_config,
         on_change=recovery.listener(Component.ENGINE, of_remote),
     )
+    disks = Disks(
+        partial(_local_destinations, queries),
+        on_change=recovery.listener(Component.STORAGE, of_disk),
+    )
     works: tuple[tuple[str, Component, Work], ...] = (
         ("monitor", Component.BACKGROUND_MONITOR, partial(monitor.run, manager)),
         ("deletion-intake", Component.JOB_MANAGER, partial(manager.intake.run, error_log)),
@@ -202,6 +206,11 @@ async def compose(
             "history-again",
             Component.STORAGE,
             partial(recovery.look_again, DEGRADATION, history.look_again),
+        ),
+        (
+            "disks-again",
+            Component.STORAGE,
+            partial(recovery.look_again, DEGRADATION, disks.look_again),
         ),
         ("settings-watch", Component.STORAGE, SettingsWatch(store).run),
     )
@@ -239,7 +248,7 @@ async def compose(
         renderer=renderer,
         cards=source.cards,
         banners=source.banners,
-        disks=Disks(partial(_local_destinations, queries)),
+        disks=disks,
         happenings=happenings,
         recovery=recovery,
         notifier=notifier,

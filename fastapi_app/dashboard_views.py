@@ -26,6 +26,8 @@ class DiskView:
     exact: str
     used_percent: int | None
     is_low: bool
+    as_of: Moment | None = None
+    """When it last answered, if it does not any more."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ def _disk(disk: Disk) -> DiskView:
         exact=f"{room.free:,} of {room.total:,} bytes are free",
         used_percent=round(100 * (room.total - room.free) / room.total),
         is_low=room.free < room.least_free,
+        as_of=moment(disk.as_of),
     )
 
 

@@ -3,7 +3,17 @@ which changes from one failure to the next: it is in the details of the event.""
 
 from __future__ import annotations
 
+from core.disks import PREFIX
 from core.recovery_states import RecoveryState
+
+
+def of_disk(state: RecoveryState) -> str:
+    """Say it of a disk that does not tell its room."""
+    mount = state.name.removeprefix(PREFIX)
+    return (
+        f"The disk at {mount} does not tell how much room it has: what is shown of it is how it "
+        "last was."
+    )
 
 
 def of_history(_state: RecoveryState) -> str:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
+import httpx
 import pytest
+from fastapi import FastAPI
 
 from core.error_recovery import CircuitBreaker, CircuitBreakers, Degradation, RetryPolicy
 from core.recovery_states import RecoveryState
+from fastapi_app import errors
 from models.errors import CircuitOpen, JobNotFound, StorageBusy, StorageFailed
 
 BUSY = StorageBusy("The database", "database is locked")
@@ -369,3 +372,18 @@ async def test_what_has_no_answer_in_time_is_done_without() -> None:
     history = Degradation("history", failures=StorageFailed, patience_seconds=0.02)
     assert await history.value(asyncio.Event().wait, "nothing") == "nothing"
     assert history.reason == "no answer within 0.02 seconds"
+
+
+async def test_who_asks_what_is_left_alone_is_told_when_to_come_again() -> None:
+    app = FastAPI()
+    errors.register(app)
+
+    @app.get("/api/test")
+    async def ask() -> None:
+        raise CircuitOpen("remote nas", 12.3)
+
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        answer = await client.get("/api/test")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "13")
+    assert answer.json()["detail"].endswith("It is tried again in 12 s.")
