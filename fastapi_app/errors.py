@@ -75,6 +75,9 @@ _WHAT_TO_DO = (
     "Nothing was changed. Make sure that the disk of the data directory has room and can be "
     "written to, then try again."
 )
+_HELD = (
+    "Nothing was changed. Another program holds the file: try again when that is done, or end it."
+)
 _logger = logging.getLogger(__name__)
 
 
@@ -156,6 +159,8 @@ def _tell(request: Request, error: LongshoreError, status: int) -> None:
 
 
 def _told(error: LongshoreError) -> str:
+    if isinstance(error, StorageBusy):
+        return f"{error}. {_HELD}"
     if isinstance(error, StorageFailed) and not isinstance(error, SaveOutcomeUnknown):
         return f"{error}. {_WHAT_TO_DO}"
     return str(error)

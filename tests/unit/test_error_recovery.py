@@ -374,16 +374,26 @@ async def test_what_has_no_answer_in_time_is_done_without() -> None:
     assert history.reason == "no answer within 0.02 seconds"
 
 
-async def test_who_asks_what_is_left_alone_is_told_when_to_come_again() -> None:
+@pytest.mark.parametrize(
+    ("error", "retry_after", "told"),
+    [
+        (CircuitOpen("remote nas", 12.3), "13", "It is tried again in 12 s."),
+        (BUSY, None, "try again when that is done, or end it."),
+        (BROKEN, None, "can be written to, then try again."),
+    ],
+)
+async def test_who_asks_for_what_does_not_work_now_is_told_what_to_do(
+    error: Exception, retry_after: str | None, told: str
+) -> None:
     app = FastAPI()
     errors.register(app)
 
     @app.get("/api/test")
     async def ask() -> None:
-        raise CircuitOpen("remote nas", 12.3)
+        raise error
 
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         answer = await client.get("/api/test")
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "13")
-    assert answer.json()["detail"].endswith("It is tried again in 12 s.")
+    assert (answer.status_code, answer.headers.get("retry-after")) == (503, retry_after)
+    assert answer.json()["detail"].endswith(told)
