@@ -108,7 +108,10 @@ class DeletedSources:
             except (JobIsActive, JobNotFound, FileNotFoundError):
                 continue
             except OSError as error:
-                _logger.warning("the trash folder of run %s stays: %s", run.run_id, error)
+                ids = {"job_id": run.job_id, "run_id": run.run_id}
+                _logger.warning(
+                    "the trash folder of run %s stays: %s", run.run_id, error, extra=ids
+                )
                 faults.append(f"That of run {run.run_id} in {run.source}: {error.strerror}.")
         return Emptied(emptied, tuple(faults))
 

@@ -55,7 +55,8 @@ class DeletionIntake:
                     await self.settle(run_id)
                 except Exception as error:
                     # The loop's boundary: one record that cannot be read holds up no other.
-                    _logger.exception("the record of %s was not taken over", run_id)
+                    ids = {"run_id": run_id}
+                    _logger.exception("the record of %s was not taken over", run_id, extra=ids)
                     error_log.report(_fault(run_id, error))
             if self._waiting:
                 asyncio.get_running_loop().call_later(RETRY_SECONDS, self._wake.set)

@@ -36,6 +36,7 @@ from models.progress import RunOutcome
 from models.remote import is_remote
 from models.run_spec import RunKind
 from models.transitions import advance, end_dry_run
+from utils.log_context import note
 
 _MAX_RESUMED_IN_A_ROW = 5
 """How often a job that is cut off again and again goes on by itself."""
@@ -172,7 +173,8 @@ class JobManager(RunBeginner):
                     await self._change_state(job_id, stop)
                 except StorageFailed as error:
                     # The very transfer that fills the disk must still be stoppable.
-                    _logger.error("stopping %s was not kept: %s", run_id, error)
+                    ids = {"job_id": job_id, "run_id": run_id}
+                    _logger.error("stopping %s was not kept: %s", run_id, error, extra=ids)
                     state = self._record(job_id).state
                     if state.status is JobStatus.RUNNING:
                         self._ports.jobs.publish_state(stop(state))
@@ -231,6 +233,7 @@ class JobManager(RunBeginner):
     async def resume_interrupted(self, job_id: str) -> None:
         """Start an interrupted job again, unless it was cut off too often in a row. Raises
         JobNotFound, StorageFailed."""
+        note(job_id=job_id)
         if self._record(job_id).state.status is not JobStatus.INTERRUPTED:
             return
         newest = await self._ports.runs.list_runs(
@@ -244,7 +247,7 @@ class JobManager(RunBeginner):
             run_id = await self.start_job(job_id)
         except JobIsActive:
             return  # A person was quicker.
-        _logger.info("%s goes on by itself with run %s", job_id, run_id)
+        _logger.info("%s goes on by itself with run %s", job_id, run_id, extra={"run_id": run_id})
 
     async def _withdraw(self, state: JobState, run_id: str) -> None:
         kind = RunKind.TRANSFER

@@ -9,6 +9,7 @@ from core.job_manager import JobManager
 from core.job_queries import JobQueries
 from models.errors import InvalidDefinition, LongshoreError
 from models.job import JobDefinition
+from utils.log_context import about
 
 MAX_JOBS = 1_000
 """How many jobs one request may name."""
@@ -72,7 +73,8 @@ class ManyJobs:
         for job_id in job_ids:
             record = self._queries.all_jobs().get(job_id)
             try:
-                await command(job_id)
+                with about(job_id=job_id):
+                    await command(job_id)
             except LongshoreError as error:
                 name = record.job.name if record else job_id
                 outcome.refused.append(Refusal(job_id, name, _reason(error)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from core.job_manager import JobManager
 from core.ports import JobStore, RunDirectories
 from models.job_status import JobStatus
+from utils.log_context import about
 
 _logger = logging.getLogger(__name__)
 
@@ -41,28 +42,31 @@ async def recover(
         state = record.state
         if state.status not in {JobStatus.RUNNING, JobStatus.STOPPING} or state.run_id is None:
             continue
-        await manager.restore_run(state.job_id)
-        if await directories.is_held(state.run_id):
-            await manager.adopt(state.run_id)
-            adopted.append(state.run_id)
-        elif await manager.update_job_from_engine(
-            state.run_id, await directories.read_journal(state.run_id)
-        ):
-            finished.append(state.run_id)
-        else:
-            interrupted.append(state.run_id)
+        with about(job_id=state.job_id, run_id=state.run_id):
+            await manager.restore_run(state.job_id)
+            if await directories.is_held(state.run_id):
+                await manager.adopt(state.run_id)
+                adopted.append(state.run_id)
+            elif await manager.update_job_from_engine(
+                state.run_id, await directories.read_journal(state.run_id)
+            ):
+                finished.append(state.run_id)
+            else:
+                interrupted.append(state.run_id)
     # Only now that every living run has its place: what ends makes room for others.
     queued = [one.state for one in records if one.state.status is JobStatus.QUEUED]
     await manager.forget_never_begun()
     await manager.wait_again([state.job_id for state in queued])
     for run_id in interrupted:
-        await manager.close_dead_run(run_id)
+        with about(run_id=run_id):
+            await manager.close_dead_run(run_id)
     await manager.find_deletions()
     await manager.launch_queued()
     if resumes_interrupted:
         for record in jobs.snapshot().values():
             if record.state.status is JobStatus.INTERRUPTED:
-                await manager.resume_interrupted(record.job.id)
+                with about(job_id=record.job.id):
+                    await manager.resume_interrupted(record.job.id)
     report = RecoveryReport(tuple(adopted), tuple(finished), tuple(interrupted))
     _logger.info(
         "recovery: %d runs adopted, %d had ended, %d were interrupted",

@@ -15,6 +15,7 @@ from models.job_state import JobRecord, JobState
 from models.job_status import JobStatus
 from models.run import Run
 from models.run_spec import RunSpec
+from utils.log_context import note
 
 _logger = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class RunBeginner(RunKeeper):
         self, run: Run, spec: RunSpec, record: JobRecord, *, only_files: Sequence[str] = ()
     ) -> None:
         """Keep a new run and start it, or let it wait; the caller holds the job's lock."""
+        note(job_id=run.job_id, run_id=run.id)
         await self._arrive(run)
         wait = self._queue.wait_of(run.id)
         if wait is None:
@@ -87,5 +89,6 @@ class RunBeginner(RunKeeper):
         try:
             await self._ports.runs.remove(run.id)
         except StorageFailed as error:
-            _logger.error("run %s is left in the history: %s", run.id, error)
+            ids = {"job_id": run.job_id, "run_id": run.id}
+            _logger.error("run %s is left in the history: %s", run.id, error, extra=ids)
         raise failures[0]

@@ -15,6 +15,7 @@ from models.progress import RunOutcome
 from models.run_history import apply_lines, close_run
 from models.run_spec import STOPPED_DRY_RUN
 from models.transitions import advance
+from utils.log_context import note
 from utils.timestamps import utc_timestamp
 
 _STOPPED = "Stopped. It can be resumed."
@@ -29,6 +30,7 @@ class RunKeeper(RunLauncher):
         Raises RunNotFound, StorageFailed.
         """
         run = await self._ports.runs.get(run_id)
+        note(job_id=run.job_id, run_id=run_id)
         async with self._lock(run.job_id):
             state = self._record(run.job_id).state
             if run.is_over and not (state.run_id == run_id and state.is_active):

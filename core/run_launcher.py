@@ -35,6 +35,7 @@ from models.run import Run
 from models.run_history import close_run
 from models.run_spec import RunKind
 from models.transitions import advance, end_dry_run
+from utils.log_context import about
 
 KEEPING_END = "end of a run"
 _KEEPING = RetryPolicy(attempts=3, first_delay_seconds=0.5, max_delay_seconds=2.0)
@@ -112,7 +113,8 @@ class RunLauncher:
         # One after another: of two that take the same place, the second would give it back.
         async with self._launching:
             while (place := self._queue.next_ready()) is not None:
-                await self._launch(place)
+                with about(job_id=place.job_id, run_id=place.run_id):
+                    await self._launch(place)
         for place in self._queue.waiting:
             self._tell_why(place)
 
@@ -252,7 +254,7 @@ class RunLauncher:
             old = await self._ports.runs.prune(job_id, keep=keep)
         except StorageFailed as error:
             # Tidying: the next run's end tries again.
-            _logger.error("old runs of %s are kept: %s", job_id, error)
+            _logger.error("old runs of %s are kept: %s", job_id, error, extra={"job_id": job_id})
             return
         for run_id in old:
             await self._remove_directory(run_id)
@@ -262,7 +264,9 @@ class RunLauncher:
             await self.intake.settle(run_id)
         except StorageFailed as error:
             # It is all that tells what the run deleted.
-            _logger.error("the directory of %s is kept: %s", run_id, error)
+            _logger.error(
+                "the directory of %s is kept: %s", run_id, error, extra={"run_id": run_id}
+            )
             return
         await self._ports.directories.remove(run_id)
 

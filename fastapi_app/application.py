@@ -13,6 +13,7 @@ from fastapi_app.assets import Assets
 from fastapi_app.composition import compose
 from fastapi_app.compression import Compression
 from fastapi_app.rendering import VERSION
+from fastapi_app.request_log import RequestLog
 from fastapi_app.route_faults import RouteWatch
 from fastapi_app.routers import (
     api,
@@ -89,6 +90,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RouteWatch)
     app.add_middleware(Compression)
     app.add_middleware(RequestGuard, hosts=app.state.hosts)
+    app.add_middleware(RequestLog, is_wanted=settings.access_log)
     errors.register(app)
     app.state.assets = Assets()
     app.add_route("/static/{path:path}", app.state.assets.serve, name="static")

@@ -32,6 +32,7 @@ from models.events import (
     RunStarted,
 )
 from utils.histogram import Histogram
+from utils.log_context import about
 from utils.process_identity import ProcessIdentity
 from utils.timestamps import utc_timestamp
 
@@ -155,7 +156,8 @@ class Monitor:
 
     def run_started(self, run_id: str) -> None:
         """Follow this run's journal from its beginning."""
-        self._watch(run_id, self._followed.setdefault(run_id, _Followed()))
+        with about(run_id=run_id):
+            self._watch(run_id, self._followed.setdefault(run_id, _Followed()))
 
     def _watch(self, run_id: str, followed: _Followed) -> None:
         try:
@@ -253,12 +255,13 @@ class Monitor:
             return
         self._note_success(_LOOKING)
         for run_id, look in found.items():
-            if _may_be_the_end(look):
-                # An end is written to the disk: while that does not answer the others go on.
-                end = self._end(manager, run_id, look, looks=looks)
-                self._ending[run_id] = asyncio.create_task(end, name="run-end")
-            else:
-                await self._step(manager, run_id, look, looks=looks)
+            with about(run_id=run_id):
+                if _may_be_the_end(look):
+                    # An end is written to the disk: while that does not answer the others go on.
+                    end = self._end(manager, run_id, look, looks=looks)
+                    self._ending[run_id] = asyncio.create_task(end, name="run-end")
+                else:
+                    await self._step(manager, run_id, look, looks=looks)
 
     async def _end(
         self, manager: JobManager, run_id: str, look: RunLook | OSError, *, looks: bool

@@ -98,7 +98,7 @@ async def compose(
     """Return the parts of one application, which end with the stack. Raises StorageFailed."""
     data_dir = settings.data_dir.absolute()
     stack.enter_context(open_data_directory(data_dir, settings))
-    stack.enter_context(keep_log(data_dir))
+    stack.enter_context(keep_log(data_dir, settings))
     database = await Database.open(data_dir)
     stack.push_async_callback(database.close)
     counters = await _keep_counters(stack, data_dir, database)

@@ -39,6 +39,7 @@ from storage.run_directories import RunDirectoryStorage
 from storage.run_logs import RunLogs
 from storage.secrets import SecretsFile
 from storage.settings_store import SettingsStore
+from utils.log_context import note
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ def services_of(connection: HTTPConnection) -> Services:
 
 async def _services(request: Request) -> Services:
     services = services_of(request)
+    known = request.path_params
+    note(job_id=known.get("job_id"), run_id=known.get("run_id"))
     dismissed = dismissed_in(request.cookies.get(DISMISSED_COOKIE, ""))
     return replace(services, cursor=services.hub.cursor, dismissed=dismissed)
 

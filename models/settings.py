@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -272,6 +272,29 @@ class Settings(BaseSettings, SavedSettings):
         "yet.",
         section=_AT_START,
     )
+    log_format: Literal["human", "json"] = _setting(
+        "human",
+        title="Form of the log",
+        description="How lines of the service’s log look: human, or json for programs.",
+        section=_AT_START,
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = _setting(
+        "info",
+        title="Level of the log",
+        description="What the service’s log has at least: debug, info, warning or error.",
+        section=_AT_START,
+    )
+    access_log: bool = _setting(
+        False,
+        title="Log of requests",
+        description="Whether the service’s log has each request.",
+        section=_AT_START,
+    )
+
+    @field_validator("log_format", "log_level", mode="before")
+    @classmethod
+    def _in_lower_case(cls, value: object) -> object:
+        return value.strip().lower() if isinstance(value, str) else value
 
     @field_validator("root_path")
     @classmethod

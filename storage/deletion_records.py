@@ -74,7 +74,8 @@ def _documents(directory: Path) -> Iterator[dict[str, Any]]:
             while raw := file.readline(_LONGEST_LINE):
                 document = _document(raw)
                 if document is None:
-                    _logger.error("%s of %s: a line was passed over", RECORD_NAME, directory.name)
+                    ids = {"run_id": directory.name}
+                    _logger.error("%s: a line was passed over", RECORD_NAME, extra=ids)
                 elif "n" in document:
                     yield document
     except FileNotFoundError:

@@ -61,7 +61,8 @@ def _events(directory: Path) -> Iterator[events.Event]:
         try:
             line = events.from_document(json.loads(raw))
         except (InvalidDocument, ValueError, RecursionError) as error:
-            _logger.error("journal of %s: a line was passed over: %s", directory.name, error)
+            ids = {"run_id": directory.name}
+            _logger.error("journal: a line was passed over: %s", error, extra=ids)
             continue
         if line is not None:
             yield line.event

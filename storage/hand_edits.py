@@ -160,4 +160,4 @@ class HandEdits:
         try:
             await self._table.queue.submit(Change("Keeping what belongs to an edit", tuple(files)))
         except StorageFailed as error:
-            _logger.warning("%s: %s", job_id, error)
+            _logger.warning("%s: %s", job_id, error, extra={"job_id": job_id})

@@ -141,7 +141,8 @@ class JobStorage:
             try:
                 await self._whole(job_id, partial(self._keep_state, job_id))
             except (StorageFailed, JobNotFound) as error:
-                _logger.warning("the version of %s is not kept: %s", job_id, error)
+                ids = {"job_id": job_id}
+                _logger.warning("the version of %s is not kept: %s", job_id, error, extra=ids)
 
     async def _create(self, job: Job, state: JobState) -> None:
         if job.id in self._table.snapshot or job.id in self._table.damaged:

@@ -90,7 +90,7 @@ class JobTable:
 
     def report(self, fault: Fault) -> None:
         """Tell a fault to the log and to whoever shows it."""
-        _logger.error("%s", fault.message)
+        _logger.error("%s", fault.message, extra={"job_id": fault.job_id, "run_id": fault.run_id})
         self.observer.report(fault)
 
     async def write(self, change: Change, job_id: str) -> None:
@@ -105,7 +105,8 @@ class JobTable:
             try:
                 await self._reload(job_id)
             except StorageFailed as failure:
-                _logger.error("%s could not be read again: %s", job_id, failure)
+                ids = {"job_id": job_id}
+                _logger.error("%s could not be read again: %s", job_id, failure, extra=ids)
             raise
 
     async def _reload(self, job_id: str) -> None:

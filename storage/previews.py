@@ -117,5 +117,5 @@ def _change(path: Path, line: bytes) -> ListedChange | None:
     try:
         return change_in(line)
     except InvalidDocument as error:
-        _logger.error("%s of %s: %s", path.name, path.parent.name, error)
+        _logger.error("%s: %s", path.name, error, extra={"run_id": path.parent.name})
         return None

@@ -198,14 +198,16 @@ def read_journal_part(directory: Path, offset: int) -> JournalPart:
         return JournalPart((), offset)
     end = content.rfind(b"\n") + 1
     if not end and len(content) == _CHUNK:
-        _logger.error("journal of %s: %d bytes without a line were passed over", directory, _CHUNK)
+        ids = {"run_id": directory.name}
+        _logger.error("journal: %d bytes without a line were passed over", _CHUNK, extra=ids)
         end = _CHUNK
     lines, damaged = [], 0
     for raw in _worth_reading(content[:end].splitlines()):
         try:
             line = events.from_document(json.loads(raw))
         except (InvalidDocument, ValueError, RecursionError) as error:
-            _logger.error("journal of %s: a line was passed over: %s", directory.name, error)
+            ids = {"run_id": directory.name}
+            _logger.error("journal: a line was passed over: %s", error, extra=ids)
             damaged += 1
             continue
         if line is not None:
@@ -226,7 +228,8 @@ def _read_spec(directory: Path) -> RunSpec | None:
     try:
         return RunSpec.from_document(json.loads((directory / "spec.json").read_bytes()))
     except (OSError, ValueError, RecursionError, InvalidDocument) as error:
-        _logger.error("the spec of %s cannot be used: %s", directory.name, error)
+        ids = {"run_id": directory.name}
+        _logger.error("the spec of %s cannot be used: %s", directory.name, error, extra=ids)
         return None
 
 
@@ -236,5 +239,6 @@ def _read_result(directory: Path) -> JournalLine | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, InvalidDocument) as error:
-        _logger.error("result of %s cannot be used: %s", directory.name, error)
+        ids = {"run_id": directory.name}
+        _logger.error("result of %s cannot be used: %s", directory.name, error, extra=ids)
         return None

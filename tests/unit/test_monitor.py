@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from models.run import Run
 from tests.fakes.error_logs import InMemoryErrorLog
 from tests.fakes.outside import InMemoryRunDirectories, World
 from tests.fakes.scenes import ended, put, status
+from utils import log_context
 
 GRACE_SECONDS = 0.2
 
@@ -107,6 +109,33 @@ async def unresolved(scene: Scene, error_type: str) -> int:
     """Count what is told of a kind and not resolved."""
     page = await scene.errors.list_events(resolved=False)
     return sum(event.error_type == error_type for event in page.items)
+
+
+async def test_what_is_logged_of_a_step_names_its_run_and_its_job(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: list[dict[str, str]] = []
+    handler = logging.Handler()
+    monkeypatch.setattr(handler, "emit", lambda _record: known.append(dict(log_context.ids())))
+    monkeypatch.setattr(background._logger, "handlers", [handler])
+    with log_context.about():  # A start tells the log of its run: that of the test's own task.
+        run_id = await scene.start("good-0001")
+        other_id = await scene.start("bad-0002")
+    known.clear()
+
+    async def fail(_run: Run) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(scene.world.manager, "_finish", fail)
+    scene.directories.journals[run_id] = (ended(),)
+    scene.directories.unreadable.add(other_id)
+    async with scene.following():
+        while len(known) < 4:
+            await asyncio.sleep(0.01)
+    assert {"run_id": run_id, "job_id": "good-0001"} in known
+    # Nothing of the run before it: its job was not come to.
+    assert {"run_id": other_id} in known
+    assert {tuple(ids) for ids in known} == {("run_id", "job_id"), ("run_id",)}
 
 
 async def test_a_failing_step_is_told_hurts_no_other_run_and_is_tried_again(scene: Scene) -> None:

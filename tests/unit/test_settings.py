@@ -32,7 +32,10 @@ def test_what_is_saved_cannot_decide_what_is_decided_at_the_start() -> None:
     _, faults = checked({"port": 80, "data_dir": "/", "allow_network": True})
     told = {fault.field: fault.message for fault in faults}
     assert told == dict.fromkeys(("port", "data_dir", "allow_network"), "There is no such setting.")
-    assert AT_START.keys() == {"data_dir", "host", "port", "root_path", "allow_network"}
+    assert AT_START.keys() == {
+        *("data_dir", "host", "port", "root_path", "allow_network"),
+        *("log_format", "log_level", "access_log"),
+    }
 
 
 @pytest.mark.parametrize(
