@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from core.notifying.messages import Gathered, Message, message_of
+from core.overdue import OVERDUE
+from core.run_faults import OF_RUNS
 from fastapi_app import formatting
 from models.error_event import Component, ErrorEvent
 from models.job import Job
@@ -16,8 +18,6 @@ from storage.notification_table import Kept, Note
 
 RULE_LANE, PING_LANE = "rule:", "ping:"
 PING = "ping"
-OVERDUE_TYPE = "JobOverdue"
-"""The type of the event of the error log that says that a job is overdue (core/overdue.py)."""
 _OF_OUTCOME = {
     RunOutcome.FAILED: Occasion.RUN_FAILED,
     RunOutcome.INTERRUPTED: Occasion.RUN_INTERRUPTED,
@@ -58,10 +58,12 @@ def happened_of_run(run: Run, job: Job | None, *, was_bad: bool) -> tuple[Happen
     )
 
 
-def happened_of_error(event: ErrorEvent, job: Job | None) -> Happened:
-    """Return what an event of the error log is worth telling."""
-    is_overdue = event.error_type == OVERDUE_TYPE
-    occasion = Occasion.JOB_OVERDUE if is_overdue else Occasion.ERROR
+def happened_of_error(event: ErrorEvent, job: Job | None) -> Happened | None:
+    """Return what an event of the error log is worth telling; None when it says what the end of
+    a run says, which is told by itself."""
+    if event.error_type in OF_RUNS:
+        return None
+    occasion = Occasion.JOB_OVERDUE if event.error_type == OVERDUE else Occasion.ERROR
     target = event.details.get("target") if event.component is Component.NOTIFICATIONS else None
     values = {
         "event": OCCASION_WORDS[occasion],

@@ -110,7 +110,7 @@ class Intake:
             fresh = [event for event in page.items if int(event.id) > mark]
             # Page by page: after a storm of errors there is a lot to put into words.
             told = [happened_of_error(one, self._job(one.job_id)) for one in reversed(fresh)]
-            pages.append([note for one in told for note in notes_for((one,), rules)])
+            pages.append([note for one in told if one for note in notes_for((one,), rules)])
             newest = max([newest, *(int(event.id) for event in fresh)])
             cursor = page.next_cursor
             if len(fresh) < len(page.items) or cursor is None or not rules:

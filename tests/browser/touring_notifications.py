@@ -42,6 +42,8 @@ def tour_of_notifications(page: Page, site: LivedIn) -> None:
     page.locator("#rule-tour .rule-name a").click()
     page.go_back()
     page.locator("#edit-tour").click()
+    page.locator("#rule-save").click()
+    page.locator("#edit-tour").click()
     wait_out_double_click(page)
     page.locator("#rule-delete").click()
     expect(page.locator("#rule-tour")).to_have_count(0)

@@ -19,6 +19,7 @@ from storage.secrets import SecretsFile
 from tests.fakes.receivers import WebReceiver, a_mailbox, a_web_receiver
 from tests.support import RunningServer, make_large_file, wait_until
 
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 CANARY = "Canary7Secret9"
 RULES = "/api/v1/notifications/rules"
 
@@ -134,6 +135,27 @@ def test_a_run_that_ends_while_the_dashboard_is_away_is_told_when_it_is_back(
     server.start()
     wait_until(lambda: server.http.get("/health").is_success)
     assert len(web.requests) == 1
+
+
+def test_an_overdue_job_is_told_once(
+    make_server: Callable[..., RunningServer], web: WebReceiver, tmp_path: Path
+) -> None:
+    server = make_server()
+    add_rule(server, "hook", f"json://127.0.0.1:{web.port}/hook", events=["job_overdue", "error"])
+    job: dict[str, Any] = {
+        "name": "Late",
+        "engine": "rsync",
+        "source": "/srv",
+        "destination": str(tmp_path),
+    }
+    job |= {"monitoring": {"success_within_seconds": 60}, "created_at": "2026-01-01T00:00:00Z"}
+    (server.data_dir / "jobs" / "late-0001.yaml").write_text(json.dumps(job))
+    wait_until(lambda: all_sent(server, 1), what="the notification")
+    server.kill()
+    server.start()
+    wait_until(lambda: server.http.get("/health").is_success)
+    told = [json.loads(one.body)["title"] for one in web.requests]
+    assert told == ["Job overdue: Late"]
 
 
 def test_a_target_that_is_away_is_told_of_and_gets_it_when_it_is_back(

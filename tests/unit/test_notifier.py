@@ -14,6 +14,7 @@ import pytest
 
 from core.job_queries import JobQueries
 from core.notifying.process import Letter, Receipt, SenderProcess
+from core.run_faults import RUN_FAILED
 from fastapi_app import notifier as notifier_module
 from fastapi_app.notifier import (
     FIRST_DELAY_SECONDS,
@@ -283,6 +284,20 @@ async def test_an_error_is_told_once_and_not_again_after_a_restart(scene: Scene)
     assert bodies.count("There is no space left") == 1
     assert len(await scene.states()) == 2
     assert len(scene.postman.sent) == len(told)
+
+
+async def test_nothing_is_told_of_errors_from_before_a_rule_or_of_runs_that_tell_themselves(
+    scene: Scene,
+) -> None:
+    scene.errors.report(a_fault(message="before"))
+    scene.notifier.errors_changed()
+    await scene.settled()
+    await scene.rule(events=["error"], body="{message}")
+    scene.errors.report(a_fault(error_type=RUN_FAILED, message="a run"))
+    scene.errors.report(a_fault(message="after"))
+    scene.notifier.errors_changed()
+    await scene.settled()
+    assert [letter.body for letter in scene.postman.sent] == ["after"]
 
 
 async def test_what_ends_while_nobody_looks_is_told_at_the_next_start(scene: Scene) -> None:
