@@ -15,6 +15,7 @@ from models.error_event import Fault, kept_name
 from models.error_query import ErrorFilter, KeptErrors
 from models.errors import StorageFailed
 from storage.database import Database
+from storage.dropped_entries import DroppedEntries, Entry
 from storage.error_reader import ErrorReader
 from storage.error_table import (
     Report,
@@ -34,7 +35,6 @@ PAUSE_SECONDS = 0.2
 RETRY_SECONDS = (0.5, 2.0, 8.0, 30.0)
 """How long to wait before each further attempt at a batch; after the last one it is given up."""
 _DAY_SECONDS = 24 * 60 * 60
-_Entry: TypeAlias = Report | Settlement
 _Key: TypeAlias = tuple[str | None, ...]
 _logger = logging.getLogger(__name__)
 
@@ -67,8 +67,8 @@ class ErrorRepository(ErrorReader):
         """How much is kept, from the next batch on."""
         self._on_change = on_change
         self._on_report = on_report
-        self._waiting: deque[tuple[_Key, _Entry]] = deque()
-        self._mergeable: dict[_Key, _Entry] = {}
+        self._waiting: deque[tuple[_Key, Entry]] = deque()
+        self._mergeable: dict[_Key, Entry] = {}
         self._accepted = 0
         self._finished = 0
         self._flushing = 0
@@ -78,9 +78,13 @@ class ErrorRepository(ErrorReader):
         self._step_done = asyncio.Condition()
         self.is_failing = False
         """Whether the database refused the last batch."""
-        self.dropped_count = 0
-        """How many entries never reached the database since the start; the log has them."""
+        self._dropped = DroppedEntries()
         self._writer = asyncio.create_task(self._write_all(), name="error-log")
+
+    @property
+    def dropped_count(self) -> int:
+        """How many entries never reached the database since the start; the log has them."""
+        return self._dropped.count
 
     @property
     def waiting_count(self) -> int:
@@ -151,13 +155,14 @@ class ErrorRepository(ErrorReader):
         self._hurry.set()
         self._wake.set()
         await self._writer
+        await self._dropped.tell()
 
     def _now(self) -> str:
         return utc_timestamp(self._clock())
 
-    def _accept(self, key: _Key, entry: _Entry) -> None:
+    def _accept(self, key: _Key, entry: Entry) -> None:
         if self._is_closing:
-            self._drop((entry,), "it is closed")
+            self._dropped.refuse(entry, "it is closed")
             return
         self._accepted += 1
         if len(self._waiting) >= MAX_WAITING:
@@ -171,7 +176,7 @@ class ErrorRepository(ErrorReader):
         if self._mergeable.get(key) is oldest:
             del self._mergeable[key]
         self._finished += 1
-        self._drop((oldest,), "too many are waiting")
+        self._dropped.crowd_out(oldest)
 
     async def _write_all(self) -> None:
         while self._waiting or not self._is_closing:
@@ -184,21 +189,22 @@ class ErrorRepository(ErrorReader):
                 await self._write_or_give_up(batch)
                 await self._pause(PAUSE_SECONDS)
 
-    async def _write_or_give_up(self, batch: tuple[_Entry, ...]) -> None:
+    async def _write_or_give_up(self, batch: tuple[Entry, ...]) -> None:
         try:
             if await self._write(batch):
                 self._on_change()
         except StorageFailed as error:
-            self._drop(batch, str(error))
+            self._dropped.give_up(batch, str(error))
         except Exception as error:
             # The loop's boundary: a defect costs this batch and not the log.
             _logger.exception("the error log failed at a batch")
-            self._drop(batch, repr(error))
+            self._dropped.give_up(batch, repr(error))
+        await self._dropped.tell()
         async with self._step_done:
             self._finished += len(batch)
             self._step_done.notify_all()
 
-    async def _write(self, batch: tuple[_Entry, ...]) -> bool:
+    async def _write(self, batch: tuple[Entry, ...]) -> bool:
         """Write a batch; returns whether it changed anything.
 
         Raises StorageFailed when the last attempt failed too.
@@ -208,12 +214,13 @@ class ErrorRepository(ErrorReader):
                 return await self._write_once(batch)
             except StorageFailed as error:
                 _logger.warning("not yet in the error log: %d entries: %s", len(batch), error)
+                await self._dropped.tell()
                 if self._is_closing:
                     raise
             await self._pause(delay)
         return await self._write_once(batch)
 
-    async def _write_once(self, batch: tuple[_Entry, ...]) -> bool:
+    async def _write_once(self, batch: tuple[Entry, ...]) -> bool:
         def work(connection: Connection) -> bool:
             if not write_batch(connection, batch):
                 return False
@@ -240,8 +247,3 @@ class ErrorRepository(ErrorReader):
                 await self._hurry.wait()
         except TimeoutError:
             pass
-
-    def _drop(self, entries: tuple[_Entry, ...], reason: str) -> None:
-        self.dropped_count += len(entries)
-        for entry in entries:
-            _logger.error("not in the error log, because %s: %r", reason, entry)

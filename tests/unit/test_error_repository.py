@@ -23,6 +23,7 @@ from storage import database as database_module
 from storage import error_hours as hours_module
 from storage import error_repository as repository_module
 from storage.database import Database
+from storage.dropped_entries import MAX_CROWDED_OUT
 from storage.error_repository import ErrorRepository
 from storage.layout import DATABASE_NAME
 from storage.run_repository import RunRepository
@@ -149,6 +150,26 @@ async def test_a_storm_of_one_fault_takes_one_place(
     assert await scene.messages() == ["storm", "other", "held"]
     assert [event.count for event in (await scene.log.list_events()).items] == [1000, 1, 1]
     assert scene.log.dropped_count == 0
+
+
+async def test_a_storm_of_distinct_faults_is_written_or_counted_and_floods_no_log(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    many = 3 * repository_module.MAX_WAITING
+    await scene.until_held()
+    scene.report(*(f"storm {number}" for number in range(many)))
+    dropped = many - repository_module.MAX_WAITING
+    assert scene.log.dropped_count == dropped
+    assert scene.log.waiting_count == repository_module.MAX_WAITING + len(["held"])
+    assert caplog.text == "", "whoever reports does not wait for the log’s file"
+    scene.disk.open.set()
+
+    await scene.log.flush()
+
+    assert (await scene.log.list_events()).total == repository_module.MAX_WAITING + len(["held"])
+    assert scene.log.waiting_count == 0
+    assert caplog.text.count("message='storm ") == MAX_CROWDED_OUT
+    assert f"nor are {dropped - MAX_CROWDED_OUT} others" in caplog.text
 
 
 async def test_when_too_many_wait_the_oldest_goes_and_is_logged(
