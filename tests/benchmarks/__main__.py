@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import cards, fan_out, jobs, logs, pages, runs, store, table
+from tests.benchmarks import (
+    cards,
+    errors,
+    fan_out,
+    jobs,
+    logs,
+    metrics,
+    pages,
+    runs,
+    store,
+    table,
+)
 from tests.support import PROJECT_ROOT
 
 BENCHMARKS = (
@@ -12,6 +23,8 @@ BENCHMARKS = (
     *runs.BENCHMARKS,
     *logs.BENCHMARKS,
     *pages.BENCHMARKS,
+    *metrics.BENCHMARKS,
+    *errors.BENCHMARKS,
     *fan_out.BENCHMARKS,
     *cards.BENCHMARKS,
 )

@@ -39,8 +39,8 @@ class _Answers:
 def many_jobs() -> list[Row]:
     """Median time and size of the pages that list jobs and runs."""
     with TemporaryDirectory(dir=_DISK) as name:
-        asyncio.run(_furnish(Path(name) / "many", MANY))
-        asyncio.run(_furnish(Path(name) / "few", FEW))
+        asyncio.run(furnish(Path(name) / "many", MANY))
+        asyncio.run(furnish(Path(name) / "few", FEW))
         many, few = _answers(Path(name) / "many"), _answers(Path(name) / "few")
     rows = []
     for path in _PAGES:
@@ -59,7 +59,8 @@ def many_jobs() -> list[Row]:
     return rows
 
 
-async def _furnish(directory: Path, count: int) -> None:
+async def furnish(directory: Path, count: int) -> None:
+    """Keep so many jobs with their histories in a new data directory."""
     directory.mkdir(mode=0o700)
     store = await JobStorage.open(directory)
     now = datetime.now(UTC)
