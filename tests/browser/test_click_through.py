@@ -17,6 +17,7 @@ from fastapi_app.application import create_app
 from models.settings import Settings
 from tests.browser.controls import Account, routes_of
 from tests.browser.lived_in import LivedIn, lived_in
+from tests.browser.touring_errors import tour_of_errors
 from tests.browser.touring_jobs import tour_of_a_job, tour_of_jobs, tour_of_the_form
 from tests.browser.touring_notifications import tour_of_notifications
 from tests.browser.touring_runs import tour_of_runs
@@ -38,7 +39,7 @@ _FAST_TIMERS = """
 }
 """
 _LEFT_ALONE = {
-    "a -> GET /(activity|jobs/{job_id}/(figures|older-runs)|runs/{run_id}/figures)": (
+    "a -> GET /(activity|errors/trend|jobs/{job_id}/(figures|older-runs)|runs/{run_id}/figures)": (
         "stands where a table will be in a moment, and is for pages without a script"
     ),
 }
@@ -74,6 +75,8 @@ def _frame(page: Page, site: LivedIn) -> None:
         page.locator(".rail").get_by_role("link", name=name, exact=True).click()
         expect(page.locator("h1")).to_have_text(name)
         expect_live(page)
+    page.locator(".rail [data-go=e]").click()
+    page.wait_for_url(f"{site.url}/errors")
     page.locator(".rail .brand").click()
     page.locator("#bell-button").click()
     page.locator("#bell-list a").first.click()
@@ -95,6 +98,9 @@ def _dashboard(page: Page, site: LivedIn) -> None:
     expect_live(page)
     page.locator(".page-notice button").click()
     expect(page.locator(".page-notice")).to_have_count(0)
+    page.locator("#banners .banner-about a").first.click()
+    page.wait_for_url(re.compile("/errors/"))
+    page.go_back()
     page.locator("#banners button").first.click()
     expect(page.locator("#banners button")).to_have_count(0)
     page.locator("#activity-table > summary").click()
@@ -202,6 +208,7 @@ TOURS = (
     tour_of_a_job,
     tour_of_the_form,
     tour_of_runs,
+    tour_of_errors,
     _logs,
     _settings,
     tour_of_notifications,
