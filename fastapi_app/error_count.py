@@ -1,6 +1,7 @@
 """How many errors are unresolved, beside the entry of their page in the navigation.
 
-Each change of the error log is pushed with it, so that open pages fetch their lists of errors anew.
+Each change of the error log is pushed: a new count to every page, and to those that list errors
+also that one was met again, so that they fetch their lists anew.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ ERRORS_KEY = "#errors"
 """Its place among the ids of jobs in the hub; no job can have such an id. live.js knows it."""
 _PAUSE_SECONDS = 0.3
 """Between two pushes: every page that is open fetches something after each."""
+_LONGEST_PAUSE_SECONDS = 4.0
+_GROWTH = 1.5
+"""In a storm of faults the pauses grow: pages that are always fetched anew would keep it going."""
 _RETRY_SECONDS = 5.0
 _MOST = 99
 _logger = logging.getLogger(__name__)
@@ -43,6 +47,7 @@ class ErrorCount:
         self._changed = asyncio.Event()
         self._changed.set()  # What there is at the start is counted first.
         self._unresolved = 0
+        self._newest: str | None = None
         self._changes = 0
 
     def events_changed(self) -> None:
@@ -51,6 +56,7 @@ class ErrorCount:
 
     async def run(self) -> None:
         """Count anew whenever the error log changed, until cancelled."""
+        pause = _PAUSE_SECONDS
         while True:
             await self._changed.wait()
             self._changed.clear()
@@ -60,12 +66,15 @@ class ErrorCount:
                 _logger.error("the count of errors is not up to date: %s", error)
                 await asyncio.sleep(_RETRY_SECONDS)
                 self._changed.set()
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(pause)
+            grown = min(pause * _GROWTH, _LONGEST_PAUSE_SECONDS)
+            pause = grown if self._changed.is_set() else _PAUSE_SECONDS
 
     async def refresh(self) -> None:
         """Count and show it. Raises StorageFailed."""
         page = await self._error_log.list_events(resolved=False, limit=1)
         self._unresolved = page.total
+        self._newest = page.items[0].id if page.items else None
         self._changes += 1
         self._hub.jobs_changed((ERRORS_KEY,))
 
@@ -76,8 +85,9 @@ class ErrorCount:
         return ErrorCountView(count, short, formatting.count(count))
 
     def update(self) -> CardUpdate:
-        """Return its state for the hub: an error that was met again is a change too."""
-        return CardUpdate(structure=repr((self._changes, self._unresolved)), values=None)
+        """Return its state for the hub: that an error was met again is no structure."""
+        structure = repr((self._unresolved, self._newest))
+        return CardUpdate(structure, values={"changes": self._changes})
 
     def fragment(self) -> str:
         """Render what replaces it on every open page."""

@@ -158,6 +158,11 @@ function withFigures(html, figures) {
 }
 
 function patch(jobId, values) {
+  if (jobId === ERRORS) {
+    // One was met again or resolved: only pages that list errors show that.
+    if (document.querySelector("[data-lists-errors]")) changed();
+    return;
+  }
   for (const container of shown().get(jobId) ?? []) apply(container, values);
   document.dispatchEvent(new CustomEvent("longshore-patched", { detail: { jobId, runId: values.run_id, values } }));
 }
@@ -174,6 +179,11 @@ async function replace(html) {
   }
   if (page?.hasAttribute("data-gone")) return; // Nothing of it can be fetched any more.
   subscribe();
+  changed();
+}
+
+/** Have every live part of the page fetch itself anew. */
+function changed() {
   document.body.dispatchEvent(new CustomEvent("longshore-changed"));
 }
 
@@ -219,7 +229,7 @@ async function poll() {
     if (text) await htmx.swap({ text, sourceElement: card, target: card, select, swap: "outerMorph" });
   }
   if (attempts <= MAX_ATTEMPTS) return;
-  if (reached && !document.hidden) document.body.dispatchEvent(new CustomEvent("longshore-changed"));
+  if (reached && !document.hidden) changed();
   if (reached) show("polling", `Polling every ${POLL_MS / 1000} s`);
   else show("offline", "Offline");
   pollTimer = setTimeout(poll, POLL_MS);
