@@ -15,7 +15,7 @@ from core.recovery_states import OnChange
 from models.errors import StorageFailed
 
 NAME = "history"
-PATIENCE_SECONDS = 3.0
+PATIENCE_SECONDS = 5.0
 """How long a page waits for one of its parts. No reading of ours takes a tenth of that."""
 Value = TypeVar("Value")
 

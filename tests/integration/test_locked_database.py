@@ -35,21 +35,21 @@ def test_a_run_that_ends_while_the_database_is_held_is_kept_once_and_holds_up_no
     server: RunningServer, tmp_path: Path
 ) -> None:
     jobs = {}
-    for name, megabytes in (("short", 1), ("long", 9)):
+    for name, megabytes in (("short", 3), ("long", 16)):
         make_large_file(tmp_path / name / "file", megabytes=megabytes)
         options = {"bandwidth_limit": "1M"}
         jobs[name] = server.create_job(
             tmp_path / name, tmp_path / f"{name}-copy", name=name, options=options
         )
-    short, long = (server.start_job(jobs[name]) for name in ("short", "long"))
-    wait_for_bytes(server, jobs["long"], 1)
+    server.start_job(jobs["long"])
+    short = server.start_job(jobs["short"])
     with database_held(server):
         event_of(server, short, "run_ended")
         wait_until(lambda: NOTE in server.http.get("/jobs").text, what="the note")
         # What can be read is shown, and the other run goes on to be followed.
         for path in ("/", "/runs", f"/jobs/{jobs['short']}", f"/runs/{short}"):
             assert server.http.get(path).status_code == 200, path
-        before = server.state(jobs["long"])["progress"]["bytes_done"]
+        before = wait_for_bytes(server, jobs["long"], 1)["bytes_done"]
         wait_for_bytes(server, jobs["long"], before + 1)
         assert server.state(jobs["short"])["status"] == "running"
     wait_for_status(server, jobs["short"], "completed")
@@ -60,4 +60,3 @@ def test_a_run_that_ends_while_the_database_is_held_is_kept_once_and_holds_up_no
     (event,) = wait_until(lambda: errors(server), what="the event")
     assert (event["error_type"], event["severity"]) == ("Retrying: end of a run", "medium")
     wait_until(lambda: errors(server)[0]["resolved"], what="the end of what was told")
-    server.wait_for_end(long)
