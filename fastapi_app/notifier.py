@@ -187,11 +187,7 @@ class Notifier:
 
     async def _pick_up(self) -> None:
         """Go on with what was being sent when an earlier dashboard, or what sent it, ended."""
-        # As they are before it is read: what ends meanwhile is no longer under way.
-        busy = frozenset(self._sending)
-        for delivery, notes in (await self.outbox.under_way()).items():
-            if notes[0].lane in busy:
-                continue
+        for delivery, notes in (await self.outbox.under_way(but=tuple(self._sending))).items():
             self._start(notes[0].lane, self._resume(delivery, notes))
 
     async def _turn(self) -> float | None:

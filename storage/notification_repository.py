@@ -3,7 +3,7 @@ for its states."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -84,9 +84,9 @@ class NotificationRepository:
             lambda connection: table.begin(connection, lane, delivery, most)
         )
 
-    async def under_way(self) -> Mapping[str, tuple[Kept, ...]]:
-        """Return what is marked as being sent, by delivery."""
-        return await self._database.read(table.under_way)
+    async def under_way(self, but: Collection[str] = ()) -> Mapping[str, list[Kept]]:
+        """Return what is marked as being sent, by delivery; not in these lanes."""
+        return await self._database.read(lambda connection: table.under_way(connection, but))
 
     async def sent(self, delivery: str, now: float) -> None:
         """Keep that a delivery arrived."""

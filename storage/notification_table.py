@@ -7,7 +7,7 @@ epoch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -134,11 +134,17 @@ def begin(connection: Connection, lane: str, delivery: str, most: int) -> tuple[
     return _those_of(connection, delivery)
 
 
-def under_way(connection: Connection) -> Mapping[str, tuple[Kept, ...]]:
-    """Return what is marked as being sent, by delivery."""
-    statement = select(_ROW.delivery).where(_ROW.state == SENDING).distinct()
-    deliveries = connection.execute(statement).scalars().all()
-    return {one: _those_of(connection, one) for one in deliveries if one is not None}
+def under_way(connection: Connection, but: Collection[str]) -> Mapping[str, list[Kept]]:
+    """Return what is marked as being sent, by delivery; not in the lanes of which the caller knows
+    that it is."""
+    lost = (_ROW.state == SENDING, _ROW.lane.not_in(but))
+    statement = select(NOTIFICATIONS).where(*lost).order_by(_ROW.id)
+    found: dict[str, list[Kept]] = {}
+    # In one statement: between two of them one could end.
+    for note in [_kept(row._mapping) for row in connection.execute(statement)]:
+        if note.delivery is not None:
+            found.setdefault(note.delivery, []).append(note)
+    return found
 
 
 def end(connection: Connection, delivery: str, state: str, now: float, reason: str | None) -> None:

@@ -207,9 +207,20 @@ def test_no_address_is_found_anywhere_but_in_its_own_file(
         wait_until(lambda: len(web.of(f"/{CANARY}")) >= 4, what="all that can arrive")
         wait_until(lambda: any("bell-list" in frame or "banner" in frame for frame in frames))
     texts = [*frames]
-    pages = ["/", "/jobs", "/logs", "/settings", f"/jobs/{job_id}", f"/jobs/{job_id}/edit"]
+    pages = ["/settings/notifications", "/settings/notifications/hook/edit", "/errors", "/metrics"]
+    pages += [
+        "/",
+        "/jobs",
+        "/logs",
+        "/settings",
+        "/health",
+        "/api/v1/errors/export?format=csv",
+        f"/jobs/{job_id}",
+        f"/jobs/{job_id}/edit",
+    ]
     api = [RULES, "/api/v1/notifications/deliveries", "/api/v1/errors", "/api/v1/settings"]
     api += [f"/api/v1/jobs/{job_id}", f"/api/v1/runs/{run['id']}", "/api/v1/jobs"]
+    api += ["/health", "/api/v1/errors/export?format=csv", "/api/v1/errors/export?format=json"]
     for path in [*pages, f"/runs/{run['id']}", *api, f"{RULES}/hook"]:
         answer = server.http.get(path)
         assert answer.status_code == 200, path
