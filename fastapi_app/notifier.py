@@ -136,6 +136,7 @@ class Notifier:
     async def run(self) -> None:
         """Take in and send until cancelled; then wait a moment for what is being sent."""
         try:
+            await self._until_it_works(self._tidy)
             while True:
                 due = await self._until_it_works(self._turn)
                 await self._pause(due)
@@ -184,6 +185,9 @@ class Notifier:
             pass
         finally:
             self._is_waiting = False
+
+    async def _tidy(self) -> None:
+        await self._with.sender.forget_others(await self.outbox.under_way())
 
     async def _pick_up(self) -> None:
         """Go on with what was being sent when an earlier dashboard, or what sent it, ended."""

@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,6 +126,19 @@ class SenderProcess:
         """Remove a receipt: what it says is kept elsewhere by now."""
         with suppress(OSError):
             await asyncio.to_thread(os.unlink, self._path(delivery))
+
+    async def forget_others(self, deliveries: Collection[str]) -> None:
+        """Remove what crashes left: receipts of no delivery that is under way, and of no sender
+        that lives."""
+
+        def work() -> None:
+            for path in self._folder.glob(f"*{_SUFFIX}"):
+                delivery = path.name.removesuffix(_SUFFIX)
+                if delivery not in deliveries and not self._is_held(delivery):
+                    path.unlink(missing_ok=True)
+
+        with suppress(OSError):
+            await asyncio.to_thread(work)
 
     def _path(self, delivery: str) -> Path:
         return self._folder / f"{delivery}{_SUFFIX}"
