@@ -31,7 +31,7 @@ from fastapi_app.data_directory import open_data_directory
 from fastapi_app.error_count import ErrorCount
 from fastapi_app.fault_watch import FaultWatch
 from fastapi_app.happenings import Happenings
-from fastapi_app.health_checks import Parts, health_board
+from fastapi_app.health_checks import Parts, contribute_conditions, health_board
 from fastapi_app.housekeeping import tidy_for_ever
 from fastapi_app.kept_history import KeptHistory
 from fastapi_app.late_source import LateSource
@@ -223,6 +223,7 @@ async def compose(
     health_checks = health_board(
         Parts(data_dir, jobs, store, database, error_log, monitor, hub, tools, queries)
     )
+    contribute_conditions(health_checks, overdue, recovery)
     stack.push_async_callback(health_checks.close)
     return Services(
         settings=settings,

@@ -19,15 +19,23 @@ from typing import Any
 from core.health import Finding, Findings, HealthBoard, Look, hung, in_a_thread
 from core.helper_tools import HelperTools
 from core.job_queries import JobQueries
+from core.overdue import OverdueJobs
+from core.recovery_states import BREAKER, DEGRADATION, RETRY
 from core.tools import LocalTools, Tool
 from fastapi_app.background import Monitor
+from fastapi_app.recovery_events import RecoveryEvents
 from fastapi_app.rendering import VERSION
 from fastapi_app.websocket.hub import Hub
 from models.errors import StorageFailed
 from models.health import (
+    DONE_WITHOUT,
+    LEFT_ALONE,
     LOW_DISK_BYTES,
     LOW_DISK_INODES,
+    OVERDUE_JOBS,
+    TRIED_AGAIN,
     Components,
+    Condition,
     DatabaseHealth,
     DiskHealth,
     EnginesHealth,
@@ -70,6 +78,7 @@ _MODELS: Mapping[Part, type[PartHealth]] = {
     Part.DISK: DiskHealth,
     Part.TOOLS: ToolsHealth,
 }
+_CONDITION_OF_KIND = {LEFT_ALONE: BREAKER, DONE_WITHOUT: DEGRADATION, TRIED_AGAIN: RETRY}
 _DATABASE_REASONS = {
     Trouble.FULL: Reason.NO_ROOM,
     Trouble.READ_ONLY: Reason.READ_ONLY,
@@ -110,6 +119,20 @@ def health_board(parts: Parts) -> HealthBoard:
             Part.ERROR_TRACKING: partial(_error_figures, parts.error_log),
         },
     )
+
+
+def contribute_conditions(
+    board: HealthBoard, overdue: OverdueJobs, recovery: RecoveryEvents
+) -> None:
+    """Have a board count the overdue jobs, and what is not at rest among the strategies for faults
+    that pass."""
+
+    def of_kind(name: str, kind: str) -> Condition:
+        return Condition(name=name, count=sum(one.kind == kind for one in recovery.states()))
+
+    board.contribute(lambda: Condition(name=OVERDUE_JOBS, count=len(overdue.now())))
+    for name, kind in _CONDITION_OF_KIND.items():
+        board.contribute(partial(of_kind, name, kind))
 
 
 def health_of(found: Findings) -> Health:

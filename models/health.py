@@ -109,6 +109,15 @@ RULES = (
 )
 """All of the rules; a part is as its worst reason says, and healthy without any."""
 _STATUS_OF = {(part, rule.reason): rule.status for rule in RULES for part in rule.parts}
+OVERDUE_JOBS, LEFT_ALONE, DONE_WITHOUT = "overdue_jobs", "left_alone", "done_without"
+TRIED_AGAIN = "tried_again"
+CONDITIONS = {
+    OVERDUE_JOBS: "jobs are without a success for longer than they should be",
+    LEFT_ALONE: "remotes that failed again and again are left alone for a while",
+    DONE_WITHOUT: "something does not answer, and what it last told is shown, or nothing",
+    TRIED_AGAIN: "something failed and is tried again",
+}
+"""What degrades the whole without being the fault of a part, with when that is."""
 _RANK = {status: rank for rank, status in enumerate(HealthStatus)}
 
 
@@ -218,7 +227,7 @@ class Components(_Frozen):
 
 
 class Condition(_Frozen):
-    """Something that makes the whole degraded and is no fault of a part, such as overdue jobs."""
+    """One of `CONDITIONS`."""
 
     name: str
     status: HealthStatus = HealthStatus.DEGRADED

@@ -3,6 +3,7 @@ error log; through a restart, and until a success ends it."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from models.job import Job
 from storage.job_documents import job_content
 from tests.integration.live import live, shows
 from tests.integration.running import ended_server
-from tests.support import RunningServer, make_tree
+from tests.support import RunningServer, make_tree, wait_until
 
 pytestmark = pytest.mark.integration
 OVERDUE, FREE = "photos-late", "music-free"
@@ -57,6 +58,7 @@ async def test_an_overdue_job_is_told_once_and_shown_until_it_has_a_success(
         listed = server.http.get("/api/v1/jobs?overdue=true").json()
         assert (listed["total"], [job["id"] for job in listed["items"]]) == (1, [OVERDUE])
         assert [job["overdue"] for job in server.jobs()] == [False, True]
+        assert await _is_counted(server, 1)
         page = server.http.get("/jobs?status=overdue").text
         assert (
             f'id="job-{OVERDUE}-overdue" title="A success is expected within 1 day 1 hour' in page
@@ -88,6 +90,7 @@ async def test_an_overdue_job_is_told_once_and_shown_until_it_has_a_success(
             )
         assert server.wait_for_end(run_id)["outcome"] == "completed"
         done = server.http.get(f"/api/v1/jobs/{OVERDUE}").json()
+        assert await _is_counted(server, 0)
         assert (done["overdue"], done["last_success_at"]) == (False, done["state"]["last_good_at"])
         (event,) = told(server)
         assert event["resolved"]
@@ -96,6 +99,18 @@ async def test_an_overdue_job_is_told_once_and_shown_until_it_has_a_success(
         assert answer.status_code == 200, answer.text
 
         expect_by_form(server, tmp_path)
+
+
+async def _is_counted(server: RunningServer, count: int) -> bool:
+    """Wait until /health counts so many overdue jobs; without any it is no condition."""
+
+    def counted() -> bool:
+        conditions = server.http.get("/health").json()["conditions"]
+        found = {one["name"]: (one["status"], one["count"]) for one in conditions}
+        return found.get("overdue_jobs") == (("degraded", count) if count else None)
+
+    await asyncio.to_thread(wait_until, counted, what=f"{count} overdue jobs in /health")
+    return True
 
 
 def expect_by_form(server: RunningServer, tmp_path: Path) -> None:

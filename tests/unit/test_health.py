@@ -14,8 +14,22 @@ import pytest
 
 from core import health as rooms
 from core.health import Check, Finding, HealthBoard, Look, in_a_thread
-from fastapi_app.health_checks import health_of, readiness_of
+from core.recovery_states import (
+    BREAKER,
+    CIRCUIT_CLOSED,
+    CIRCUIT_OPEN,
+    DEGRADATION,
+    DEGRADED,
+    RETRY,
+    RETRYING,
+    WELL,
+    state_now,
+)
+from fastapi_app.health_checks import contribute_conditions, health_of, readiness_of
+from fastapi_app.recovery_events import RecoveryEvents
+from models.error_event import Component
 from models.health import (
+    CONDITIONS,
     RULES,
     Condition,
     HealthStatus,
@@ -24,6 +38,7 @@ from models.health import (
     health_schema,
     status_for,
 )
+from tests.fakes.error_logs import InMemoryErrorLog
 from tests.support import PROJECT_ROOT, wait_until
 
 DOCS = PROJECT_ROOT / "docs"
@@ -71,8 +86,13 @@ def test_the_documentation_has_the_rules_and_the_schema_that_the_code_has() -> N
         assert {(part, reason) for part in Part} <= set(pairs)
     assert {rule.reason for rule in RULES} == set(Reason), "a reason that nothing is made of"
 
+    row = re.compile(r"^\| `(\w+)` \| ([^|]*) \|$", re.MULTILINE)
+    assert dict(row.findall((DOCS / "health.md").read_text(encoding="utf-8"))) == CONDITIONS
+
     kept = json.loads((DOCS / "health.schema.json").read_text(encoding="utf-8"))
-    assert kept == json.loads(json.dumps(health_schema())), "make docs/health.schema.json anew"
+    assert kept == json.loads(json.dumps(health_schema())), (
+        "keep what a server answers at /health/schema"
+    )
     jsonschema.Draft202012Validator.check_schema(kept)
     assert set(kept["$defs"]["Components"]["required"]) == set(Part)
 
@@ -137,6 +157,43 @@ async def test_the_whole_is_as_the_worst_part_and_every_answer_is_of_the_schema(
         one.contribute(lambda: overdue)
         answer = health_of(await one.findings())
     assert (answer.status, answer.conditions) == (HealthStatus.DEGRADED, (overdue,))
+
+
+class _Overdue:
+    """Takes the place of what computes overdue jobs."""
+
+    def __init__(self) -> None:
+        self.jobs: tuple[str, ...] = ()
+
+    def now(self) -> tuple[str, ...]:
+        """Return what the test put there."""
+        return self.jobs
+
+
+async def test_overdue_jobs_and_what_is_not_at_rest_are_counted_until_they_are_over() -> None:
+    clock, overdue, recovery = Clock(), _Overdue(), RecoveryEvents(InMemoryErrorLog())
+    listen = recovery.listener(Component.ENGINE, lambda state: state.name)
+
+    async def counted() -> tuple[str, dict[str, int]]:
+        clock.now += 2
+        answer = health_of(await one.findings())
+        return answer.status, {found.name: found.count for found in answer.conditions}
+
+    async with board({}, clock=clock) as one:
+        contribute_conditions(one, overdue, recovery)  # type: ignore[arg-type]
+        assert await counted() == ("healthy", {})
+        overdue.jobs = ("photos", "music")
+        listen(state_now("nas", BREAKER, CIRCUIT_OPEN, "no answer"))
+        listen(state_now("history", DEGRADATION, DEGRADED, "locked"))
+        listen(state_now("run", RETRY, RETRYING, "locked"))
+        answer = ("degraded", dict.fromkeys(CONDITIONS, 1) | {"overdue_jobs": 2})
+        assert await counted() == answer
+        listen(state_now("nas", BREAKER, CIRCUIT_CLOSED, ""))
+        listen(state_now("history", DEGRADATION, WELL, ""))
+        assert await counted() == ("degraded", {"overdue_jobs": 2, "tried_again": 1})
+        listen(state_now("run", RETRY, WELL, ""))
+        overdue.jobs = ()
+        assert await counted() == ("healthy", {})
 
 
 async def test_however_many_ask_it_is_looked_once_a_second() -> None:
