@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from storage.layout import COUNTERS_NAME
-from utils.durable_file import NotSynced, replace_file
+from utils.durable_file import TEMPORARY_PREFIX, NotSynced, drop_file, replace_file
 
 Key: TypeAlias = tuple[str, ...]
 """A counter's name, and its labels."""
@@ -51,7 +51,7 @@ class Counters:
         """Go on with what a data directory has; where there is nothing, with what `first` tells."""
         path = directory / COUNTERS_NAME
         try:
-            return cls(path, _parsed(await asyncio.to_thread(path.read_bytes)))
+            return cls(path, _parsed(await asyncio.to_thread(_read, path)))
         except FileNotFoundError:
             damage = None
         except (OSError, ValueError, RecursionError) as error:
@@ -105,6 +105,14 @@ class Counters:
         """Keep what was counted to the end; after `run` was ended."""
         await self.save()
         await asyncio.to_thread(self._writer.shutdown)
+
+
+def _read(path: Path) -> bytes:
+    """Return what a file says, and remove what saves that were cut off left beside it. Raises
+    OSError."""
+    for leftover in path.parent.glob(f"{TEMPORARY_PREFIX}{path.name}.*"):
+        drop_file(str(leftover))
+    return path.read_bytes()
 
 
 def _content(counts: Mapping[Key, float]) -> bytes:

@@ -71,6 +71,17 @@ async def test_nothing_is_shown_that_a_crash_could_take_back(tmp_path: Path) -> 
     assert after.shown == shown == {ONE: 1}
 
 
+async def test_what_a_crash_left_of_a_save_is_removed(tmp_path: Path) -> None:
+    others = tmp_path / ".new-settings.yaml.00000000"
+    others.touch()
+    (tmp_path / f".new-{COUNTERS_NAME}.0123abcd").write_text("{")
+    for _ in range(2):
+        counters = await Counters.open(tmp_path, nothing)
+        counters.add(ONE)
+        await counters.close()
+    assert {path.name for path in tmp_path.iterdir()} == {COUNTERS_NAME, others.name}
+
+
 async def test_what_changes_is_kept_by_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
