@@ -8,7 +8,7 @@ import pytest
 
 from core.ports import ErrorLog
 from models.error_event import Component, Severity
-from models.error_query import ErrorFilter, ErrorJob
+from models.error_query import ErrorFilter, ErrorGroup, ErrorJob
 from tests.contract.test_error_log import log as log
 from tests.contract.test_error_log import messages, reported
 from tests.fakes.builders import a_fault
@@ -74,21 +74,29 @@ async def test_all_that_match_are_resolved_but_not_what_nobody_has_seen(log: Err
     assert await found(log, resolved=False) == []
 
 
+async def everything(log: ErrorLog) -> tuple[ErrorGroup, ...]:
+    """Return all kinds of faults."""
+    return await log.groups(ErrorFilter())
+
+
 async def test_events_are_grouped_by_kind_of_fault(log: ErrorLog) -> None:
     await reported(log, "a", "b", error_type="One", severity=Severity.LOW)
     (newest,) = await reported(log, "c", error_type="One", severity=Severity.HIGH)
     await reported(log, "a", error_type="Two", component=Component.ENGINE)
+    await reported(log, "a", error_type="Two", component=Component.API)
     log.report(a_fault(message="a", error_type="One", severity=Severity.LOW))
     await log.flush()
     await log.resolve(newest.id)
 
-    groups = {group.error_type: group for group in await log.groups(ErrorFilter())}
-    one = groups["One"]
+    groups = {(group.error_type, group.component): group for group in await everything(log)}
+    one = groups["One", Component.STORAGE]
     assert (one.component, one.message, one.severity) == (Component.STORAGE, "c", Severity.HIGH)
     assert (one.events, one.unresolved, one.count, one.newest_id) == (3, 2, 4, newest.id)
     assert one.first_seen <= newest.timestamp <= one.last_seen
-    assert groups["Two"].component is Component.ENGINE
-    assert len(groups) == 2
+    assert set(groups) - {("One", Component.STORAGE)} == {
+        ("Two", Component.ENGINE),
+        ("Two", Component.API),
+    }
     (low,) = await log.groups(ErrorFilter(severity=Severity.LOW))
     assert (low.events, low.message) == (2, "b")
     assert len(await log.groups(ErrorFilter(), limit=1)) == 1
