@@ -38,7 +38,7 @@ from fastapi_app.late_source import LateSource
 from fastapi_app.logs import keep_log
 from fastapi_app.notifier import Notifier, Surroundings
 from fastapi_app.recovery_events import RecoveryEvents
-from fastapi_app.recovery_words import of_disk, of_history, of_remote, of_run_end
+from fastapi_app.recovery_words import OF_ERROR_LOG, of_disk, of_history, of_remote, of_run_end
 from fastapi_app.rendering import VERSION, Cards, Renderer
 from fastapi_app.scraping import Metrics, Sources
 from fastapi_app.security import KnownHosts
@@ -337,6 +337,7 @@ async def _keep_running(stack: AsyncExitStack, work: Any, name: str) -> None:
 async def _recovery(error_log: ErrorRepository, source: LateSource) -> RecoveryEvents:
     recovery = RecoveryEvents(error_log, on_change=source.notes_changed)
     await recovery.settle_left_over()
+    error_log.on_failing = recovery.watch_error_log(OF_ERROR_LOG)
     return recovery
 
 

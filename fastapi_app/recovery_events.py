@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
 
+from core.error_recovery import Degradation
 from core.ports import ErrorLog
 from core.recovery_states import (
     BREAKER,
@@ -61,9 +62,32 @@ class RecoveryEvents:
         one of them, which is to be the same whatever the reason is."""
 
         def take(state: RecoveryState) -> None:
-            self._take(state, component, words(state))
+            error_type = f"{_TYPES[state.kind]}: {state.name}"
+            message = words(state)
+            before = self._take(state, message)
+            if state.is_at_rest and before is not None:
+                self._error_log.settle(error_type=error_type, job_id=None)
+            elif not state.is_at_rest and state.state != CIRCUIT_HALF_OPEN:
+                self._error_log.report(_fault(state, component, error_type, message))
 
         return take
+
+    def watch_error_log(self, words: str) -> Callable[[str | None], None]:
+        """Return what takes the reason why the error log cannot be written, None when it can: a
+        state and a note alone, since it is the error log that has no room for an event of it."""
+
+        def take(state: RecoveryState) -> None:
+            self._take(state, words)
+
+        log = Degradation("error log", on_change=take)
+
+        def note(reason: str | None) -> None:
+            if reason is None:
+                log.worked()
+            else:
+                log.failed(reason)
+
+        return note
 
     def states(self) -> tuple[RecoveryState, ...]:
         """Return what is not at rest, the oldest first."""
@@ -108,22 +132,18 @@ class RecoveryEvents:
             if cursor is None:
                 return
 
-    def _take(self, state: RecoveryState, component: Component, message: str) -> None:
+    def _take(self, state: RecoveryState, message: str) -> _Told | None:
+        """Keep a state; returns what was told of it before."""
         key = (state.kind, state.name)
-        before = self._told.get(key)
-        error_type = f"{_TYPES[state.kind]}: {state.name}"
-        if state.is_at_rest:
-            if before is None:
-                return
-            del self._told[key]
-            self._error_log.settle(error_type=error_type, job_id=None)
-        else:
+        before = self._told.pop(key, None) if state.is_at_rest else self._told.get(key)
+        if not state.is_at_rest:
             began = before.began if before else state.since
             self._told[key] = _Told(state, message, began)
-            if state.state != CIRCUIT_HALF_OPEN:
-                self._error_log.report(_fault(state, component, error_type, message))
+        elif before is None:
+            return None
         (self._is_needed.set if self._told else self._is_needed.clear)()
         self._on_change()
+        return before
 
 
 def _fault(state: RecoveryState, component: Component, error_type: str, message: str) -> Fault:

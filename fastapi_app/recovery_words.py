@@ -6,6 +6,11 @@ from __future__ import annotations
 from core.disks import PREFIX
 from core.recovery_states import RecoveryState
 
+OF_ERROR_LOG = (
+    "The error log cannot be written: what goes wrong meanwhile waits in memory, and what cannot "
+    "wait any longer stands in the service’s own log."
+)
+
 
 def of_disk(state: RecoveryState) -> str:
     """Say it of a disk that does not tell its room."""

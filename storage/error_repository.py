@@ -43,6 +43,10 @@ def _no_listener() -> None:
     """Nobody wants to know."""
 
 
+def _no_failure_listener(_reason: str | None) -> None:
+    """Nobody wants to know."""
+
+
 def _no_counter(_fault: Fault) -> None:
     """Nobody counts."""
 
@@ -78,6 +82,9 @@ class ErrorRepository(ErrorReader):
         self._step_done = asyncio.Condition()
         self.is_failing = False
         """Whether the database refused the last batch."""
+        self.on_failing: Callable[[str | None], None] = _no_failure_listener
+        """Called on the loop with the reason when the database refuses a batch, and with None when
+        it takes one."""
         self._dropped = DroppedEntries()
         self._writer = asyncio.create_task(self._write_all(), name="error-log")
 
@@ -229,10 +236,12 @@ class ErrorRepository(ErrorReader):
 
         try:
             changed = await self._database.write(work)
-        except StorageFailed:
+        except StorageFailed as error:
             self.is_failing = True
+            self.on_failing(str(error))
             raise
         self.is_failing = False
+        self.on_failing(None)
         return changed
 
     def _prune(self, connection: Connection) -> bool:

@@ -402,11 +402,14 @@ def test_while_the_database_refuses_health_says_so_and_pages_show_the_last_banne
         wait_until(lambda: tracking() == ("degraded", 1, True), what="its word of the writes")
         broken.setattr(Database, "read", refuse)
         problem_of(served.http.get("/api/v1/errors"), 503)
-        assert "Known already" in served.http.get("/jobs/nobody").text
+        page = served.http.get("/jobs/nobody").text
+        assert "Known already" in page
+        assert "The error log cannot be written" in page
         wait_until(lambda: tracking() == ("degraded", None, True), what="its word of the reads")
     log = served.data_dir / "logs" / "longshore.log"
     wait_until(lambda: "Lost to the database" in log.read_text(), what="its line in the log")
     served.record(a_fault(message="Written again"))
     told = [event for event in messages(errors(served)) if "cannot be kept" not in event]
     assert told == ["Written again", "Known already"]
+    assert "The error log cannot be written" not in served.http.get("/jobs/nobody").text
     wait_until(lambda: tracking() == ("healthy", 2, True), what="good health")

@@ -160,3 +160,15 @@ async def test_it_is_looked_again_only_while_something_of_the_kind_is_not_at_res
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def test_an_error_log_that_cannot_be_written_is_noted_and_is_no_event(scene: Scene) -> None:
+    note = scene.events.watch_error_log("No log.")
+    note(None)
+    assert scene.changes == 0
+    note("database is locked")
+    note("database is locked")
+    assert scene.states() == [("error log", "degradation", "degraded")]
+    assert [note.text for note in scene.events.notes()] == ["No log."]
+    note(None)
+    assert (scene.states(), scene.changes, scene.log.events) == ([], 2, [])
