@@ -55,6 +55,8 @@ class WebReceiver:
                 receiver.requests.append(Received(self.command, self.path, body))
                 receiver.may_answer.wait(30)
                 self.send_response(receiver.status)
+                if receiver.status in range(300, 400):
+                    self.send_header("location", "/elsewhere")
                 self.send_header("content-length", "0")
                 self.end_headers()
 
