@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 from models.errors import DataDirectoryInUse, StorageFailed
 from models.settings import Settings
 from utils.durable_file import try_lock
+from utils.file_locks import is_locked
 
 LOCK_NAME = "longshore.lock"
 
@@ -50,7 +50,7 @@ def holder_of(directory: Path) -> str:
 
 def url_of_running_server(directory: Path) -> str | None:
     """Return where the server of this data directory listens, or None when none runs."""
-    if not _is_held(directory):
+    if not is_locked(directory / LOCK_NAME):
         return None  # What a server that was killed left behind.
     url = _holder(directory).get("url")
     return url if isinstance(url, str) else None
@@ -62,21 +62,6 @@ def server_url(settings: Settings) -> str:
     if ":" in host and not host.startswith("["):
         host = f"[{host}]"
     return f"http://{host}:{settings.port}"
-
-
-def _is_held(directory: Path) -> bool:
-    try:
-        descriptor = os.open(directory / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        # Shared: two who only look do not take each other for a server.
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def _holder(directory: Path) -> dict[str, object]:

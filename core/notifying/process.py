@@ -15,6 +15,7 @@ from pathlib import Path
 
 from core.credentials import environment_with
 from models.errors import StorageFailed
+from utils.file_locks import is_locked
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 MAX_AT_ONCE = 2
@@ -117,7 +118,7 @@ class SenderProcess:
         sender, which ends itself in time."""
         while True:
             # The kernel tells nobody that a lock is free again without a thread that waits for it.
-            if not await asyncio.to_thread(self._is_held, delivery):
+            if not await asyncio.to_thread(is_locked, self._path(delivery)):
                 break
             await asyncio.sleep(_POLL_SECONDS)
         return await asyncio.to_thread(self._read, delivery)
@@ -134,7 +135,7 @@ class SenderProcess:
         def work() -> None:
             for path in self._folder.glob(f"*{_SUFFIX}"):
                 delivery = path.name.removesuffix(_SUFFIX)
-                if delivery not in deliveries and not self._is_held(delivery):
+                if delivery not in deliveries and not is_locked(self._path(delivery)):
                     path.unlink(missing_ok=True)
 
         with suppress(OSError):
@@ -153,19 +154,6 @@ class SenderProcess:
         # The sender inherits it: as long as one of the two lives, it is held.
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return descriptor
-
-    def _is_held(self, delivery: str) -> bool:
-        try:
-            descriptor = os.open(self._path(delivery), os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
 
     def _read(self, delivery: str) -> Receipt:
         try:
