@@ -290,6 +290,7 @@ def _every_look(served: ServedApp) -> Iterator[str]:
     yield "/errors/2"
 
 
+@pytest.mark.long
 def test_every_look_fits_and_is_accessible(served: ServedApp, visitor: Visitor) -> None:
     page = visitor.open(f"{served.url}/errors")
     expect(page.locator("#errors-none")).to_contain_text("Nothing is wrong")

@@ -92,6 +92,7 @@ def test_a_job_from_its_form_to_its_end(
     assert server.jobs() == []
 
 
+@pytest.mark.long
 def test_logs_settings_bell_plots_and_several_jobs(
     server: RunningServer, nginx: Nginx, visitor: Visitor, rsync: str, room: Path
 ) -> None:
@@ -178,6 +179,7 @@ def test_the_address_without_its_last_slash_leads_there(
     assert (answer.status, answer.headers["location"]) == (308, f"{nginx.url}/")
 
 
+@pytest.mark.long
 def test_without_javascript_every_redirect_stays_beneath(
     server: RunningServer, nginx: Nginx, visitor: Visitor, rsync: str, room: Path
 ) -> None:
