@@ -20,9 +20,9 @@ run: ## start the dashboard
 	$(SETUP) run
 	@exec $(BIN)/longshore serve
 
-# Four at once, whatever the machine: most tests wait for other processes more than they compute.
+# Five at once, whatever the machine: most tests wait for other processes more than they compute.
 test: lint ## lint, then every test but the long fault sweeps and the benchmarks
-	$(BIN)/python -m pytest -n 4 --dist worksteal
+	$(BIN)/python -m pytest -n 5 --dist worksteal
 
 lint: ## style, types and the floors of the architecture
 	$(SETUP) test
@@ -38,7 +38,7 @@ screenshots: ## make the pictures of the README anew
 chaos: ## the fault sweeps in their long form
 	$(SETUP) test
 	LONGSHORE_CHAOS=full $(BIN)/python -m pytest tests/chaos -m chaos --timeout 1800
-	LONGSHORE_CHAOS=full $(BIN)/python -m pytest tests/browser -m long
+	LONGSHORE_CHAOS=full $(BIN)/python -m pytest tests/browser tests/integration -m long
 	LONGSHORE_CHAOS=full $(BIN)/python -m pytest tests/integration/test_hostile_values.py \
 		tests/integration/test_dry_run.py tests/integration/test_rclone_remotes.py --timeout 7200
 

@@ -195,6 +195,7 @@ def test_without_javascript_every_redirect_stays_beneath(
     page.wait_for_url("**/backup/settings?saved=1")
 
 
+@pytest.mark.long
 def test_a_whole_host_behind_a_password(
     make_server: Callable[..., RunningServer], visitor: Visitor, tmp_path: Path
 ) -> None:

@@ -194,7 +194,8 @@ def test_a_stop_and_a_wait_after_the_clock_was_set(
     assert run["exit_code"] == 20
 
 
-@pytest.mark.parametrize("restarts", [False, pytest.param(True, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("restarts", [False, True])
 def test_who_waited_first_goes_first_though_the_clock_was_set_back(
     make_server: MakeServer, clock: SetClock, room: Path, restarts: bool
 ) -> None:
@@ -221,6 +222,7 @@ def test_who_waited_first_goes_first_though_the_clock_was_set_back(
     assert starts == sorted(starts)
 
 
+@pytest.mark.long
 def test_the_newest_run_is_the_newest_though_the_clock_was_set_back(
     make_server: MakeServer, clock: SetClock, room: Path
 ) -> None:

@@ -220,7 +220,13 @@ class Sweep:
         return on_disk
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize(
+    "operation",
+    [
+        pytest.param(one, marks=pytest.mark.long if one == "save_in_a_row" else ())
+        for one in OPERATIONS
+    ],
+)
 async def test_a_fault_at_every_call(
     strace: str, tmp_path: Path, operation: str, tell: Callable[[str], None]
 ) -> None:
