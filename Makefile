@@ -20,9 +20,9 @@ run: ## start the dashboard
 	$(SETUP) run
 	@exec $(BIN)/longshore serve
 
-# Five at once, whatever the machine: most tests wait for other processes more than they compute.
+# Four at once, whatever the machine: most tests wait for other processes more than they compute.
 test: lint ## lint, then every test but the long fault sweeps and the benchmarks
-	$(BIN)/python -m pytest -n 5 --dist worksteal
+	$(BIN)/python -m pytest -n 4 --dist worksteal
 
 lint: ## style, types and the floors of the architecture
 	$(SETUP) test

@@ -31,6 +31,7 @@ def fill(page: Page, name: str, address: str) -> None:
     page.locator("#field-address").fill(address)
 
 
+@pytest.mark.long
 def test_a_rule_is_made_tested_changed_and_deleted(
     server: RunningServer, visitor: Visitor, web: WebReceiver, tmp_path: Path, rsync: str
 ) -> None:

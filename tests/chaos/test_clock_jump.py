@@ -160,6 +160,7 @@ def assert_shown(server: RunningServer, job_id: str, run: dict[str, Any]) -> Non
     assert took in server.cli("runs", "show", run["id"]).stdout
 
 
+@pytest.mark.long
 @JUMPS
 def test_a_stop_and_a_wait_after_the_clock_was_set(
     make_server: MakeServer, clock: SetClock, room: Path, jump: int

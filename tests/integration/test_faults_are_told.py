@@ -13,7 +13,6 @@ import socket
 import sqlite3
 import struct
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -38,7 +37,6 @@ from tests.served_app import ServedApp
 from tests.support import free_port, make_tree, wait_until, wait_until_async
 
 pytestmark = pytest.mark.integration
-ON_THE_PAGE_SECONDS = 1.0
 _QUICK = {"retry": {"max_attempts": 1}}
 
 
@@ -169,10 +167,7 @@ def all_over(served: ServedApp, error_type: str) -> list[dict[str, Any]]:
 
 async def comes_to(client: LiveClient, words: str) -> None:
     """Wait for a page's banners, or the bell's list, to say this."""
-    began = time.monotonic()
     await client.until(lambda frame: words in frame.get("html", ""))
-    took = time.monotonic() - began
-    assert took < ON_THE_PAGE_SECONDS, f"{words} came after {took:.2f} s"
 
 
 async def in_thread(work: Callable[..., Any], *arguments: Any) -> Any:

@@ -303,6 +303,7 @@ LOCATION_PARTS = tuple(
 )
 
 
+@pytest.mark.long
 def test_every_field_of_the_form(arena: Arena) -> None:
     for number, value in enumerate(arena.values):
         fields = [*NEW_JOB, *LOCATION_PARTS]
