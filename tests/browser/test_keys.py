@@ -11,6 +11,7 @@ from tests.browser.visitor import Visitor
 from tests.support import RunningServer, make_tree
 
 
+@pytest.mark.long
 def test_keys_lead_about_and_do_nothing_where_somebody_types(
     server: RunningServer, visitor: Visitor, room: Path
 ) -> None:

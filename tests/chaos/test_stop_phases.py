@@ -117,6 +117,7 @@ def test_queued(server: RunningServer, room: Path, tell: Tell) -> None:
     tell("stopped while queued: no process, no run, the earlier status")
 
 
+@pytest.mark.long
 def test_preflight_of_a_source_that_hangs(
     server: RunningServer, room: Path, strace: str, tmp_path: Path, tell: Tell
 ) -> None:
