@@ -160,13 +160,15 @@ class Monitor:
             self._watch(run_id, self._followed.setdefault(run_id, _Followed()))
 
     def _watch(self, run_id: str, followed: _Followed) -> None:
+        self._mark(run_id)
+        if self._is_closed:
+            return  # The loop has ended; when it begins anew it watches every followed run.
         try:
             path = self._path_of(run_id) / "journal.jsonl"
             followed.watch = self._inotify.add_watch(path, Mask.MODIFY | Mask.CLOSE_WRITE)
         except OSError as error:
             # No watch to be had: the look once a second reads the journal as well.
             _logger.warning("the journal of %s cannot be watched: %s", run_id, error)
-        self._mark(run_id)
 
     def run_stopping(self, run_id: str, *, grace_seconds: float) -> None:
         """See to it that this run ends within the grace period and a moment.

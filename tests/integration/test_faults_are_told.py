@@ -223,7 +223,6 @@ def locked(data_dir: Path) -> Iterator[None]:
     connection.close()
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("how", ["cancelled", "raises"])
 async def test_the_monitor_is_killed(served: ServedApp, job: str, how: str) -> None:
     expected = Told("TaskEnded: monitor", "high", "background_monitor", "“monitor” ended")
