@@ -58,6 +58,14 @@ def room() -> Iterator[Path]:
     shutil.rmtree(directory)
 
 
+@pytest.fixture(scope="module")
+def real_starts() -> Iterator[None]:
+    """Have each server and command of a module started as a person does, and not forked."""
+    RunningServer.forks = False
+    yield
+    RunningServer.forks = True
+
+
 @pytest.fixture
 def make_server(tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
     """Make servers that are ended after the test, and check every journal that they left."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import json
 import os
@@ -11,12 +12,15 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+
+from tests import forked
 
 Value = TypeVar("Value")
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
@@ -52,11 +56,28 @@ async def wait_until_async(
         await asyncio.sleep(_POLL_SECONDS)
 
 
+_PORTS = range(15_000, 32_000)  # Below those that the kernel gives to outgoing connections.
+_leases: list[int] = []
+
+
 def free_port() -> int:
-    """Return a port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nobody listens on, and that no other process that tests gets before this
+    one has ended: a server that is down for a moment finds its own free again."""
+    folder = Path(tempfile.gettempdir()) / f"longshore-test-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for port in random.SystemRandom().sample(_PORTS, 1000):
+        lease = os.open(folder / str(port), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            os.close(lease)
+            continue
+        _leases.append(lease)
+        return port
+    raise AssertionError("no port is free")
 
 
 class RunningServer:
@@ -64,6 +85,9 @@ class RunningServer:
 
     program: tuple[str, ...] = ("-m", "fastapi_app.cli", "serve")
     """What Python is told to run."""
+    forks = True
+    """Whether it may be forked from a process that has imported it already, which is far quicker:
+    not where its command line, /proc/PID/environ or the start itself is looked at."""
 
     def __init__(self, data_dir: Path, **environment: str) -> None:
         self.data_dir = data_dir
@@ -76,15 +100,25 @@ class RunningServer:
             **environment,
         }
         self.url = f"http://127.0.0.1:{self.port}"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | forked.ForkedProcess | None = None
         self.http = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
         self.had_no_room = False
         """Whether a full disk may have cut a line of a journal: readers pass over that one."""
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        self.process = subprocess.Popen(
-            [sys.executable, *self.program],
+        if self.program is RunningServer.program and self._may_fork():
+            self.process = forked.ForkedProcess(["serve"], self.environment, joined=True)
+        else:
+            self.process = self._spawned([sys.executable, *self.program])
+        wait_until(self._answers, what="the server's answer")
+
+    def _may_fork(self) -> bool:
+        return self.forks and forked.can_start(self.environment)
+
+    def _spawned(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            command,
             cwd=PROJECT_ROOT,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -92,7 +126,6 @@ class RunningServer:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        wait_until(self._answers, what="the server's answer")
 
     def kill(self) -> None:
         """End it with SIGKILL, as a crash would."""
@@ -123,6 +156,8 @@ class RunningServer:
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `longshore` with these arguments against this server."""
+        if self._may_fork():
+            return forked.run(arguments, self.environment, timeout=60)
         return subprocess.run(
             [sys.executable, "-m", "fastapi_app.cli", *arguments],
             cwd=PROJECT_ROOT,

@@ -14,7 +14,7 @@ from tests.benchmarks import (
     store,
     table,
 )
-from tests.support import PROJECT_ROOT
+from tests.support import PROJECT_ROOT, RunningServer
 
 BENCHMARKS = (
     store.job_store,
@@ -32,6 +32,7 @@ BENCHMARKS = (
 
 def main() -> None:
     """Measure everything."""
+    RunningServer.forks = False
     rows: list[table.Row] = []
     try:
         for benchmark in BENCHMARKS:

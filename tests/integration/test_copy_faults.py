@@ -18,7 +18,7 @@ import pytest
 
 from tests.conftest import need
 from tests.integration.running import ended_server, run_to_end
-from tests.support import PROJECT_ROOT, RunningServer, make_large_file, make_tree, wait_until
+from tests.support import RunningServer, make_large_file, make_tree, wait_until
 
 pytestmark = pytest.mark.integration
 MakeServer = Callable[..., RunningServer]
@@ -33,15 +33,7 @@ class WeakServer(RunningServer):
         if os.geteuid() != 0:
             prefix = []
         need("setpriv", not prefix or shutil.which(prefix[0]))
-        self.process = subprocess.Popen(
-            [*prefix, sys.executable, "-m", "fastapi_app.cli", "serve"],
-            cwd=PROJECT_ROOT,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        self.process = self._spawned([*prefix, sys.executable, *self.program])
         wait_until(self._answers, what="the server's answer")
 
 

@@ -30,7 +30,7 @@ from tests.support import (
     wait_until,
 )
 
-pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("rsync")]
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("real_starts", "rsync")]
 OPTIONS = {"credential": "nas"}
 FROM_ENVIRONMENT = "open-sesame 7"
 

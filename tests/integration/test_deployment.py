@@ -28,7 +28,7 @@ from tests.integration.control_group import ControlGroup
 from tests.integration.running import event_of, start_ticks, wait_for_status
 from tests.support import PROJECT_ROOT, RunningServer, make_large_file, wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("rsync")]
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("real_starts", "rsync")]
 MEGABYTES = 32
 UNIT = (PROJECT_ROOT / "deploy" / "longshore.service").read_text(encoding="utf-8")
 STOP_SECONDS = int(re.findall(r"^TimeoutStopSec=(\d+)$", UNIT, re.MULTILINE)[0])
@@ -44,7 +44,7 @@ def told_to_end(server: RunningServer, number: int = signal.SIGTERM) -> tuple[in
     except subprocess.TimeoutExpired:
         server.kill()
         pytest.fail("the server does not end")
-    code, server.process = server.process.returncode, None
+    code, server.process = server.process.wait(), None
     return code, output.decode()
 
 

@@ -182,6 +182,7 @@ def test_a_target_that_is_away_is_told_of_and_gets_it_when_it_is_back(
     wait_until(lambda: not told(), what="the end of the error")
 
 
+@pytest.mark.usefixtures("real_starts")
 def test_no_address_is_found_anywhere_but_in_its_own_file(
     make_server: Callable[..., RunningServer], web: WebReceiver, tmp_path: Path, rsync: str
 ) -> None:
