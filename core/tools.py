@@ -1,4 +1,4 @@
-"""Which tools this machine has, and in which version: asked once and again after a while."""
+"""Which tools this machine has, and in which version: each executable is asked once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from core.credentials import environment_with
 from core.engines.base import Engine
 
-_VALID_SECONDS = 60.0
+_VALID_SECONDS = 1.0
+_ASKED_AGAIN_SECONDS = 60.0
+"""When an executable is asked again that did not tell its version."""
 _VERSION_SECONDS = 10.0
 _MOST_REMEMBERED = 50
 
@@ -38,7 +40,8 @@ class LocalTools:
     def __init__(self, engines: Mapping[str, Engine]) -> None:
         self._engines = engines
         self._known: tuple[Tool, ...] = ()
-        self._versions: dict[tuple[str, int, int], str] = {}
+        self._versions: dict[tuple[str, int, int], tuple[str | None, float]] = {}
+        """Of executables, and when each was asked."""
         self._known_at = float("-inf")
         self._turn = asyncio.Lock()
 
@@ -50,13 +53,14 @@ class LocalTools:
     async def version_of(self, engine: str) -> str | None:
         """Return the executable's version; None where there is none or it does not tell.
 
-        It is asked once for each executable, and again when that is another file than before.
+        It is asked once for each executable, and again when that is another file than before; after
+        a minute when it did not tell.
         """
         path = await asyncio.to_thread(self.path_of, engine)
         return await self._version_at(self._engines[engine], path) if path else None
 
     async def all(self) -> tuple[Tool, ...]:
-        """Return every engine's tool with its version, at most a minute old."""
+        """Return every engine's tool with its version, at most a second old."""
         async with self._turn:  # However many pages ask, each tool is asked once.
             if time.monotonic() - self._known_at > _VALID_SECONDS:
                 tools = [await self._look(engine) for engine in self._engines.values()]
@@ -75,14 +79,13 @@ class LocalTools:
         except OSError:
             return None
         executable = (path, facts.st_ino, facts.st_mtime_ns)
-        if executable not in self._versions:
+        version, asked_at = self._versions.get(executable, (None, float("-inf")))
+        if version is None and time.monotonic() - asked_at > _ASKED_AGAIN_SECONDS:
             version = await self._version(engine, path)
-            if version is None:
-                return None
             if len(self._versions) >= _MOST_REMEMBERED:
                 self._versions.clear()
-            self._versions[executable] = version
-        return self._versions[executable]
+            self._versions[executable] = version, time.monotonic()
+        return version
 
     async def _version(self, engine: Engine, path: str) -> str | None:
         try:

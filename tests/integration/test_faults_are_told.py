@@ -1,5 +1,5 @@
 """Forces the fault of each component for real, and proves that it stands once in the error log with
-its severity, comes to an open page within a second, and is over when its cause is gone.
+its severity, comes to an open page, /health and /metrics, and is over when its cause is gone.
 
 One served application for all of them, so that each also proves that the ones before left nothing.
 """
@@ -22,6 +22,7 @@ from typing import Any
 import httpx
 import pytest
 
+from core import health as core_health
 from core import missing_tools
 from fastapi_app import storage_watch, task_keeper
 from fastapi_app.services import Services
@@ -33,6 +34,7 @@ from tests.integration.live import LiveClient, live
 from tests.integration.running import ended_server, run_to_end
 from tests.rclone_server import RcloneServer, write_configuration
 from tests.rsync_daemon import RsyncDaemon
+from tests.scraped import samples, series
 from tests.served_app import ServedApp
 from tests.support import free_port, make_tree, wait_until, wait_until_async
 
@@ -42,14 +44,15 @@ _QUICK = {"retry": {"max_attempts": 1}}
 
 @dataclass(frozen=True)
 class Told:
-    """What is expected of a fault; `health` names the components that it makes unwell."""
+    """What is expected of a fault."""
 
     error_type: str
     severity: str
     component: str
     on_page: str | None
     """What an open page says of it; None for what is not worth a person's look."""
-    health: tuple[str, ...] = ()
+    is_open: bool = True
+    """Whether it still is when it stands in the log; not where nothing could be written before."""
 
 
 class Hurried:
@@ -58,9 +61,10 @@ class Hurried:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(missing_tools, "AGAIN_SECONDS", 0.2)
         monkeypatch.setattr(storage_watch, "PROBE_SECONDS", 0.3)
-        monkeypatch.setattr(task_keeper, "STEADY_SECONDS", 0.5)
+        monkeypatch.setattr(task_keeper, "STEADY_SECONDS", 2.0)
         monkeypatch.setattr(task_keeper, "_DELAYS_SECONDS", (0.1,))
-        monkeypatch.setattr(hub_module, "CALM_SECONDS", 1.0)
+        monkeypatch.setattr(hub_module, "CALM_SECONDS", 2.0)
+        monkeypatch.setattr(core_health, "FRESH_SECONDS", 0.05)
         monkeypatch.setattr(database_module, "_BUSY_MILLISECONDS", 100)
 
 
@@ -129,11 +133,34 @@ def events(served: ServedApp, error_type: str) -> list[dict[str, Any]]:
     return [event for event in found if event["error_type"] == error_type]
 
 
+def open_faults(served: ServedApp, expected: Told) -> tuple[int, int]:
+    """Return how many faults are open, as /health tells it by severity and /metrics by severity and
+    component."""
+    tracking = served.http.get("/health").json()["components"]["error_tracking"]
+    labels = {"severity": expected.severity, "component": expected.component}
+    name = series("longshore_unresolved_errors", **labels)
+    told_in_metrics = samples(served.http.get("/metrics").text)[name]
+    return tracking["unresolved_by_severity"].get(expected.severity, 0), int(told_in_metrics)
+
+
+def is_unwell(served: ServedApp, part: str) -> bool:
+    """Return whether both /health and /metrics tell that a part is not healthy."""
+    health = served.http.get("/health").json()["components"][part]["status"]
+    name = series("longshore_health_status", component=part)
+    return health != "healthy" and samples(served.http.get("/metrics").text)[name] > 0
+
+
 @asynccontextmanager
 async def told(served: ServedApp, expected: Told) -> AsyncIterator[Callable[[], Any]]:
     """Expect what is done within to be told as this, once, and on a page that is open; what is
     yielded waits for that, and returns the event. Afterwards it must be over."""
     before = len(await asyncio.to_thread(events, served, expected.error_type))
+    were_open = await asyncio.to_thread(open_faults, served, expected)
+    one_more = tuple(count + 1 for count in were_open)
+
+    def are_open(counts: tuple[int, ...]) -> Callable[[], bool]:
+        return lambda: open_faults(served, expected) == counts
+
     async with live(served) as client:
 
         async def seen() -> dict[str, Any]:
@@ -141,14 +168,11 @@ async def told(served: ServedApp, expected: Told) -> AsyncIterator[Callable[[], 
                 await comes_to(client, expected.on_page)
             await wait_until_async(is_written, seconds=15, what=f"{expected.error_type}")
             found = (await asyncio.to_thread(events, served, expected.error_type))[0]
-            assert (found["severity"], found["component"], found["resolved"]) == (
-                expected.severity,
-                expected.component,
-                False,
-            )
-            health = (await asyncio.to_thread(served.http.get, "/health")).json()["components"]
-            for name in expected.health:
-                assert health[name]["status"] != "healthy", name
+            kind = (found["severity"], found["component"])
+            assert kind == (expected.severity, expected.component)
+            if expected.is_open:
+                assert not found["resolved"]
+                await asyncio.to_thread(wait_until, are_open(one_more), what="health and metrics")
             return found
 
         async def is_written() -> bool:
@@ -157,6 +181,7 @@ async def told(served: ServedApp, expected: Told) -> AsyncIterator[Callable[[], 
         yield seen
     resolved = await asyncio.to_thread(wait_until, lambda: all_over(served, expected.error_type))
     assert len(resolved) == before + 1, "told more than once"
+    await asyncio.to_thread(wait_until, are_open(were_open), what="the end in health and metrics")
 
 
 def all_over(served: ServedApp, error_type: str) -> list[dict[str, Any]]:
@@ -198,16 +223,19 @@ async def test_an_exception_in_a_route(served: ServedApp, broken: Broken, job: s
 
 
 async def test_the_database_is_locked(served: ServedApp, job: str) -> None:
-    expected = Told("StorageFailing", "high", "storage", "Another program holds the database")
+    words = "Another program holds the database"
+    expected = Told("StorageFailing", "high", "storage", words, is_open=False)
     async with told(served, expected) as seen, live(served) as client:
         with locked(served.data_dir):
             answer = await in_thread(served.http.post, f"/api/v1/jobs/{job}/start")
             assert answer.status_code == 503
             # From memory: nothing can be written to the log yet.
-            await comes_to(client, expected.on_page or "")
+            await comes_to(client, words)
             page = await in_thread(served.http.get, "/jobs")
-            assert "Another program holds the database" in page.text
+            assert words in page.text
+            await in_thread(wait_until, lambda: is_unwell(served, "database"))
         await seen()
+        assert not await in_thread(is_unwell, served, "database")
     page = await in_thread(served.http.get, "/jobs")
     assert "Another program holds" not in page.text.partition("<main")[2]
     assert (await in_thread(run_to_end, served, job))["outcome"] == "completed"
@@ -252,6 +280,7 @@ async def test_a_tool_is_missing(served: ServedApp, job: str, tools: Path) -> No
         (tools / "rsync").unlink()
         assert (await in_thread(run_to_end, served, job))["outcome"] == "failed"
         await seen()
+        await in_thread(wait_until, lambda: is_unwell(served, "engines"))
         (tools / "rsync").symlink_to(real)
     assert not await in_thread(events, served, "RunFailed"), "one fault, one event"
     assert (await in_thread(run_to_end, served, job))["outcome"] == "completed"
@@ -310,6 +339,8 @@ async def test_what_failed_of_a_job_is_over_with_the_job(served: ServedApp, tmp_
 
 
 async def test_a_browser_that_aborts_is_no_fault(served: ServedApp) -> None:
+    kinds = ("LiveConnectionFailed", "LiveClientDropped")
+    before = [await in_thread(events, served, kind) for kind in kinds]
     for _ in range(5):
         async with live(served) as client:
             await client.send(subscribe=["a"])
@@ -323,8 +354,7 @@ async def test_a_browser_that_aborts_is_no_fault(served: ServedApp) -> None:
         return bool(await in_thread(clients_of, served) == 0)
 
     await wait_until_async(all_gone, seconds=10, what="the end of the connections")
-    assert not await in_thread(events, served, "LiveConnectionFailed")
-    assert not await in_thread(events, served, "LiveClientDropped")
+    assert [await in_thread(events, served, kind) for kind in kinds] == before
 
 
 def clients_of(served: ServedApp) -> int:
@@ -380,12 +410,16 @@ async def test_the_file_system_is_full(tmp_path: Path, monkeypatch: pytest.Monke
                 )
                 assert answer.status_code == 503
                 await comes_to(client, expected.on_page or "")
+                await in_thread(wait_until, lambda: is_unwell(served, "storage"))
+                assert await in_thread(is_unwell, served, "disk")
                 await in_thread(mount.empty)
                 await client.until(lambda frame: "No space" not in banners_in(frame))
             (event,) = await in_thread(wait_until, lambda: all_over(served, expected.error_type))
             assert (event["severity"], event["component"]) == ("critical", "storage")
             created = await in_thread(lambda: served.http.post("/api/v1/jobs", json=definition))
             assert created.status_code == 201
+            await in_thread(wait_until, lambda: not is_unwell(served, "storage"))
+            assert await in_thread(open_faults, served, expected) == (0, 0)
 
 
 def banners_in(frame: dict[str, Any]) -> str:

@@ -264,3 +264,18 @@ async def test_a_runner_that_closes_its_journal_is_not_kept_waiting_for_the_next
             journal.write(b"the end\n")
             journal.close()
             await scene.until("photos-0001", JobStatus.COMPLETED)
+
+
+async def test_a_run_that_starts_while_the_loop_has_ended_is_followed_when_it_begins_anew(
+    scene: Scene, tmp_path: Path
+) -> None:
+    async with scene.following():
+        await asyncio.sleep(0)
+    await put(scene.world, "photos-0001")
+    run_id = await scene.world.manager.start_job("photos-0001")
+    (tmp_path / run_id).mkdir()
+    (tmp_path / run_id / "journal.jsonl").touch()
+    scene.monitor.run_started(run_id)
+    async with scene.following():
+        scene.directories.journals[run_id] = (ended(),)
+        await scene.until("photos-0001", JobStatus.COMPLETED)
