@@ -235,7 +235,7 @@ async def test_the_database_is_locked(served: ServedApp, job: str) -> None:
             assert words in page.text
             await in_thread(wait_until, lambda: is_unwell(served, "database"))
         await seen()
-        assert not await in_thread(is_unwell, served, "database")
+        await in_thread(wait_until, lambda: not is_unwell(served, "database"))
     page = await in_thread(served.http.get, "/jobs")
     assert "Another program holds" not in page.text.partition("<main")[2]
     assert (await in_thread(run_to_end, served, job))["outcome"] == "completed"
