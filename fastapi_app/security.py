@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import json
 from collections.abc import Iterable
+from email.utils import formatdate
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -132,6 +133,7 @@ def _with_headers(send: Send) -> Send:
             for name, value in SECURITY_HEADERS.items():
                 headers.setdefault(name, value)
             headers.setdefault("Cache-Control", "no-store")
+            headers["Date"] = formatdate(usegmt=True)  # RFC 9110, 6.6.1
         await send(message)
 
     return send_with_headers

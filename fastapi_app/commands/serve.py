@@ -37,7 +37,6 @@ _LAST_MOMENT_SECONDS = 4.5
 """When it ends come what may: a service manager and a person may count on five seconds."""
 _SWITCH_SECONDS = 0.001
 _BACKLOG = 2048
-_DATE_SECONDS = 1.0
 
 
 def serve() -> None:
@@ -71,6 +70,7 @@ def server_of(app: FastAPI) -> uvicorn.Server:
         log_config=None,
         access_log=False,
         server_header=False,
+        date_header=False,
         ws=_WebSocket,
         ws_per_message_deflate=False,
         ws_max_size=_MAX_WEBSOCKET_MESSAGE,
@@ -126,16 +126,13 @@ class _Server(uvicorn.Server):
     async def main_loop(self) -> None:
         """Wait to be told to end.
 
-        Not uvicorn's own loop, which looks ten times a second: that is most of what a server at
-        rest would cost.
+        Not uvicorn's own loop, which looks ten times a second, for the date that answers carry
+        above all: that is most of what a server at rest would cost.
         """
         self._loop = asyncio.get_running_loop()
         put_the_loop_first()
-        while not self.should_exit:
-            await self.on_tick(0)  # The date that answers carry.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_DATE_SECONDS):
-                    await self._ends.wait()
+        if not self.should_exit:
+            await self._ends.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let requests end, then close the store, also when there was no waiting."""

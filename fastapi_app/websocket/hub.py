@@ -101,6 +101,7 @@ class Hub:
         who shows the same is sent the same text."""
         self.dropped_clients = 0
         self.sent_frames = 0
+        self._joined = asyncio.Event()
         self._dropped_at: float | None = None
         self.on_drop: Callable[[], None] = _nobody
         self.on_calm: Callable[[], None] = _nobody
@@ -139,6 +140,7 @@ class Hub:
         """From now on the client is told what changes."""
         client.sent_at = self._sequence
         self._clients.add(client)
+        self._joined.set()
 
     def leave(self, client: Client) -> None:
         """Forget the client; may be called twice."""
@@ -184,10 +186,15 @@ class Hub:
 
     async def run(self) -> None:
         """Ping every client, and drop who has not acknowledged for five seconds. Never returns."""
-        next_ping = asyncio.get_running_loop().time() + PING_SECONDS
+        clock = asyncio.get_running_loop().time
+        next_ping = clock() + PING_SECONDS
         while True:
+            if not self._clients and self._dropped_at is None:
+                await self._joined.wait()  # With nobody there it does not wake at all.
+                next_ping = clock() + PING_SECONDS
+            self._joined.clear()
             await asyncio.sleep(1.0)
-            now = asyncio.get_running_loop().time()
+            now = clock()
             for client in list(self._clients):
                 since = client.sending_since
                 if since is not None and now - since > STUCK_SECONDS:

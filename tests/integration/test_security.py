@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +114,8 @@ def test_every_kind_of_answer_has_the_policy(
         answer = client.request(method, path, **more)
         assert answer.status_code == status
         assert fault_of_policy(answer.headers) is None
+        dated = parsedate_to_datetime(answer.headers["Date"])
+        assert abs(dated - datetime.now(UTC)) < timedelta(seconds=60)
         if "ETag" in answer.headers:
             known = client.get(path, headers={"If-None-Match": answer.headers["ETag"]})
             assert known.status_code in {200, 304}
