@@ -21,6 +21,7 @@ from core.new_run import new_run
 from core.partial_files import remove_all_partial_files
 from core.run_beginner import RunBeginner
 from models.errors import (
+    FileFailed,
     JobIsActive,
     NothingToDiscard,
     NothingToStop,
@@ -188,7 +189,7 @@ class JobManager(RunBeginner):
     async def discard(self, job_id: str) -> None:
         """Make a paused or interrupted job pending and remove its partial files.
 
-        Raises JobNotFound, NothingToDiscard, StorageFailed.
+        Raises JobNotFound, NothingToDiscard, FileFailed, StorageFailed.
         """
         async with self._lock(job_id):
             record = self._record(job_id)
@@ -200,7 +201,7 @@ class JobManager(RunBeginner):
                 if not is_remote(destination):
                     await asyncio.to_thread(remove_all_partial_files, destination)
             except OSError as error:
-                raise StorageFailed("Removing the partial files", str(error)) from error
+                raise FileFailed("Removing the partial files", error) from error
             now = self._ports.clock.now()
             await self._change_state(
                 job_id,

@@ -21,6 +21,7 @@ from models.errors import (
     CredentialUnusable,
     ErrorEventNotFound,
     FieldFault,
+    FileFailed,
     InvalidDefinition,
     InvalidSettings,
     JobExists,
@@ -68,6 +69,7 @@ _STATUS: dict[type[LongshoreError], int] = {
     StorageFailed: 503,
     StorageBusy: 503,
     SaveOutcomeUnknown: 503,
+    FileFailed: 503,
 }
 _TITLES = {412: "The job was changed meanwhile", 422: "Some fields need another look"}
 API_PREFIX = "/api/"
@@ -78,6 +80,7 @@ _WHAT_TO_DO = (
 _HELD = (
     "Nothing was changed. Another program holds the file: try again when that is done, or end it."
 )
+_OF_A_FILE = "Make sure that it can be reached, with the rights that this takes, then try again."
 _logger = logging.getLogger(__name__)
 
 
@@ -161,6 +164,8 @@ def _tell(request: Request, error: LongshoreError, status: int) -> None:
 def _told(error: LongshoreError) -> str:
     if isinstance(error, StorageBusy):
         return f"{error}. {_HELD}"
+    if isinstance(error, FileFailed):
+        return f"{error}. {_OF_A_FILE}"
     if isinstance(error, StorageFailed) and not isinstance(error, SaveOutcomeUnknown):
         return f"{error}. {_WHAT_TO_DO}"
     return str(error)

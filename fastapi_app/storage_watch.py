@@ -19,7 +19,7 @@ from core.ports import ErrorLog
 from fastapi_app.moments import moment
 from fastapi_app.recovery_events import Note
 from models.error_event import Component, Fault, Severity
-from models.errors import SaveOutcomeUnknown, StorageBusy, StorageFailed
+from models.errors import FileFailed, SaveOutcomeUnknown, StorageBusy, StorageFailed
 from storage.database import Database
 from utils.timestamps import utc_timestamp
 
@@ -50,8 +50,8 @@ class StorageWatch:
 
     def failed(self, error: StorageFailed) -> None:
         """Something could not be kept; returns at once."""
-        if isinstance(error, SaveOutcomeUnknown):
-            return  # The store tells that by itself.
+        if isinstance(error, (SaveOutcomeUnknown, FileFailed)):
+            return  # The store tells the one by itself; the other says nothing of the disk.
         fault = _fault(error)
         if self._fault is None:
             self._since, self._is_told = utc_timestamp(), False

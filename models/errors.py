@@ -5,6 +5,7 @@ The mapping from these to HTTP status codes stands in `fastapi_app/errors.py` an
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 
@@ -248,6 +249,21 @@ class SaveOutcomeUnknown(StorageFailed):
 
 class StorageBusy(StorageFailed):
     """Another program holds what was to be written or read: over as soon as it lets go."""
+
+
+class FileFailed(StorageFailed):
+    """One file or folder, at a destination perhaps, could not be read or changed: that says nothing
+    of the others."""
+
+    def __init__(self, what: str, error: OSError) -> None:
+        where = error.filename
+        self.where = os.fsdecode(where) if isinstance(where, (str, bytes, os.PathLike)) else ""
+        super().__init__(what, error.strerror or str(error))
+
+    def sentence(self) -> str:
+        """Say it for a person."""
+        at = f" at {self.where}" if self.where else ""
+        return f"{self.what} failed{at}: {self.reason}"
 
 
 class CircuitOpen(LongshoreError):

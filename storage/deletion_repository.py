@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from models.deleted_sources import DeletingRun, DeletionPage
-from models.errors import StorageFailed
+from models.errors import FileFailed
 from models.source_deletions import Deletion
 from storage import deletion_table as table
 from storage.database import Database
@@ -49,7 +49,7 @@ class DeletionRepository:
                     )
                 )
         except OSError as error:
-            raise StorageFailed("Reading the record of deletions", str(error)) from error
+            raise FileFailed("Reading the record of deletions", error) from error
         # Last: it says that all the rest is there.
         await self._database.write(lambda connection: table.write_run(connection, run))
 
@@ -58,7 +58,7 @@ class DeletionRepository:
         try:
             left = await asyncio.to_thread(runs_with_record, self._runs)
         except OSError as error:
-            raise StorageFailed("Looking for records of deletions", str(error)) from error
+            raise FileFailed("Looking for records of deletions", error) from error
         taken = await self._database.read(table.run_ids)
         return tuple(run_id for run_id in left if run_id not in taken)
 

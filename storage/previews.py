@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from models.errors import InvalidDocument, StorageFailed
+from models.errors import FileFailed, InvalidDocument
 from models.planned_change import (
     LONGEST_LINE,
     PREVIEW_NAME,
@@ -57,13 +57,13 @@ async def read_preview(
 ) -> PreviewPage:
     """Return a page of the list in a run's directory; an empty one when there is no list.
 
-    `cursor` is an offset in bytes, `limit` at most MAX_PAGE. Raises StorageFailed.
+    `cursor` is an offset in bytes, `limit` at most MAX_PAGE. Raises FileFailed.
     """
     limit = max(1, min(limit, MAX_PAGE))
     try:
         return await asyncio.to_thread(_read, directory / PREVIEW_NAME, wanted, limit, cursor)
     except OSError as error:
-        raise StorageFailed("Reading the dry run's list", error.strerror or str(error)) from error
+        raise FileFailed("Reading the dry run's list", error) from error
 
 
 def _read(path: Path, wanted: PreviewFilter, limit: int, cursor: int) -> PreviewPage:

@@ -15,7 +15,7 @@ import struct
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from core import missing_tools
 from fastapi_app import storage_watch, task_keeper
 from fastapi_app.services import Services
 from fastapi_app.websocket import hub as hub_module
+from models.job_status import JobStatus
 from storage import database as database_module
 from tests.chaos.mounts import loop_mount
 from tests.conftest import need
@@ -239,6 +240,27 @@ async def test_the_database_is_locked(served: ServedApp, job: str) -> None:
     page = await in_thread(served.http.get, "/jobs")
     assert "Another program holds" not in page.text.partition("<main")[2]
     assert (await in_thread(run_to_end, served, job))["outcome"] == "completed"
+
+
+async def test_one_file_that_cannot_be_removed_says_nothing_of_the_storage(
+    served: ServedApp, job: str, tmp_path: Path
+) -> None:
+    stuck = tmp_path / "to" / ".longshore-partial" / "folder"
+    stuck.mkdir(parents=True)
+    before = await in_thread(events, served, "StorageFailing")
+
+    async def pause(services: Services) -> None:
+        await services.jobs.transform(
+            job, lambda found: replace(found, state=replace(found.state, status=JobStatus.PAUSED))
+        )
+
+    await in_thread(served.call, pause)
+    answer = await in_thread(served.http.post, f"/api/v1/jobs/{job}/discard")
+    detail = answer.json()["detail"]
+    assert answer.status_code == 503
+    assert f"failed at {stuck}: " in detail
+    assert "data directory" not in detail
+    assert await in_thread(events, served, "StorageFailing") == before
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import pytest_asyncio
 from sqlalchemy import Connection
 
 from models.deleted_sources import DeletingRun
+from models.errors import FileFailed
 from models.source_deletions import RECORD_NAME, Deletion, DeletionOutcome
 from storage import deletion_repository
 from storage.database import Database
@@ -293,3 +294,22 @@ async def test_the_oldest_are_forgotten_and_never_the_newest_nor_what_lies_in_a_
     assert len(await rows(database, tmp_path, "newest")) == 5
     assert await rows(database, tmp_path, "old") == {}
     assert await repository.prune("2027-12-26T00:00:00.000Z") == 0
+
+
+async def test_a_record_that_cannot_be_read_names_its_file(
+    database: Database, tmp_path: Path
+) -> None:
+    record = tmp_path / "runs" / "run-1" / RECORD_NAME
+    record.mkdir(parents=True)
+    with pytest.raises(FileFailed) as caught:
+        await DeletionRepository(database, tmp_path).take(a_run())
+    assert caught.value.where == str(record)
+
+
+async def test_run_directories_that_cannot_be_listed_are_named(
+    database: Database, tmp_path: Path
+) -> None:
+    (tmp_path / "runs").write_text("no folder")
+    with pytest.raises(FileFailed) as caught:
+        await DeletionRepository(database, tmp_path).untaken()
+    assert caught.value.where == str(tmp_path / "runs")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -20,7 +21,13 @@ from fastapi_app.route_faults import RouteFaults
 from fastapi_app.storage_watch import StorageWatch
 from fastapi_app.task_keeper import TaskKeeper
 from models.error_event import Component
-from models.errors import RunnerStartFailed, SaveOutcomeUnknown, StorageBusy, StorageFailed
+from models.errors import (
+    FileFailed,
+    RunnerStartFailed,
+    SaveOutcomeUnknown,
+    StorageBusy,
+    StorageFailed,
+)
 from models.job_state import JobState
 from models.job_status import JobStatus
 from models.progress import RunOutcome
@@ -295,7 +302,9 @@ async def test_failing_storage_is_noted_until_it_works(
     async with running(watch.run()):
         assert watch.notes() == ()
         watch.failed(SaveOutcomeUnknown("Saving", "it may be there"))
+        watch.failed(FileFailed("Reading", IsADirectoryError(errno.EISDIR, "A directory", "/f")))
         assert not scene.log.events
+        assert watch.notes() == ()
         watch.failed(error)
         assert len(watch.notes()) == 1
         await scene.expect(("StorageFailing", "1", True))

@@ -10,6 +10,7 @@ import pytest
 from core.new_run import RunLimits
 from models import events
 from models.errors import (
+    FileFailed,
     InvalidDefinition,
     JobIsActive,
     JobNotFound,
@@ -270,6 +271,21 @@ async def test_discard(world: World, tmp_path: Path, before: JobStatus) -> None:
             await world.manager.discard(job.id)
         assert caught.value.status == before
         assert partial.exists()
+
+
+async def test_partial_files_that_cannot_be_removed_leave_the_job_as_it_is(
+    world: World, tmp_path: Path
+) -> None:
+    # rsync keeps none there: a folder is not unlinked.
+    stuck = tmp_path / ".longshore-partial" / "folder"
+    stuck.mkdir(parents=True)
+    job = a_job(destination=str(tmp_path))
+    await world.jobs.create(job, JobState(job.id, status=JobStatus.PAUSED, run_id="r"))
+    with pytest.raises(FileFailed) as caught:
+        await world.manager.discard(job.id)
+    assert caught.value.where == str(stuck)
+    assert str(caught.value).startswith(f"Removing the partial files failed at {stuck}: ")
+    assert status(world) == "paused"
 
 
 async def test_the_newest_runs_are_kept(world: World) -> None:

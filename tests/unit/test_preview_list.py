@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from core.runner import change_list
 from core.runner.change_list import ChangeList
+from models.errors import FileFailed
 from models.planned_change import PREVIEW_NAME, ChangeKind, PlannedChange, change_in
 from storage.previews import PreviewFilter, PreviewPage, read_preview
 from utils.shown_names import shown_name
@@ -173,3 +174,10 @@ def test_the_destination_tells_what_the_tool_does_not(tmp_path: Path) -> None:
     assert counts["updated"] == 1
     assert (counts["created"], counts["created_folders"]) == (3, 1)
     assert counts["attributes"] == 2
+
+
+async def test_a_list_that_cannot_be_read_names_its_file(tmp_path: Path) -> None:
+    (tmp_path / PREVIEW_NAME).mkdir()
+    with pytest.raises(FileFailed, match=f"{PREVIEW_NAME}: Is a directory") as caught:
+        await read_preview(tmp_path, PreviewFilter(), limit=10)
+    assert caught.value.where == str(tmp_path / PREVIEW_NAME)
