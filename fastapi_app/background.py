@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,7 +19,7 @@ from asyncinotify import Inotify, Mask, Watch
 
 from core.job_manager import JobManager
 from core.ports import ErrorLog, Executor, RunDirectories
-from models.error_event import Component, Fault, Severity
+from fastapi_app.monitor_faults import LAUNCHING, LOOKING, MonitorFaults
 from models.errors import JobNotFound, RunNotFound
 from models.events import (
     EngineStarted,
@@ -39,10 +38,8 @@ from utils.timestamps import utc_timestamp
 LIVENESS_SECONDS = 1.0
 ROUND_SECONDS = 0.1
 """The shortest time between two looks at what runners wrote."""
-MONITOR_FAILED = "MonitorStepFailed"
 _STOP_MARGIN_SECONDS = 0.5
 """How much longer than the grace period a runner may take to end what it started."""
-_LOOKING, _LAUNCHING = "Looking after the runs", "Starting the runs that wait"
 LAG_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _KEPT_PROCESSES = 8
 """How many of a run's newest processes are remembered: no more than three live at once."""
@@ -97,7 +94,7 @@ class Monitor:
         grace_seconds: float,
     ) -> None:
         self._listener = listener
-        self._error_log = error_log
+        self.faults = MonitorFaults(error_log)
         self.grace_seconds = grace_seconds
         """How long what a dead runner left behind may take to end."""
         self._directories = directories
@@ -105,7 +102,6 @@ class Monitor:
         self._path_of = path_of
         self._followed: dict[str, _Followed] = {}
         self._ending: dict[str, asyncio.Task[None]] = {}
-        self._failing: set[str] = set()
         self._written: set[str] = set()
         self._wake = asyncio.Event()
         self._closed = asyncio.Event()
@@ -119,8 +115,6 @@ class Monitor:
         self.is_running = False
         self.lag = Histogram(LAG_BOUNDS)
         """How many seconds after a runner wrote it the newest line of each look was applied."""
-        self.failed_steps = 0
-        self.last_failure: str | None = None
 
     @property
     def followed_count(self) -> int:
@@ -199,6 +193,7 @@ class Monitor:
                 self._watch(run_id, followed)
         listener = asyncio.create_task(self._listen(), name="journal-watch")
         self.is_running = True
+        self.faults.begin()
         clock = asyncio.get_running_loop().time
         self._next_look = clock() + LIVENESS_SECONDS
         try:
@@ -253,9 +248,9 @@ class Monitor:
         try:
             found = await self._directories.look(offsets, at_locks=looks)
         except Exception as error:  # noqa: BLE001 - the loop's boundary: logged, counted and shown
-            self._note_failure(None, error)
+            self.faults.failed(None, error)
             return
-        self._note_success(_LOOKING)
+        self.faults.succeeded(LOOKING)
         for run_id, look in found.items():
             with about(run_id=run_id):
                 if _may_be_the_end(look):
@@ -272,7 +267,7 @@ class Monitor:
             await self._step(manager, run_id, look, looks=looks)
         finally:
             del self._ending[run_id]
-        if run_id in self._followed and run_id not in self._failing:
+        if run_id in self._followed and not self.faults.is_failing(run_id):
             self._mark(run_id)  # It goes on after all, and may have written meanwhile.
 
     async def _launch(self, manager: JobManager) -> None:
@@ -280,9 +275,9 @@ class Monitor:
         try:
             await manager.launch_queued()
         except Exception as error:  # noqa: BLE001 - the loop's boundary: logged, counted and shown
-            self._note_failure(None, error, what=_LAUNCHING)
+            self.faults.failed(None, error, what=LAUNCHING)
         else:
-            self._note_success(_LAUNCHING)
+            self.faults.succeeded(LAUNCHING)
 
     async def _wait(self, seconds: float | None) -> tuple[str, ...]:
         """Wait for runners that wrote: no longer than this, None for as long as it takes."""
@@ -303,14 +298,14 @@ class Monitor:
                 raise look
             if await self._apply(manager, run_id, look, looks=looks):
                 self._forget(run_id)
-            self._note_success(run_id)
+            self.faults.succeeded(run_id)
         except (RunNotFound, JobNotFound) as error:
             _logger.error("run %s is followed no more: %s", run_id, error)
             manager.let_go(run_id)
             self._forget(run_id)
-            self._note_success(run_id)
+            self.faults.succeeded(run_id)
         except Exception as error:  # noqa: BLE001 - the loop's boundary: logged, counted and shown
-            self._note_failure(run_id, error)
+            self.faults.failed(run_id, error)
 
     async def _apply(self, manager: JobManager, run_id: str, look: RunLook, *, looks: bool) -> bool:
         """Apply what is new in a journal; True when the run is over."""
@@ -322,7 +317,7 @@ class Monitor:
                 return True
             followed.take(part)
             if part.damaged:
-                self._error_log.report(_journal_damaged(run_id, part.damaged))
+                self.faults.journal_damaged(run_id, part.damaged)
             if part.has_more:
                 part = await self._directories.read_journal_part(run_id, followed.offset)
         if not look.is_held:
@@ -359,30 +354,6 @@ class Monitor:
         # Whatever becomes of that: nothing of the run may live on when its job is shown at rest.
         await manager.stop_orphan(run_id)
 
-    def _note_success(self, key: str) -> None:
-        """Take note that a step works; with the last one that failed what was told is over."""
-        if key in self._failing:
-            self._failing.remove(key)
-            if not self._failing:
-                self._error_log.settle(error_type=MONITOR_FAILED, job_id=None)
-
-    def _note_failure(self, run_id: str | None, error: Exception, *, what: str = _LOOKING) -> None:
-        self._failing.add(run_id or what)
-        self.failed_steps += 1
-        self.last_failure = f"{type(error).__name__}: {error}"
-        what = f"Following the run {run_id}" if run_id else what
-        _logger.error("%s failed", what, exc_info=error)
-        self._error_log.report(
-            Fault(
-                severity=Severity.HIGH,
-                component=Component.BACKGROUND_MONITOR,
-                error_type=MONITOR_FAILED,
-                message=f"{what} failed ({self.last_failure}). It is tried again every second.",
-                run_id=run_id,
-                stack_trace="".join(traceback.format_exception(error)),
-            )
-        )
-
     def _mark(self, run_id: str) -> None:
         self._written.add(run_id)
         self._wake.set()
@@ -410,15 +381,3 @@ def _may_be_the_end(look: RunLook | OSError) -> bool:
     last = look.part.lines[-1:]
     is_ended = any(isinstance(line.event, RunEnded) for line in last)
     return is_ended or look.part.has_more or not look.is_held
-
-
-def _journal_damaged(run_id: str, count: int) -> Fault:
-    lines = "a line" if count == 1 else f"{count} lines"
-    return Fault(
-        severity=Severity.MEDIUM,
-        component=Component.BACKGROUND_MONITOR,
-        error_type="JournalDamaged",
-        message=f"The journal of run {run_id} has {lines} that cannot be read. The run goes on; "
-        "what stood there is not shown.",
-        run_id=run_id,
-    )

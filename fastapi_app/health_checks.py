@@ -240,7 +240,7 @@ class MonitorLook:
         is_heard = monitor.is_running and await self._hears()
         figures = {
             "followed_runs": monitor.followed_count,
-            "failed_steps": monitor.failed_steps,
+            "failed_steps": monitor.faults.failed_steps,
             "clients": self._hub.client_count,
             "last_turn_seconds": round(monitor.last_turn_seconds, 3),
         }

@@ -140,7 +140,7 @@ class Metrics:
             groups=queue.groups,
             write_latency=queue.latency.picture,
             monitor_runs=monitor.is_running,
-            failed_steps=monitor.failed_steps,
+            failed_steps=monitor.faults.failed_steps,
             turn_age_seconds=monitor.last_turn_seconds if monitor.followed_count else 0.0,
             monitor_lag=monitor.lag.picture,
         )

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from fastapi_app import background
-from fastapi_app.background import MONITOR_FAILED, Monitor
+from fastapi_app import background, monitor_faults
+from fastapi_app.background import Monitor
+from fastapi_app.monitor_faults import MONITOR_FAILED
 from models.error_event import Severity
 from models.events import JournalPart, RunLook
 from models.job_status import JobStatus
@@ -65,7 +66,11 @@ class Scene:
         self.directories = TroubledDirectories()
         self.world = World(directories=self.directories)
         self.errors = InMemoryErrorLog()
-        self.monitor = Monitor(
+        self.monitor = self.monitor_over(directory)
+
+    def monitor_over(self, directory: Path) -> Monitor:
+        """Return one more monitor of the same runs."""
+        return Monitor(
             Page(),
             self.directories,
             self.world.executor,
@@ -82,9 +87,9 @@ class Scene:
         return run_id
 
     @asynccontextmanager
-    async def following(self) -> AsyncIterator[None]:
+    async def following(self, monitor: Monitor | None = None) -> AsyncIterator[None]:
         """Follow for the time being."""
-        task = asyncio.create_task(self.monitor.run(self.world.manager))
+        task = asyncio.create_task((monitor or self.monitor).run(self.world.manager))
         try:
             async with asyncio.timeout(20):
                 yield
@@ -117,7 +122,7 @@ async def test_what_is_logged_of_a_step_names_its_run_and_its_job(
     known: list[dict[str, str]] = []
     handler = logging.Handler()
     monkeypatch.setattr(handler, "emit", lambda _record: known.append(dict(log_context.ids())))
-    monkeypatch.setattr(background._logger, "handlers", [handler])
+    monkeypatch.setattr(monitor_faults._logger, "handlers", [handler])
     with log_context.about():  # A start tells the log of its run: that of the test's own task.
         run_id = await scene.start("good-0001")
         other_id = await scene.start("bad-0002")
@@ -205,6 +210,27 @@ async def test_what_failed_is_told_until_nothing_fails(scene: Scene) -> None:
         await scene.until("first-0001", JobStatus.COMPLETED)
         assert len(scene.errors.events) == 2, "what is told is not told anew"
         assert await unresolved(scene, MONITOR_FAILED) == 2
+        scene.directories.unreadable.clear()
+        while await unresolved(scene, MONITOR_FAILED):
+            await asyncio.sleep(0.01)
+
+
+async def test_what_an_earlier_dashboard_told_is_over_unless_it_lasts(
+    scene: Scene, tmp_path: Path
+) -> None:
+    await scene.start("mended-0001")
+    lasting = await scene.start("lasting-0002")
+    scene.directories.unreadable |= set(scene.directories.specs)
+    async with scene.following():
+        while await unresolved(scene, MONITOR_FAILED) < 2:
+            await asyncio.sleep(0.01)
+    scene.directories.unreadable = {lasting}
+    later = scene.monitor_over(tmp_path)
+    for run_id in scene.directories.specs:
+        later.run_started(run_id)
+    async with scene.following(later):
+        while [event.run_id for event in scene.errors.unresolved] != [lasting]:
+            await asyncio.sleep(0.01)
         scene.directories.unreadable.clear()
         while await unresolved(scene, MONITOR_FAILED):
             await asyncio.sleep(0.01)
