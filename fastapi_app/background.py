@@ -1,7 +1,7 @@
 """The monitor: follows the journals of live runs and applies what they say.
 
-It sleeps while nothing runs. The kernel wakes it when a runner writes (inotify(7)); once a second
-it looks whether each followed run still has its runner, and ends what a dead one left behind.
+It sleeps while nothing runs. It is woken when a runner writes (journal_watch.py); once a second it
+looks whether each followed run still has its runner, and ends what a dead one left behind.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from asyncinotify import Inotify, Mask, Watch
-
 from core.job_manager import JobManager
 from core.ports import ErrorLog, Executor, RunDirectories
+from fastapi_app.journal_watch import JournalWatch
 from fastapi_app.monitor_faults import LAUNCHING, LOOKING, MonitorFaults
 from models.errors import JobNotFound, RunNotFound
 from models.events import (
@@ -49,7 +48,6 @@ _logger = logging.getLogger(__name__)
 @dataclass
 class _Followed:
     offset: int = 0
-    watch: Watch | None = None
     runner: ProcessIdentity | None = None
     engines: list[ProcessIdentity] = field(default_factory=list)
     runner_lost_at: float | None = None
@@ -99,19 +97,14 @@ class Monitor:
         """How long what a dead runner left behind may take to end."""
         self._directories = directories
         self._executor = executor
-        self._path_of = path_of
+        self._journals = JournalWatch(path_of)
         self._followed: dict[str, _Followed] = {}
         self._ending: dict[str, asyncio.Task[None]] = {}
-        self._written: set[str] = set()
-        self._wake = asyncio.Event()
-        self._closed = asyncio.Event()
         self._next_look = 0.0
-        self._inotify = Inotify()
         self._beats: list[asyncio.Future[None]] = []
         self._turn_began_at: float | None = None
         self._last_turn_at = time.monotonic()
         self._began_at = utc_timestamp()
-        self._is_closed = False
         self.is_running = False
         self.lag = Histogram(LAG_BOUNDS)
         """How many seconds after a runner wrote it the newest line of each look was applied."""
@@ -137,7 +130,7 @@ class Monitor:
         know otherwise whether it still does."""
         beat = asyncio.get_running_loop().create_future()
         self._beats.append(beat)
-        self._wake.set()
+        self._journals.wake()
         try:
             await beat
         finally:
@@ -151,18 +144,8 @@ class Monitor:
     def run_started(self, run_id: str) -> None:
         """Follow this run's journal from its beginning."""
         with about(run_id=run_id):
-            self._watch(run_id, self._followed.setdefault(run_id, _Followed()))
-
-    def _watch(self, run_id: str, followed: _Followed) -> None:
-        self._mark(run_id)
-        if self._is_closed:
-            return  # The loop has ended; when it begins anew it watches every followed run.
-        try:
-            path = self._path_of(run_id) / "journal.jsonl"
-            followed.watch = self._inotify.add_watch(path, Mask.MODIFY | Mask.CLOSE_WRITE)
-        except OSError as error:
-            # No watch to be had: the look once a second reads the journal as well.
-            _logger.warning("the journal of %s cannot be watched: %s", run_id, error)
+            self._followed.setdefault(run_id, _Followed())
+            self._journals.follow(run_id)
 
     def run_stopping(self, run_id: str, *, grace_seconds: float) -> None:
         """See to it that this run ends within the grace period and a moment.
@@ -180,46 +163,44 @@ class Monitor:
 
     def _look_now(self) -> None:
         self._next_look = 0.0
-        self._wake.set()
+        self._journals.wake()
 
     async def run(self, manager: JobManager) -> None:
         """Follow until cancelled; a failing step is logged and counted, and the loop goes on.
 
         Should the loop itself end, it can be begun anew.
         """
-        if self._is_closed:
-            self._is_closed, self._inotify = False, Inotify()
-            for run_id, followed in self._followed.items():
-                self._watch(run_id, followed)
-        listener = asyncio.create_task(self._listen(), name="journal-watch")
-        self.is_running = True
-        self.faults.begin()
+        async with self._journals.listening(self._followed):
+            self.is_running = True
+            self.faults.begin()
+            self._next_look = asyncio.get_running_loop().time() + LIVENESS_SECONDS
+            try:
+                while True:
+                    await self._turn(manager)
+            finally:
+                self.is_running = False
+                ends = tuple(self._ending.values())
+                for end in ends:
+                    end.cancel()
+                await asyncio.gather(*ends, return_exceptions=True)
+
+    async def _turn(self, manager: JobManager) -> None:
         clock = asyncio.get_running_loop().time
-        self._next_look = clock() + LIVENESS_SECONDS
-        try:
-            while True:
-                has_work = bool(self._followed) or manager.has_waiting()
-                written = await self._wait(self._next_look - clock() if has_work else None)
-                self._answer_beats()
-                self._turn_began_at = time.monotonic()
-                looks = clock() >= self._next_look
-                if looks:
-                    self._next_look = clock() + LIVENESS_SECONDS
-                    await self._launch(manager)
-                next_round = clock() + ROUND_SECONDS
-                await self._round(manager, tuple(self._followed) if looks else written, looks=looks)
-                self._turn_began_at = None
-                # What is written meanwhile is taken together: one that writes now and then is
-                # heard at once, and a hundred do not wake the server for each line.
-                await self._rest(next_round - clock())
-        finally:
-            self.is_running = False
-            tasks = [listener, *self._ending.values()]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            self._inotify.close()
-            self._is_closed = True
+        has_work = bool(self._followed) or manager.has_waiting()
+        heard = await self._journals.written(self._next_look - clock() if has_work else None)
+        written = tuple(heard & self._followed.keys())
+        self._answer_beats()
+        self._turn_began_at = time.monotonic()
+        looks = clock() >= self._next_look
+        if looks:
+            self._next_look = clock() + LIVENESS_SECONDS
+            await self._launch(manager)
+        next_round = clock() + ROUND_SECONDS
+        await self._round(manager, tuple(self._followed) if looks else written, looks=looks)
+        self._turn_began_at = None
+        # What is written meanwhile is taken together: one that writes now and then is heard at
+        # once, and a hundred do not wake the server for each line.
+        await self._journals.rest(next_round - clock())
 
     def _answer_beats(self) -> None:
         self._last_turn_at = time.monotonic()
@@ -227,15 +208,6 @@ class Monitor:
         for beat in beats:
             if not beat.done():
                 beat.set_result(None)
-
-    async def _rest(self, seconds: float) -> None:
-        """Rest for so long, or until a runner closes its journal: its run is over."""
-        try:
-            async with asyncio.timeout(max(0.0, seconds)):
-                await self._closed.wait()
-        except TimeoutError:
-            return
-        self._closed.clear()
 
     async def _round(self, manager: JobManager, run_ids: tuple[str, ...], *, looks: bool) -> None:
         offsets = {
@@ -268,7 +240,7 @@ class Monitor:
         finally:
             del self._ending[run_id]
         if run_id in self._followed and not self.faults.is_failing(run_id):
-            self._mark(run_id)  # It goes on after all, and may have written meanwhile.
+            self._journals.mark(run_id)  # It goes on after all, and may have written meanwhile.
 
     async def _launch(self, manager: JobManager) -> None:
         """Start what waits, in case a failing disk kept it from being started in its time."""
@@ -278,17 +250,6 @@ class Monitor:
             self.faults.failed(None, error, what=LAUNCHING)
         else:
             self.faults.succeeded(LAUNCHING)
-
-    async def _wait(self, seconds: float | None) -> tuple[str, ...]:
-        """Wait for runners that wrote: no longer than this, None for as long as it takes."""
-        try:
-            async with asyncio.timeout(None if seconds is None else max(0.0, seconds)):
-                await self._wake.wait()
-        except TimeoutError:
-            return ()
-        self._wake.clear()
-        written, self._written = self._written, set()
-        return tuple(written & self._followed.keys())
 
     async def _step(
         self, manager: JobManager, run_id: str, look: RunLook | OSError, *, looks: bool
@@ -354,24 +315,9 @@ class Monitor:
         # Whatever becomes of that: nothing of the run may live on when its job is shown at rest.
         await manager.stop_orphan(run_id)
 
-    def _mark(self, run_id: str) -> None:
-        self._written.add(run_id)
-        self._wake.set()
-
     def _forget(self, run_id: str) -> None:
-        followed = self._followed.pop(run_id, None)
-        if followed is not None and followed.watch is not None:
-            try:
-                self._inotify.rm_watch(followed.watch)
-            except OSError as error:
-                _logger.debug("the watch of %s was gone: %s", run_id, error)
-
-    async def _listen(self) -> None:
-        async for event in self._inotify:
-            if event.path is not None:
-                self._mark(event.path.parent.name)
-            if event.mask & Mask.CLOSE_WRITE:
-                self._closed.set()
+        self._followed.pop(run_id, None)
+        self._journals.forget(run_id)
 
 
 def _may_be_the_end(look: RunLook | OSError) -> bool:

@@ -281,7 +281,7 @@ async def test_the_monitor_is_killed(served: ServedApp, job: str, how: str) -> N
         if how == "raises":
             # What its loop does not survive: there is no such clock.
             services.monitor._next_look = None  # type: ignore[assignment]
-            services.monitor._wake.set()
+            services.monitor._journals.wake()
             return
         for task in asyncio.all_tasks():
             if task.get_name() == "monitor":

@@ -30,19 +30,19 @@ SCHEMA = json.loads(
 TROUBLED = """
 import asyncio, os
 import core.health
-from fastapi_app.background import Monitor
+from fastapi_app.journal_watch import JournalWatch
 from fastapi_app.commands.serve import serve
 
-real = Monitor._wait
+real = JournalWatch.written
 
-async def wait(self, seconds):
+async def written(self, seconds):
     while os.path.exists(os.environ["HANG"]):
         await asyncio.sleep(0.05)
     if os.path.exists(os.environ["KILL"]):
         raise RuntimeError("killed")
     return await real(self, seconds)
 
-Monitor._wait = wait
+JournalWatch.written = written
 core.health.LONG_HUNG_SECONDS = 1.0
 serve()
 """

@@ -18,6 +18,7 @@ from core.job_manager import JobManager
 from fastapi_app import background, health_checks
 from fastapi_app.background import Monitor
 from fastapi_app.health_checks import DatabaseLook, MonitorLook
+from fastapi_app.journal_watch import JournalWatch
 from models.errors import StorageFailed
 from models.health import Reason
 from storage import database as database_room
@@ -199,11 +200,11 @@ async def test_a_monitor_that_hangs_in_a_turn_is_told_and_one_that_works_is_not(
 async def test_a_monitor_that_hangs_at_rest_is_told_at_once(
     scene: MonitorScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def deaf(_self: Monitor, _seconds: float | None) -> tuple[str, ...]:
+    async def deaf(_self: JournalWatch, _seconds: float | None) -> set[str]:
         await asyncio.Event().wait()
-        return ()
+        return set()
 
-    monkeypatch.setattr(Monitor, "_wait", deaf)
+    monkeypatch.setattr(JournalWatch, "written", deaf)
     scene.follow(scene.world.manager)
     await asyncio.sleep(0)
     finding = await scene.look()
