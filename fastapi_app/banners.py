@@ -4,7 +4,6 @@ what is done without for now, until it works again."""
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,19 +11,17 @@ from core.job_queries import JobQueries
 from core.ports import ErrorLog
 from fastapi_app.moments import Moment, moment
 from fastapi_app.recovery_events import Note
+from fastapi_app.refreshing import redo_whenever
 from fastapi_app.rendering import Renderer
 from fastapi_app.websocket.hub import CardUpdate, Hub
 from models.error_event import ErrorEvent, Severity
-from models.errors import StorageFailed
 
 BANNERS_KEY = "#banners"
 """Their place among the ids of jobs in the hub; no job can have such an id. live.js knows it."""
 MAX_BANNERS = 3
 MAX_TEXT = 500
 """How many characters of a message a banner shows; the error log has all of it."""
-_RETRY_SECONDS = 5.0
 _SEVERITIES = (Severity.CRITICAL, Severity.HIGH)
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -83,15 +80,7 @@ class Banners:
 
     async def run(self) -> None:
         """Read anew whenever the error log changed, until cancelled."""
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            try:
-                await self.refresh()
-            except StorageFailed as error:
-                _logger.error("the banners are not up to date: %s", error)
-                await asyncio.sleep(_RETRY_SECONDS)
-                self._changed.set()
+        await redo_whenever(self._changed, self.refresh, what="the banners are")
 
     async def refresh(self) -> None:
         """Read the newest faults and show them. Raises StorageFailed."""

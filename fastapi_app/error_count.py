@@ -7,14 +7,13 @@ also that one was met again, so that they fetch their lists anew.
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import dataclass
 
 from core.ports import ErrorLog
 from fastapi_app import formatting
+from fastapi_app.refreshing import redo_whenever
 from fastapi_app.rendering import Renderer
 from fastapi_app.websocket.hub import CardUpdate, Hub
-from models.errors import StorageFailed
 
 ERRORS_KEY = "#errors"
 """Its place among the ids of jobs in the hub; no job can have such an id. live.js knows it."""
@@ -23,9 +22,7 @@ _PAUSE_SECONDS = 0.3
 _LONGEST_PAUSE_SECONDS = 4.0
 _GROWTH = 1.5
 """In a storm of faults the pauses grow: pages that are always fetched anew would keep it going."""
-_RETRY_SECONDS = 5.0
 _MOST = 99
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -57,18 +54,15 @@ class ErrorCount:
     async def run(self) -> None:
         """Count anew whenever the error log changed, until cancelled."""
         pause = _PAUSE_SECONDS
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            try:
-                await self.refresh()
-            except StorageFailed as error:
-                _logger.error("the count of errors is not up to date: %s", error)
-                await asyncio.sleep(_RETRY_SECONDS)
-                self._changed.set()
+
+        async def refresh_and_pause() -> None:
+            nonlocal pause
+            await self.refresh()
             await asyncio.sleep(pause)
             grown = min(pause * _GROWTH, _LONGEST_PAUSE_SECONDS)
             pause = grown if self._changed.is_set() else _PAUSE_SECONDS
+
+        await redo_whenever(self._changed, refresh_and_pause, what="the count of errors is")
 
     async def refresh(self) -> None:
         """Count and show it. Raises StorageFailed."""

@@ -7,7 +7,6 @@ loses none, and added to as runs end and errors come. What stands here in memory
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Sequence
 
@@ -22,6 +21,7 @@ from fastapi_app.happening_views import (
     mended,
     was_bad,
 )
+from fastapi_app.refreshing import redo_whenever
 from fastapi_app.rendering import Renderer
 from fastapi_app.websocket.hub import CardUpdate, Hub
 from models.error_event import ErrorEvent
@@ -39,8 +39,6 @@ _EARLIER_RUNS = 10
 """How far back is looked for what a job was before a good run."""
 _MAX_WAITING = 1000
 """How many ended runs are remembered while the database does not answer."""
-_RETRY_SECONDS = 5.0
-_logger = logging.getLogger(__name__)
 
 
 class Happenings:
@@ -94,15 +92,7 @@ class Happenings:
 
     async def run(self) -> None:
         """Take in what is told, until cancelled."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            try:
-                await self._take()
-            except StorageFailed as error:
-                _logger.error("the bell is not up to date: %s", error)
-                await asyncio.sleep(_RETRY_SECONDS)
-                self._wake.set()
+        await redo_whenever(self._wake, self._take, what="the bell is")
 
     def view(self) -> BellView:
         """Return what the bell shows now."""

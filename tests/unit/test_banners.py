@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from core.job_queries import JobQueries
-from fastapi_app import banners as banners_module
+from fastapi_app import refreshing
 from fastapi_app.banners import BANNERS_KEY, Banners
 from fastapi_app.moments import moment
 from fastapi_app.recovery_events import Note
@@ -204,7 +204,7 @@ async def test_a_change_of_the_log_is_read_and_told_to_the_hub(scene: Scene) -> 
 async def test_what_cannot_be_read_is_read_again(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(banners_module, "_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(refreshing, "RETRY_SECONDS", 0.01)
     await scene.report("a")
     scene.log.report(a_fault(message="b"))
     scene.log.failures = 2

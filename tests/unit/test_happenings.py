@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from core.job_queries import JobQueries
-from fastapi_app import happenings as happenings_module
+from fastapi_app import refreshing
 from fastapi_app.happening_views import HappeningView, happening_of_run
 from fastapi_app.happenings import BELL_KEY, MAX_HAPPENINGS, Happenings
 from fastapi_app.rendering import Renderer
@@ -314,7 +314,7 @@ async def test_browsers_are_told_of_what_is_new_alone(scene: Scene) -> None:
 async def test_what_cannot_be_read_is_read_again(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(happenings_module, "_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(refreshing, "RETRY_SECONDS", 0.01)
     await scene.start()
     await scene.end(FAIL)
     scene.runs.failures = 2
