@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from core.job_queries import JobQueries
 from core.ports import ErrorLog
+from fastapi_app import formatting
 from fastapi_app.moments import Moment, moment
 from fastapi_app.recovery_events import Note
 from fastapi_app.refreshing import redo_whenever
@@ -126,12 +127,8 @@ class Banners:
         return Banner(
             id=event.id,
             is_critical=event.severity is Severity.CRITICAL,
-            message=_short(event.message),
+            message=formatting.shortened(event.message, MAX_TEXT),
             job_name=record.job.name if record else event.job_name or event.job_id,
             job_id=record.job.id if record else None,
             seen=moment(event.timestamp),
         )
-
-
-def _short(message: str) -> str:
-    return message if len(message) <= MAX_TEXT else message[: MAX_TEXT - 1] + "…"

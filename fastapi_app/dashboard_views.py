@@ -94,14 +94,11 @@ def _disk(disk: Disk) -> DiskView:
 
 
 def _error(event: ErrorEvent, known: Container[str]) -> ErrorRow:
-    message = event.message
-    if len(message) > _MOST_CHARACTERS:
-        message = message[: _MOST_CHARACTERS - 1] + "…"
     return ErrorRow(
         id=event.id,
         severity=event.severity,
         word=_SEVERITY_WORDS[event.severity],
-        message=message,
+        message=formatting.shortened(event.message, _MOST_CHARACTERS),
         count=f"{formatting.count(event.count)} times" if event.count > 1 else "",
         job_id=event.job_id if (event.job_id or "") in known else None,
         job_name=event.job_name or event.job_id,

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 from fastapi import Query
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
+from fastapi_app.query_values import OrAny
 from models.error_event import Component, Severity
 from models.error_query import ErrorFilter
 from storage.error_reader import MAX_PAGE
 from utils.timestamps import utc_timestamp
 
 MAX_QUERY = 200
-Value = TypeVar("Value")
-# As with the list of jobs, an empty value means any.
-OrAny = Annotated[Value | None, BeforeValidator(lambda value: value or None)]
 _EventId = Annotated[str, Field(max_length=20)]
-
-
-def _flag(value: Any) -> Any:
-    return None if value == "" else value
 
 
 class FilterBody(BaseModel):
@@ -33,7 +27,7 @@ class FilterBody(BaseModel):
     component: OrAny[Component] = None
     job_id: OrAny[str] = None
     error_type: OrAny[str] = None
-    resolved: Annotated[bool | None, BeforeValidator(_flag)] = None
+    resolved: OrAny[bool] = None
     q: Annotated[str, Field(max_length=MAX_QUERY)] = ""
     since: OrAny[datetime] = None
     up_to: Annotated[str | None, Field(pattern="^[0-9]{1,18}$")] = None
@@ -66,20 +60,20 @@ def asked_for(
     component: Annotated[OrAny[Component], Query()] = None,
     job_id: Annotated[OrAny[str], Query()] = None,
     error_type: Annotated[OrAny[str], Query()] = None,
-    resolved: Annotated[bool | None, Query(), BeforeValidator(_flag)] = None,
+    resolved: Annotated[OrAny[bool], Query()] = None,
     q: Annotated[str, Query(max_length=MAX_QUERY)] = "",
     since: Annotated[OrAny[datetime], Query()] = None,
 ) -> ErrorFilter:
     """Return the filter that the address of an API call says."""
-    return ErrorFilter(
+    return FilterBody(
         severity=severity,
         component=component,
         job_id=job_id,
         error_type=error_type,
         resolved=resolved,
-        q=q or None,
-        since=_timestamp(since) if since else None,
-    )
+        q=q,
+        since=since,
+    ).filter()
 
 
 def _timestamp(moment: datetime) -> str:

@@ -73,7 +73,7 @@ def error_item(
         severity=severity_view(event.severity),
         component=component_word(event.component),
         error_type=event.error_type,
-        message=_short(event.message),
+        message=formatting.shortened(event.message, _MOST_CHARACTERS),
         job_id=event.job_id if (event.job_id or "") in known_jobs else None,
         job_name=event.job_name or event.job_id,
         run_id=event.run_id if (event.run_id or "") in known_runs else None,
@@ -107,7 +107,7 @@ def group_row(group: ErrorGroup) -> GroupRow:
         component=component_word(group.component),
         component_key=group.component.value,
         error_type=group.error_type,
-        message=_short(group.message),
+        message=formatting.shortened(group.message, _MOST_CHARACTERS),
         events=f"{formatting.count(group.events)} error{'' if one else 's'}",
         times=f"met {formatting.count(group.count)} times" if group.count > 1 else "met once",
         unresolved=group.unresolved,
@@ -116,12 +116,6 @@ def group_row(group: ErrorGroup) -> GroupRow:
         first=moment(group.first_seen),
         last=moment(group.last_seen),
     )
-
-
-def _short(message: str) -> str:
-    if len(message) <= _MOST_CHARACTERS:
-        return message
-    return message[: _MOST_CHARACTERS - 1] + "…"
 
 
 def _text(value: object) -> str:

@@ -106,6 +106,11 @@ def exact_time(text: str | None) -> str:
     return parse_time(text).strftime("%Y-%m-%d %H:%M:%S UTC") if text else UNKNOWN
 
 
+def shortened(text: str, most: int) -> str:
+    """Return a text, or as much of its beginning as so many characters hold with an ellipsis."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def short_path(path: str, length: int = _PATH_LENGTH) -> str:
     """Return a path cut in the middle, so that its beginning and its last part stay legible."""
     if len(path) <= length:

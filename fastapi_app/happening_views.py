@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from core.failed_files import job_end
 from core.run_faults import OF_RUNS
+from fastapi_app import formatting
 from fastapi_app.moments import Moment, moment
 from models.error_event import ErrorEvent, Severity
 from models.job_state import JobRecord
@@ -120,7 +121,7 @@ def happening_of_run(run: Run, *, was_bad: bool) -> Happening | None:
         key=f"run-{run.id}",
         kind=kind,
         time=run.ended_at,
-        detail=_short(detail),
+        detail=formatting.shortened(detail, MAX_DETAIL),
         job_id=run.job_id,
         job_name=run.job_name,
         run_id=run.id,
@@ -155,7 +156,7 @@ def happening_of_event(event: ErrorEvent) -> Happening | None:
         key=_key("error", event),
         kind=kind,
         time=event.timestamp,
-        detail=_short(event.message),
+        detail=formatting.shortened(event.message, MAX_DETAIL),
         job_id=event.job_id,
         job_name=event.job_name,
     )
@@ -219,7 +220,3 @@ def _key(what: str, event: ErrorEvent) -> str:
     # With its time: the numbers of another data directory at this address begin at 1 as well.
     moment_digits = "".join(filter(str.isdigit, event.timestamp))
     return f"{what}-{event.id}-{moment_digits}"
-
-
-def _short(message: str) -> str:
-    return message if len(message) <= MAX_DETAIL else message[: MAX_DETAIL - 1] + "…"

@@ -9,10 +9,10 @@ from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import Query
-from pydantic import BeforeValidator
 
 from core.engines.log_levels import LOG_LEVELS
 from fastapi_app import formatting
+from fastapi_app.query_values import EMPTY_IS_NONE
 from models.log_level import LevelPatterns, LogLevel
 from models.run import Run
 from storage.log_lines import LineCount, LogLine, LogPage, Wanted
@@ -30,7 +30,7 @@ Place = Annotated[
     int | None,
     Query(ge=0, le=_LARGEST_PLACE),
     # As with the other lists, an empty value means none.
-    BeforeValidator(lambda value: None if value == "" else value),
+    EMPTY_IS_NONE,
 ]
 
 

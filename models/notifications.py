@@ -23,6 +23,8 @@ RULE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 MAX_RULES = 100
 MAX_TITLE, MAX_BODY = 200, 4_000
 """How many characters a template has, and what is made of it."""
+DERIVED_OF_RULE = ("version", "target_scheme", "target_fault")
+"""What a rule is shown with and nobody decides."""
 _MAX_CHOSEN = 200
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 

@@ -12,13 +12,13 @@ from rich.text import Text
 from fastapi_app import formatting
 from fastapi_app.commands.client import Refusal, as_part, ask, call
 from fastapi_app.commands.console import complain, new_app, out, print_json
+from models.notifications import DERIVED_OF_RULE
 from storage.import_report import printable
 
 _RULES = "/notifications/rules"
 _NOT_FOUND = 404
 _MAX_CHARACTERS = 4096
 _TEST_SECONDS = 60.0
-_DERIVED = ("version", "target_scheme", "target_fault")
 app = new_app("Notifications: who is told of failed runs, overdue jobs and errors.")
 Name = Annotated[str, typer.Argument(help="The rule's name.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print the API's JSON.")]
@@ -51,7 +51,7 @@ def show_rule(name: Name, as_json: JsonFlag = False) -> None:
         return
     table = Table(show_header=False, box=None)
     for key, value in rule.items():
-        if key not in _DERIVED:
+        if key not in DERIVED_OF_RULE:
             text = ", ".join(value) if isinstance(value, list) else str(value)
             table.add_row(key, Text(printable(_target(rule) if key == "target" else text)))
     out.print(table)
@@ -109,7 +109,7 @@ def set_rule(
     if present is None:
         rule = call("POST", _RULES, json={"name": name, "target": name, **changes})
     else:
-        kept = {key: value for key, value in present.items() if key not in _DERIVED}
+        kept = {key: value for key, value in present.items() if key not in DERIVED_OF_RULE}
         rule = call(
             "PUT",
             f"{_RULES}/{as_part(name)}",

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse, Response
-from pydantic import BeforeValidator
 
 from core.job_queries import DEFAULT_PAGE
 from fastapi_app.deleted_source_views import kept_until
 from fastapi_app.failure_views import MAX_QUERY
+from fastapi_app.query_values import Cursor, OrAny
 from fastapi_app.routers.forms import is_htmx
 from fastapi_app.services import Services, ServicesDep
 from models.deleted_sources import DeletingRun
@@ -19,11 +19,6 @@ from storage.deletion_repository import MAX_PAGE
 
 router = APIRouter()
 _SEE_OTHER = 303
-# As with the other lists, an empty value means none.
-Cursor = Annotated[
-    str | None, Query(pattern="^[0-9]{1,18}$"), BeforeValidator(lambda value: value or None)
-]
-Outcome = Annotated[DeletionOutcome | None, BeforeValidator(lambda value: value or None)]
 
 
 @router.get("/api/v1/runs/{run_id}/deletions")
@@ -31,7 +26,7 @@ async def list_deletions(
     services: ServicesDep,
     run_id: str,
     q: Annotated[str, Query(max_length=MAX_QUERY)] = "",
-    outcome: Outcome = None,
+    outcome: OrAny[DeletionOutcome] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE,
     cursor: Cursor = None,
 ) -> dict[str, Any]:

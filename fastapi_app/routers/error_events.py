@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
-from pydantic import BeforeValidator
 
 from core.job_queries import DEFAULT_PAGE
 from fastapi_app.documents import error_document
 from fastapi_app.error_export import MEDIA_TYPES, ExportFormat, export
 from fastapi_app.error_filter import ResolveBody, asked_for
+from fastapi_app.query_values import Cursor
 from fastapi_app.services import ServicesDep
 from models.error_query import ErrorFilter
 from models.errors import FieldFault, InvalidDefinition
@@ -20,9 +20,6 @@ from storage.error_reader import MAX_PAGE
 
 router = APIRouter(prefix="/api/v1")
 FilterDep = Annotated[ErrorFilter, Depends(asked_for)]
-Cursor = Annotated[
-    str | None, Query(pattern="^[0-9]{1,18}$"), BeforeValidator(lambda value: value or None)
-]
 
 
 @router.get("/errors")

@@ -6,19 +6,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse, Response
-from pydantic import BeforeValidator
 
 from core.job_queries import DEFAULT_PAGE, MAX_PAGE
 from fastapi_app.failure_views import MAX_QUERY, file_slice
+from fastapi_app.query_values import Cursor
 from fastapi_app.routers.forms import is_htmx
 from fastapi_app.services import ServicesDep
 
 router = APIRouter()
 _SEE_OTHER = 303
-# As with the other lists, an empty value means none.
-Cursor = Annotated[
-    str | None, Query(pattern="^[0-9]{1,9}$"), BeforeValidator(lambda value: value or None)
-]
 Words = Annotated[str, Query(max_length=MAX_QUERY)]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from pydantic import BeforeValidator
 
 from core.notifying.process import Receipt
 from fastapi_app.notification_changes import keep_rule, target_state
@@ -23,6 +21,7 @@ from fastapi_app.notification_views import (
     rule_view,
     values_of,
 )
+from fastapi_app.query_values import Cursor
 from fastapi_app.routers.forms import is_htmx
 from fastapi_app.routers.pages import page
 from fastapi_app.services import Services, ServicesDep
@@ -36,9 +35,6 @@ router = APIRouter(
 )
 _SEE_OTHER = 303
 _DELIVERIES = 30
-Cursor = Annotated[
-    str | None, Query(pattern="^[0-9]{1,18}$"), BeforeValidator(lambda value: value or None)
-]
 
 
 @router.get("", name="notifications_page")

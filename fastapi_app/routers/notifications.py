@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Body, Header, Query, Response
-from pydantic import BeforeValidator
 
 from fastapi_app.notification_changes import keep_rule, target_state
 from fastapi_app.notification_events import RULE_LANE, rule_lane
+from fastapi_app.query_values import EMPTY_IS_NONE, Cursor
 from fastapi_app.services import Services, ServicesDep
 from models.errors import FieldFault, InvalidSettings
-from models.notifications import NotificationRule
+from models.notifications import DERIVED_OF_RULE, NotificationRule
 from storage.notification_document import version_of
 from storage.notification_repository import MAX_PAGE
 from storage.notification_table import STATES, Kept
@@ -19,17 +19,12 @@ from utils.timestamps import utc_timestamp
 
 router = APIRouter(prefix="/api/v1/notifications")
 Value = TypeVar("Value")
-Filter = Annotated[Value | None, Query(max_length=64), BeforeValidator(lambda value: value or None)]
-Cursor = Annotated[
-    str | None, Query(pattern="^[0-9]{1,18}$"), BeforeValidator(lambda value: value or None)
-]
+Filter = Annotated[Value | None, Query(max_length=64), EMPTY_IS_NONE]
 State = Annotated[
     str | None,
     Query(pattern=f"^({'|'.join(STATES)})$"),
-    BeforeValidator(lambda value: value or None),
+    EMPTY_IS_NONE,
 ]
-_DERIVED = ("version", "target_scheme", "target_fault")
-"""What a rule is shown with and nobody decides."""
 
 
 @router.get("/rules")
@@ -144,7 +139,7 @@ def _delivery_document(note: Kept) -> dict[str, Any]:
 
 
 def _taken_apart(body: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    values = {key: value for key, value in body.items() if key not in (*_DERIVED, "address")}
+    values = {key: value for key, value in body.items() if key not in (*DERIVED_OF_RULE, "address")}
     address = body.get("address") or ""
     if not isinstance(address, str):
         raise InvalidSettings((FieldFault("address", "This must be text."),))

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse, Response
-from pydantic import BeforeValidator
 
 from core.job_queries import DEFAULT_PAGE
 from fastapi_app.preview_views import MAX_QUERY
+from fastapi_app.query_values import Cursor, OrAny
 from fastapi_app.routers.forms import is_htmx
 from fastapi_app.services import Services, ServicesDep
 from models.errors import NoPreview
@@ -20,15 +20,6 @@ from storage.previews import MAX_PAGE, PreviewFilter, read_preview
 
 router = APIRouter()
 _SEE_OTHER = 303
-
-
-def _none(value: Any) -> Any:
-    return value or None
-
-
-# As with the other lists, an empty value means none.
-Cursor = Annotated[str | None, Query(pattern="^[0-9]{1,12}$"), BeforeValidator(_none)]
-Kind = Annotated[ChangeKind | None, Query(), BeforeValidator(_none)]
 Words = Annotated[str, Query(max_length=MAX_QUERY)]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 
@@ -47,7 +38,7 @@ async def get_preview(
     services: ServicesDep,
     run_id: str,
     q: Words = "",
-    change: Kind = None,
+    change: Annotated[OrAny[ChangeKind], Query()] = None,
     limit: Limit = DEFAULT_PAGE,
     cursor: Cursor = None,
 ) -> dict[str, Any]:

@@ -146,6 +146,13 @@ def test_exact_time() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "short"), [("", ""), ("12345", "12345"), ("123456", "1234…"), ("1" * 99, "1111…")]
+)
+def test_shortened(text: str, short: str) -> None:
+    assert formatting.shortened(text, 5) == short
+
+
+@pytest.mark.parametrize(
     ("path", "short"),
     [
         ("", ""),
