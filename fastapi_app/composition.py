@@ -14,6 +14,7 @@ from core.deleted_sources import DeletedSources
 from core.disks import Disks
 from core.engines.registry import ENGINES
 from core.executors.local import LocalExecutor
+from core.health import HealthBoard
 from core.job_manager import JobManager
 from core.job_queries import JobQueries
 from core.notifying.process import SenderProcess
@@ -21,7 +22,7 @@ from core.overdue import OverdueJobs
 from core.ports import Ports
 from core.rclone_remotes import RcloneRemotes
 from core.recovery import recover
-from core.recovery_states import BREAKER, DEGRADATION, RecoveryState
+from core.recovery_states import RecoveryState
 from core.run_faults import ToldExecutor
 from core.tools import LocalTools
 from fastapi_app.background import Monitor
@@ -44,8 +45,9 @@ from fastapi_app.scraping import Metrics, Sources
 from fastapi_app.security import KnownHosts
 from fastapi_app.services import Services
 from fastapi_app.settings_in_force import Reach, kept_errors_of, limits_of, put_in_force
+from fastapi_app.storage_observers import settings_observer, settle_mended, settler
 from fastapi_app.storage_watch import StorageWatch, storage_probe
-from fastapi_app.task_keeper import Work
+from fastapi_app.task_keeper import KeptWork
 from fastapi_app.websocket.hub import Hub
 from models.error_event import Component
 from models.remote import is_remote
@@ -54,9 +56,7 @@ from storage.counters import Counters
 from storage.database import Database
 from storage.definition_watch import DefinitionWatch
 from storage.deletion_repository import DeletionRepository
-from storage.error_reader import MAX_PAGE
 from storage.error_repository import ErrorRepository
-from storage.job_faults import CLEARED_BY_MENDING
 from storage.job_storage import JobStorage
 from storage.job_table import Observer
 from storage.notification_repository import NotificationRepository
@@ -65,7 +65,7 @@ from storage.run_directories import RunDirectoryStorage
 from storage.run_logs import RunLogs
 from storage.run_repository import RunRepository
 from storage.secrets import SecretsFile
-from storage.settings_store import SettingsObserver, SettingsStore
+from storage.settings_store import SettingsStore
 from storage.settings_watch import SettingsWatch
 from utils.timestamps import utc_timestamp
 
@@ -92,10 +92,101 @@ class _Kept:
     rules: NotificationRules
 
 
+@dataclass(frozen=True)
+class _Ground:
+    """What everything else stands on."""
+
+    data_dir: Path
+    database: Database
+    counters: Counters
+    source: LateSource
+    kept: _Kept
+    tools: LocalTools
+    overdue: OverdueJobs
+    queries: JobQueries
+    faults: FaultWatch
+    recovery: RecoveryEvents
+
+
+@dataclass(frozen=True)
+class _Pages:
+    """What pages are made of, and what stands on every one."""
+
+    renderer: Renderer
+    history: KeptHistory
+    cards: Cards
+    banners: Banners
+    happenings: Happenings
+    error_count: ErrorCount
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """Who begins, follows and ends runs, and who tells of them."""
+
+    monitor: Monitor
+    manager: JobManager
+    notifier: Notifier
+    deleted_sources: DeletedSources
+
+
 async def compose(
     settings: Settings, hosts: KnownHosts, url: Callable[..., str], stack: AsyncExitStack
 ) -> Services:
     """Return the parts of one application, which end with the stack. Raises StorageFailed."""
+    ground = await _ground(settings, stack)
+    pages = await _pages(ground, Renderer(url, root_path=settings.root_path))
+    runs = await _runs(ground)
+    remotes, disks = _remotes(ground), _disks(ground)
+    again = ground.recovery.works(
+        remotes=remotes.look_again, history=pages.history.look_again, disks=disks.look_again
+    )
+    for work in (*_works(ground, pages, runs), *again, *ground.faults.works()):
+        keeper = ground.faults.tasks.keep(*work)
+        await _keep_running(stack, keeper, f"{work.name}-keeper")
+    kept, hub = ground.kept, ground.source.hub
+    store, error_log = kept.settings, kept.error_log
+    reach = Reach(runs.manager, runs.monitor, remotes, hosts, error_log)
+    await put_in_force(store, reach)
+    store.call_after_changes(partial(put_in_force, store, reach))
+    health_checks = _health(ground, runs.monitor)
+    stack.push_async_callback(health_checks.close)
+    return Services(
+        settings=settings,
+        settings_store=store,
+        hosts=hosts,
+        data_dir=ground.data_dir,
+        database=ground.database,
+        error_log=error_log,
+        jobs=kept.jobs,
+        directories=kept.directories,
+        logs=RunLogs(kept.directories.path_of),
+        manager=runs.manager,
+        credentials=kept.credentials,
+        deletions=kept.deletions,
+        deleted_sources=runs.deleted_sources,
+        queries=ground.queries,
+        overdue=ground.overdue,
+        faults=ground.faults,
+        tools=ground.tools,
+        remotes=remotes,
+        hub=hub,
+        monitor=runs.monitor,
+        renderer=pages.renderer,
+        cards=pages.cards,
+        banners=pages.banners,
+        disks=disks,
+        happenings=pages.happenings,
+        recovery=ground.recovery,
+        notifier=runs.notifier,
+        history=pages.history,
+        health=health_checks,
+        error_count=pages.error_count,
+        metrics=_metrics(ground, runs.monitor, health_checks),
+    )
+
+
+async def _ground(settings: Settings, stack: AsyncExitStack) -> _Ground:
     data_dir = settings.data_dir.absolute()
     stack.enter_context(open_data_directory(data_dir, settings))
     stack.enter_context(keep_log(data_dir, settings))
@@ -105,7 +196,7 @@ async def compose(
     source = LateSource(counters)
     source.hub = hub = Hub(source)
     kept = await _open(settings, source, database, counters, stack)
-    error_log, store, jobs, runs = kept.error_log, kept.settings, kept.jobs, kept.runs
+    error_log, jobs, runs = kept.error_log, kept.jobs, kept.runs
     tools = LocalTools(ENGINES)
     source.overdue = overdue = OverdueJobs(
         jobs, error_log, successes=await runs.last_successes(), changed=hub.jobs_changed
@@ -115,11 +206,17 @@ async def compose(
     source.faults = faults = FaultWatch(error_log, jobs, tools, storage_watch)
     await faults.find_told()
     hub.on_drop, hub.on_calm = faults.live.dropped, faults.live.calm
-    executor = ToldExecutor(LocalExecutor(kept.directories, kept.directories.path_of), faults.runs)
-    renderer = Renderer(url, root_path=settings.root_path)
     recovery = await _recovery(error_log, source)
+    return _Ground(
+        data_dir, database, counters, source, kept, tools, overdue, queries, faults, recovery
+    )
+
+
+async def _pages(ground: _Ground, renderer: Renderer) -> _Pages:
+    source, queries, error_log = ground.source, ground.queries, ground.kept.error_log
+    hub, faults, recovery = source.hub, ground.faults, ground.recovery
     history = _history(queries, error_log, recovery, source, hub)
-    source.cards = Cards(queries, renderer, history, overdue)
+    source.cards = Cards(queries, renderer, history, ground.overdue)
     source.banners = Banners(
         error_log,
         source.has_new_errors,
@@ -134,147 +231,136 @@ async def compose(
     source.happenings = happenings
     await happenings.fill()
     source.error_count = error_count = ErrorCount(error_log, renderer=renderer, hub=hub)
+    return _Pages(renderer, history, source.cards, source.banners, happenings, error_count)
+
+
+async def _runs(ground: _Ground) -> _Runs:
+    source, kept, store = ground.source, ground.kept, ground.kept.settings
+    local = LocalExecutor(kept.directories, kept.directories.path_of)
+    executor = ToldExecutor(local, ground.faults.runs)
     monitor = Monitor(
         source,
         kept.directories,
         executor,
         kept.directories.path_of,
-        error_log,
+        kept.error_log,
         grace_seconds=store.in_force.stop_grace_seconds,
     )
     source.monitor = monitor
-    source.notifier = notifier = Notifier(
-        Surroundings(
-            kept.rules,
-            NotificationRepository(database),
-            error_log,
-            queries,
-            kept.credentials,
-            SenderProcess(data_dir / "notifications"),
-        )
-    )
+    source.notifier = notifier = _notifier(ground)
     ports = Ports(
-        jobs,
-        runs,
+        kept.jobs,
+        kept.runs,
         kept.directories,
         executor,
-        tools,
+        ground.tools,
         monitor,
         SystemClock(),
         kept.credentials,
         kept.deletions,
     )
-    on_recovery = recovery.listener(Component.STORAGE, of_run_end)
+    on_recovery = ground.recovery.listener(Component.STORAGE, of_run_end)
     manager = JobManager(ports, limits_of(store), on_recovery=on_recovery)
     await recover(
-        jobs,
+        kept.jobs,
         kept.directories,
         manager,
         resumes_interrupted=store.in_force.resume_interrupted,
     )
-    deleted_sources = DeletedSources(ports, manager.at_rest)
-    remotes = RcloneRemotes(
-        tools,
-        config=limits_of(store).rclone_config,
-        on_change=recovery.listener(Component.ENGINE, of_remote),
+    return _Runs(monitor, manager, notifier, DeletedSources(ports, manager.at_rest))
+
+
+def _notifier(ground: _Ground) -> Notifier:
+    kept = ground.kept
+    return Notifier(
+        Surroundings(
+            kept.rules,
+            NotificationRepository(ground.database),
+            kept.error_log,
+            ground.queries,
+            kept.credentials,
+            SenderProcess(ground.data_dir / "notifications"),
+        )
     )
-    disks = Disks(
-        partial(_local_destinations, queries),
-        on_change=recovery.listener(Component.STORAGE, of_disk),
+
+
+def _remotes(ground: _Ground) -> RcloneRemotes:
+    return RcloneRemotes(
+        ground.tools,
+        config=limits_of(ground.kept.settings).rclone_config,
+        on_change=ground.recovery.listener(Component.ENGINE, of_remote),
     )
-    works: tuple[tuple[str, Component, Work], ...] = (
-        ("monitor", Component.BACKGROUND_MONITOR, partial(monitor.run, manager)),
-        ("deletion-intake", Component.JOB_MANAGER, partial(manager.intake.run, error_log)),
-        ("hub", Component.WEBSOCKET, hub.run),
-        ("overdue", Component.JOB_MANAGER, overdue.run),
-        ("definition-watch", Component.STORAGE, DefinitionWatch(jobs).run),
-        ("banners", Component.UI, source.banners.run),
-        ("happenings", Component.UI, happenings.run),
-        ("notifier", Component.NOTIFICATIONS, notifier.run),
-        ("error-count", Component.UI, error_count.run),
-        (
-            "housekeeping",
-            Component.JOB_MANAGER,
-            partial(tidy_for_ever, manager, deleted_sources, error_log),
-        ),
-        (
-            "remotes-again",
-            Component.ENGINE,
-            partial(recovery.look_again, BREAKER, remotes.look_again),
-        ),
-        (
-            "history-again",
-            Component.STORAGE,
-            partial(recovery.look_again, DEGRADATION, history.look_again),
-        ),
-        (
-            "disks-again",
-            Component.STORAGE,
-            partial(recovery.look_again, DEGRADATION, disks.look_again),
-        ),
-        ("settings-watch", Component.STORAGE, SettingsWatch(store).run),
+
+
+def _disks(ground: _Ground) -> Disks:
+    return Disks(
+        partial(_local_destinations, ground.queries),
+        on_change=ground.recovery.listener(Component.STORAGE, of_disk),
     )
-    for name, component, work in (*works, *faults.works()):
-        keeper = faults.tasks.keep(name, component, work)
-        await _keep_running(stack, keeper, f"{name}-keeper")
-    reach = Reach(manager, monitor, remotes, hosts, error_log)
-    await put_in_force(store, reach)
-    store.call_after_changes(partial(put_in_force, store, reach))
-    health_checks = health_board(
-        Parts(data_dir, jobs, store, database, error_log, monitor, hub, tools, queries)
+
+
+def _works(ground: _Ground, pages: _Pages, runs: _Runs) -> tuple[KeptWork, ...]:
+    """Return what is to be kept running, in the order of its beginning."""
+    manager, error_log = runs.manager, ground.kept.error_log
+    follow = partial(runs.monitor.run, manager)
+    take_in = partial(manager.intake.run, error_log)
+    tidy = partial(tidy_for_ever, manager, runs.deleted_sources, error_log)
+    watch_definitions = DefinitionWatch(ground.kept.jobs).run
+    watch_settings = SettingsWatch(ground.kept.settings).run
+    return (
+        KeptWork("monitor", Component.BACKGROUND_MONITOR, follow),
+        KeptWork("deletion-intake", Component.JOB_MANAGER, take_in),
+        KeptWork("hub", Component.WEBSOCKET, ground.source.hub.run),
+        KeptWork("overdue", Component.JOB_MANAGER, ground.overdue.run),
+        KeptWork("definition-watch", Component.STORAGE, watch_definitions),
+        KeptWork("banners", Component.UI, pages.banners.run),
+        KeptWork("happenings", Component.UI, pages.happenings.run),
+        KeptWork("notifier", Component.NOTIFICATIONS, runs.notifier.run),
+        KeptWork("error-count", Component.UI, pages.error_count.run),
+        KeptWork("housekeeping", Component.JOB_MANAGER, tidy),
+        KeptWork("settings-watch", Component.STORAGE, watch_settings),
     )
-    contribute_conditions(health_checks, overdue, recovery)
-    stack.push_async_callback(health_checks.close)
-    return Services(
-        settings=settings,
-        settings_store=store,
-        hosts=hosts,
-        data_dir=data_dir,
-        database=database,
-        error_log=error_log,
-        jobs=jobs,
-        directories=kept.directories,
-        logs=RunLogs(kept.directories.path_of),
-        manager=manager,
-        credentials=kept.credentials,
-        deletions=kept.deletions,
-        deleted_sources=deleted_sources,
-        queries=queries,
-        overdue=overdue,
-        faults=faults,
-        tools=tools,
-        remotes=remotes,
-        hub=hub,
-        monitor=monitor,
-        renderer=renderer,
-        cards=source.cards,
-        banners=source.banners,
-        disks=disks,
-        happenings=happenings,
-        recovery=recovery,
-        notifier=notifier,
-        history=history,
-        health=health_checks,
-        error_count=error_count,
-        metrics=Metrics(
-            Sources(
-                version=VERSION,
-                engines=tuple(ENGINES),
-                data_dir=data_dir,
-                settings=store,
-                database=database,
-                jobs=jobs,
-                runs=runs,
-                queries=queries,
-                error_log=error_log,
-                counters=counters,
-                hub=hub,
-                monitor=monitor,
-                overdue=overdue,
-                recovery=recovery,
-                health=health_checks,
-            )
-        ),
+
+
+def _health(ground: _Ground, monitor: Monitor) -> HealthBoard:
+    kept = ground.kept
+    board = health_board(
+        Parts(
+            ground.data_dir,
+            kept.jobs,
+            kept.settings,
+            ground.database,
+            kept.error_log,
+            monitor,
+            ground.source.hub,
+            ground.tools,
+            ground.queries,
+        )
+    )
+    contribute_conditions(board, ground.overdue, ground.recovery)
+    return board
+
+
+def _metrics(ground: _Ground, monitor: Monitor, health: HealthBoard) -> Metrics:
+    kept = ground.kept
+    return Metrics(
+        Sources(
+            version=VERSION,
+            engines=tuple(ENGINES),
+            data_dir=ground.data_dir,
+            settings=kept.settings,
+            database=ground.database,
+            jobs=kept.jobs,
+            runs=kept.runs,
+            queries=ground.queries,
+            error_log=kept.error_log,
+            counters=ground.counters,
+            hub=ground.source.hub,
+            monitor=monitor,
+            overdue=ground.overdue,
+            recovery=ground.recovery,
+            health=health,
+        )
     )
 
 
@@ -292,18 +378,18 @@ async def _open(
     )
     stack.push_async_callback(error_log.close)
     tell_of_damage(counters, error_log)
-    store = await SettingsStore.open(data_dir, settings, _settings_observer(error_log))
+    store = await SettingsStore.open(data_dir, settings, settings_observer(error_log))
     stack.push_async_callback(store.close)
     error_log.kept = kept_errors_of(store)
     observer = Observer(
         source.jobs_changed,
         report=error_log.report,
-        settle=_settler(error_log),
+        settle=settler(error_log),
         run_found=source.run_found,
     )
     jobs = await JobStorage.open(data_dir, observer)
     stack.push_async_callback(jobs.close)
-    await _settle_mended(error_log, jobs)
+    await settle_mended(error_log, jobs)
     return _Kept(
         error_log=error_log,
         settings=store,
@@ -312,7 +398,7 @@ async def _open(
         directories=RunDirectoryStorage(data_dir),
         credentials=SecretsFile(data_dir),
         deletions=DeletionRepository(database, data_dir),
-        rules=await NotificationRules.open(data_dir, _settings_observer(error_log)),
+        rules=await NotificationRules.open(data_dir, settings_observer(error_log)),
     )
 
 
@@ -361,26 +447,3 @@ def _history(
 def _local_destinations(queries: JobQueries) -> list[str]:
     jobs = (record.job for record in queries.all_jobs().values())
     return [job.destination for job in jobs if not is_remote(job.destination)]
-
-
-async def _settle_mended(error_log: ErrorRepository, jobs: JobStorage) -> None:
-    """Resolve what was told of files that were mended or removed while no server ran."""
-    damaged = {job.id for job in jobs.damaged()}
-    told = await error_log.list_events(component=Component.STORAGE, resolved=False, limit=MAX_PAGE)
-    for event in told.items:
-        if event.error_type in CLEARED_BY_MENDING and event.job_id not in damaged:
-            error_log.settle(error_type=event.error_type, job_id=event.job_id)
-
-
-def _settler(error_log: ErrorRepository) -> Callable[[str, str], None]:
-    def settle(error_type: str, job_id: str) -> None:
-        error_log.settle(error_type=error_type, job_id=job_id)
-
-    return settle
-
-
-def _settings_observer(error_log: ErrorRepository) -> SettingsObserver:
-    def settle(error_type: str) -> None:
-        error_log.settle(error_type=error_type, job_id=None)
-
-    return SettingsObserver(error_log.report, settle)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from core.engines.registry import ENGINES
 from core.missing_tools import MissingTools
 from core.ports import ErrorLog, JobStore, ToolFinder
@@ -11,7 +9,7 @@ from core.run_faults import RunFaults
 from fastapi_app.live_faults import LiveFaults
 from fastapi_app.route_faults import RouteFaults
 from fastapi_app.storage_watch import StorageWatch
-from fastapi_app.task_keeper import TaskKeeper, Work
+from fastapi_app.task_keeper import KeptWork, TaskKeeper
 from models.error_event import Component
 
 
@@ -28,12 +26,12 @@ class FaultWatch:
         self.live = LiveFaults(error_log)
         self.tasks = TaskKeeper(error_log)
 
-    def works(self) -> Iterable[tuple[str, Component, Work]]:
+    def works(self) -> tuple[KeptWork, ...]:
         """Return the tasks of the watches: what is to be kept running."""
         return (
-            ("storage-watch", Component.STORAGE, self.storage.run),
-            ("missing-tools", Component.ENGINE, self.tools.run),
-            ("run-faults", Component.JOB_MANAGER, self.runs.run),
+            KeptWork("storage-watch", Component.STORAGE, self.storage.run),
+            KeptWork("missing-tools", Component.ENGINE, self.tools.run),
+            KeptWork("run-faults", Component.JOB_MANAGER, self.runs.run),
         )
 
     async def find_told(self) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, TypeAlias
 
 from core.error_recovery import Degradation
 from core.ports import ErrorLog
@@ -21,12 +22,14 @@ from core.recovery_states import (
     RecoveryState,
 )
 from fastapi_app.moments import Moment, moment
+from fastapi_app.task_keeper import KeptWork
 from models.error_event import Component, ErrorEvent, Fault, Severity
 
 PROBE_SECONDS = 2.0
 """How long after a failure, and how often from then on, is looked whether it has passed."""
 _TYPES = {RETRY: "Retrying", BREAKER: "CircuitOpen", DEGRADATION: "Degraded"}
 _PAGE = 500
+Probe: TypeAlias = Callable[[], Awaitable[None]]
 _logger = logging.getLogger(__name__)
 
 
@@ -99,7 +102,18 @@ class RecoveryEvents:
             Note(told.message, moment(told.began)) for told in reversed(self._told.values())
         )
 
-    async def look_again(self, kind: str, probe: Callable[[], Awaitable[None]]) -> None:
+    def works(self, *, remotes: Probe, history: Probe, disks: Probe) -> tuple[KeptWork, ...]:
+        """Return the tasks that look again: what is to be kept running."""
+        of_remotes = partial(self.look_again, BREAKER, remotes)
+        of_history = partial(self.look_again, DEGRADATION, history)
+        of_disks = partial(self.look_again, DEGRADATION, disks)
+        return (
+            KeptWork("remotes-again", Component.ENGINE, of_remotes),
+            KeptWork("history-again", Component.STORAGE, of_history),
+            KeptWork("disks-again", Component.STORAGE, of_disks),
+        )
+
+    async def look_again(self, kind: str, probe: Probe) -> None:
         """Call a probe now and then as long as something of a kind is not at rest, until
         cancelled: what it is about works again though nobody asks for it."""
         while True:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from core.ports import ErrorLog
 from models.error_event import Component, Fault, Severity
@@ -17,6 +17,14 @@ STEADY_SECONDS = 10.0
 _DELAYS_SECONDS = (0.5, 2.0, 10.0, 60.0)
 Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 _logger = logging.getLogger(__name__)
+
+
+class KeptWork(NamedTuple):
+    """Work that has no end: its name, and whose fault it is when it does end."""
+
+    name: str
+    component: Component
+    work: Work
 
 
 class TaskKeeper:

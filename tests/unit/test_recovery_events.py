@@ -140,10 +140,8 @@ async def test_it_is_looked_again_only_while_something_of_the_kind_is_not_at_res
             raise AssertionError("a defect of the probe")
         nas.forget()
 
-    tasks = [
-        asyncio.create_task(scene.events.look_again(DEGRADATION, probe_disk)),
-        asyncio.create_task(scene.events.look_again(BREAKER, probe_nas)),
-    ]
+    works = scene.events.works(remotes=probe_nas, history=probe_disk, disks=probe_disk)
+    tasks = [asyncio.create_task(kept.work()) for kept in works]
     for _ in range(20):
         await asyncio.sleep(0)
     assert probes == []
