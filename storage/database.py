@@ -141,5 +141,9 @@ def _migrate(engine: Engine, path: Path) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with engine.begin() as connection:
+        # Python's sqlite3 begins no transaction before what changes the schema (docs.python.org,
+        # sqlite3, isolation_level): a kill between would leave a table that the next start makes
+        # again. Not IMMEDIATE, which waits for the lock though there may be nothing to write.
+        connection.exec_driver_sql("BEGIN")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

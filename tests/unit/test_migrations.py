@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import MetaData, create_engine, inspect
+from sqlalchemy import Engine, MetaData, create_engine, event, inspect
 
 from models.deleted_sources import DeletingRun
 from models.error_event import Severity
@@ -82,6 +84,23 @@ def columns_in(directory: Path) -> dict[str, dict[str, tuple[str, bool, bool]]]:
     return found
 
 
+def wanted_columns() -> dict[str, dict[str, tuple[str, bool, bool]]]:
+    """Return the same of the tables that the code is written for."""
+    written_for = (
+        RUNS,
+        RUN_DAYS,
+        SUCCESSES,
+        ERRORS,
+        ERROR_HOURS,
+        DELETIONS,
+        NOTIFICATIONS,
+        UNTOLD,
+    )
+    return {
+        name: columns for metadata in written_for for name, columns in columns_of(metadata).items()
+    }
+
+
 @pytest.mark.parametrize("revision", REVISIONS)
 async def test_each_version_becomes_what_the_code_is_written_for(
     tmp_path: Path, revision: str
@@ -89,21 +108,57 @@ async def test_each_version_becomes_what_the_code_is_written_for(
     make(tmp_path, revision)
     database = await Database.open(tmp_path)
     await database.close()
-    wanted = {
-        name: columns
-        for metadata in (
-            RUNS,
-            RUN_DAYS,
-            SUCCESSES,
-            ERRORS,
-            ERROR_HOURS,
-            DELETIONS,
-            NOTIFICATIONS,
-            UNTOLD,
-        )
-        for name, columns in columns_of(metadata).items()
-    }
-    assert columns_in(tmp_path) == wanted
+    assert columns_in(tmp_path) == wanted_columns()
+
+
+@contextmanager
+def kept_as_a_kill_would_leave_it(directory: Path, copies: Path) -> Iterator[None]:
+    """Copy the database before each statement, unless it is as it was before the last one."""
+    kept: set[tuple[bytes, bytes]] = set()
+
+    def keep(*_: object) -> None:
+        database = directory / DATABASE_NAME
+        log = directory / f"{DATABASE_NAME}-wal"
+        state = database.read_bytes(), log.read_bytes() if log.exists() else b""
+        if state not in kept:
+            copy = copies / str(len(kept))
+            copy.mkdir(parents=True)
+            for path in (database, log):
+                if path.exists():
+                    shutil.copy(path, copy)
+            kept.add(state)
+
+    event.listen(Engine, "before_cursor_execute", keep)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "before_cursor_execute", keep)
+
+
+@pytest.mark.parametrize("revision", ["base", "0001", "0006"])
+async def test_a_kill_before_any_statement_leaves_what_the_next_start_goes_on_with(
+    tmp_path: Path, revision: str
+) -> None:
+    data, copies = tmp_path / "data", tmp_path / "copies"
+    data.mkdir()
+    make(data, revision)
+    with kept_as_a_kill_would_leave_it(data, copies):
+        database = await Database.open(data)
+    await database.close()
+    left = sorted(copies.iterdir())
+    assert left
+    for directory in left:
+        database = await Database.open(directory)
+        await database.close()
+        assert columns_in(directory) == wanted_columns()
+
+
+async def test_a_start_with_nothing_to_migrate_waits_for_nobody(tmp_path: Path) -> None:
+    await (await Database.open(tmp_path)).close()
+    with closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        database = await Database.open(tmp_path)
+    await database.close()
 
 
 async def test_days_are_told_out_of_the_runs_of_before_they_were_counted(tmp_path: Path) -> None:
