@@ -47,6 +47,7 @@ class StorageWatch:
         self._is_told = False
         self._wake = asyncio.Event()
         self.on_change: Callable[[], None] = _nobody
+        self.on_works_again: Callable[[], None] = _nobody
 
     def failed(self, error: StorageFailed) -> None:
         """Something could not be kept; returns at once."""
@@ -103,6 +104,7 @@ class StorageWatch:
             # The log may have given it up meanwhile. If not, it is the same one, counted.
             self._error_log.report(fault)
         self._error_log.settle(error_type=STORAGE_FAILING, job_id=None)
+        self.on_works_again()
         self.on_change()
 
 

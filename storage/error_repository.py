@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeAlias
 
 from sqlalchemy import Connection
@@ -25,15 +25,17 @@ from storage.error_table import (
     resolve_events,
     write_batch,
 )
+from storage.kept_settlements import KeptSettlements
 from utils.timestamps import utc_timestamp
 
 MAX_WAITING = 1_000
-"""How many entries wait at most to be written; then the oldest makes room. A batch that the
-database refuses is kept beside them, so that twice as many are in memory at most."""
+"""How many entries wait at most to be written; then the oldest makes room. Beside them are in
+memory the batch that is tried, and the settlements that are kept (kept_settlements.py)."""
 PAUSE_SECONDS = 0.2
 """Between two batches: a storm of faults must not keep the disk busy with their record."""
 RETRY_SECONDS = (0.5, 2.0, 8.0, 30.0)
-"""How long to wait before each further attempt at a batch; after the last one it is given up."""
+"""How long to wait before each further attempt at a batch; after the last one its reports are given
+up. Nobody who waits for the log makes it shorter: a disk must have the time to come back."""
 _DAY_SECONDS = 24 * 60 * 60
 _Key: TypeAlias = tuple[str | None, ...]
 _logger = logging.getLogger(__name__)
@@ -79,6 +81,9 @@ class ErrorRepository(ErrorReader):
         self._is_closing = False
         self._wake = asyncio.Event()
         self._hurry = asyncio.Event()
+        """Set while somebody waits for the log: no pause is made then between two batches."""
+        self._retry = asyncio.Event()
+        """Set when there is a reason not to wait before the next attempt."""
         self._step_done = asyncio.Condition()
         self.is_failing = False
         """Whether the database refused the last batch."""
@@ -86,6 +91,7 @@ class ErrorRepository(ErrorReader):
         """Called on the loop with the reason when the database refuses a batch, and with None when
         it takes one."""
         self._dropped = DroppedEntries()
+        self._settlements = KeptSettlements()
         self._writer = asyncio.create_task(self._write_all(), name="error-log")
 
     @property
@@ -96,7 +102,7 @@ class ErrorRepository(ErrorReader):
     @property
     def waiting_count(self) -> int:
         """How many entries are not in the database yet."""
-        return self._accepted - self._finished
+        return self._accepted - self._finished + len(self._settlements)
 
     def report(self, fault: Fault) -> None:
         """Record a fault: at once, without waiting and without raising."""
@@ -144,7 +150,8 @@ class ErrorRepository(ErrorReader):
             self._on_change()
 
     async def flush(self) -> None:
-        """Return when everything reported so far is written, or was given up and logged."""
+        """Return when everything reported so far is written, or was given up and logged. That
+        takes as long as all attempts at two batches while the database refuses them."""
         last = self._accepted
         self._flushing += 1
         self._hurry.set()
@@ -156,10 +163,17 @@ class ErrorRepository(ErrorReader):
             if not self._flushing and not self._is_closing:
                 self._hurry.clear()
 
+    def try_again(self) -> None:
+        """The database works again: what it refused is tried at once; returns at once."""
+        if self.is_failing:
+            self._retry.set()
+            self._wake.set()
+
     async def close(self) -> None:
         """Write what is waiting and take no more; may be called twice."""
         self._is_closing = True
         self._hurry.set()
+        self._retry.set()
         self._wake.set()
         await self._writer
         await self._dropped.tell()
@@ -183,29 +197,44 @@ class ErrorRepository(ErrorReader):
         if self._mergeable.get(key) is oldest:
             del self._mergeable[key]
         self._finished += 1
-        self._dropped.crowd_out(oldest)
+        for entry in self._settlements.keep((oldest,)):
+            self._dropped.crowd_out(entry)
 
     async def _write_all(self) -> None:
-        while self._waiting or not self._is_closing:
-            await self._wake.wait()
+        while self._waiting or self._settlements or not self._is_closing:
+            # What is kept is tried now and then, also when nothing new is reported.
+            await _wait_for(self._wake, RETRY_SECONDS[-1] if self._settlements else None)
             self._wake.clear()
+            settled = self._settlements.all()
             batch = tuple(entry for _, entry in self._waiting)
             self._waiting.clear()
             self._mergeable.clear()
-            if batch:
-                await self._write_or_give_up(batch)
-                await self._pause(PAUSE_SECONDS)
+            if settled or batch:
+                await self._write_or_give_up(settled, batch)
+                await _wait_for(self._hurry, PAUSE_SECONDS)
 
-    async def _write_or_give_up(self, batch: tuple[Entry, ...]) -> None:
+    async def _write_or_give_up(
+        self, settled: tuple[Settlement, ...], batch: tuple[Entry, ...]
+    ) -> None:
+        """Write a batch behind what was kept of earlier ones."""
         try:
-            if await self._write(batch):
+            if await self._write((*settled, *batch)):
                 self._on_change()
+            self._settlements.forget(settled)
         except StorageFailed as error:
-            self._dropped.give_up(batch, str(error))
+            dropped: Sequence[Entry] = self._settlements.keep(batch)
+            if self._is_closing:
+                # Whoever settled these finds what is open when the dashboard starts again.
+                left = self._settlements.all()
+                self._settlements.forget(left)
+                dropped = (*left, *dropped)
+            self._dropped.give_up(dropped, str(error))
         except Exception as error:
-            # The loop's boundary: a defect costs this batch and not the log.
+            # The loop's boundary: a defect costs this batch and not the log, nor the next batch
+            # should a settlement be what it meets.
             _logger.exception("the error log failed at a batch")
-            self._dropped.give_up(batch, repr(error))
+            self._settlements.forget(settled)
+            self._dropped.give_up((*settled, *batch), repr(error))
         await self._dropped.tell()
         async with self._step_done:
             self._finished += len(batch)
@@ -216,6 +245,7 @@ class ErrorRepository(ErrorReader):
 
         Raises StorageFailed when the last attempt failed too.
         """
+        self._retry.clear()
         for delay in RETRY_SECONDS:
             try:
                 return await self._write_once(batch)
@@ -224,7 +254,8 @@ class ErrorRepository(ErrorReader):
                 await self._dropped.tell()
                 if self._is_closing:
                     raise
-            await self._pause(delay)
+            await _wait_for(self._retry, delay)
+            self._retry.clear()
         return await self._write_once(batch)
 
     async def _write_once(self, batch: tuple[Entry, ...]) -> bool:
@@ -249,10 +280,11 @@ class ErrorRepository(ErrorReader):
         resolved_before = utc_timestamp(self._clock() - kept.resolved_days * _DAY_SECONDS)
         return prune(connection, resolved_before=resolved_before, max_rows=kept.count)
 
-    async def _pause(self, seconds: float) -> None:
-        """Wait so long, or less when somebody waits for the log."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._hurry.wait()
-        except TimeoutError:
-            pass
+
+async def _wait_for(event: asyncio.Event, seconds: float | None) -> None:
+    """Wait for an event, but no longer than so many seconds."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass

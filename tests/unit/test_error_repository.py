@@ -22,6 +22,7 @@ from models.errors import StorageFailed
 from storage import database as database_module
 from storage import error_hours as hours_module
 from storage import error_repository as repository_module
+from storage import kept_settlements
 from storage.database import Database
 from storage.dropped_entries import MAX_CROWDED_OUT
 from storage.error_repository import ErrorRepository
@@ -204,9 +205,33 @@ async def test_what_the_database_refuses_is_tried_again(
     assert scene.changes == 1
 
 
-async def test_what_is_refused_again_and_again_is_given_up_and_logged(
-    scene: Scene, caplog: pytest.LogCaptureFixture
+async def test_who_waits_does_not_hurry_the_attempts_but_a_database_that_works_does(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(repository_module, "RETRY_SECONDS", (60.0, 60.0))
+    scene.log.try_again()
+    scene.disk.refusals = 1
+    scene.report("a")
+    flush = asyncio.create_task(scene.log.flush())
+
+    async def is_failing() -> bool:
+        return scene.log.is_failing
+
+    await wait_until_async(is_failing, what="the refusal")
+    for _ in range(10):
+        # The writing thread would have done the second attempt in between.
+        await scene.database.write(lambda _: None)
+    assert scene.disk.transactions == 1
+    scene.log.try_again()
+    await asyncio.wait_for(flush, 5)
+    assert await scene.messages() == ["a"]
+    assert not scene.log.is_failing
+
+
+async def test_what_is_refused_again_and_again_is_given_up_and_logged(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(repository_module, "RETRY_SECONDS", (0.01,) * 4)
     scene.disk.refusals = len(repository_module.RETRY_SECONDS) + 1
     scene.report("a", "b")
     await asyncio.wait_for(scene.log.flush(), 5)
@@ -217,6 +242,67 @@ async def test_what_is_refused_again_and_again_is_given_up_and_logged(
     scene.report("c")
     assert await scene.messages() == ["c"]
     assert not scene.log.is_failing
+
+
+@pytest.mark.parametrize("is_anything_new", [True, False])
+async def test_the_end_of_a_fault_outlives_a_batch_that_is_given_up(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, is_anything_new: bool
+) -> None:
+    scene.report("a", job_id="a")
+    await scene.log.flush()
+    monkeypatch.setattr(repository_module, "RETRY_SECONDS", (0.01, 0.1))
+    scene.disk.refusals = 3
+    scene.report("lost")
+    scene.log.settle(error_type="DiskFull", job_id="a")
+    await asyncio.wait_for(scene.log.flush(), 5)
+    assert (scene.log.dropped_count, scene.log.waiting_count) == (1, 1)
+    if is_anything_new:
+        scene.report("b", job_id="a")
+
+    async def is_settled() -> bool:
+        return scene.log.waiting_count == 0
+
+    await wait_until_async(is_settled, what="the settlement")
+    assert await scene.messages(resolved=True) == ["a"]
+    assert await scene.messages(resolved=False) == ["b"] * is_anything_new
+    assert scene.log.dropped_count == 1
+
+
+async def test_the_end_of_a_fault_makes_no_room_and_is_kept_once(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository_module, "MAX_WAITING", 2)
+    monkeypatch.setattr(kept_settlements, "MAX_KEPT", 2)
+    scene.report("a", job_id="a")
+    scene.report("b", job_id="b")
+    await scene.log.flush()
+    await scene.until_held()
+    for _ in range(2):
+        for job_id in ("a", "b", "c"):
+            scene.log.settle(error_type="DiskFull", job_id=job_id)
+            scene.report(f"storm {job_id}")
+    # Of twelve two wait, two are kept, and c was one too many.
+    assert scene.log.waiting_count == 2 + 2 + len(["held"])
+    scene.disk.open.set()
+    assert await scene.messages(resolved=True) == ["b", "a"]
+    assert await scene.messages(resolved=False) == ["storm c", "held"]
+    assert scene.log.waiting_count == 0
+
+
+async def test_closing_leaves_no_end_of_a_fault_unsaid(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(repository_module, "RETRY_SECONDS", (0.01, 60.0))
+    scene.disk.refusals = 100
+    scene.log.settle(error_type="DiskFull", job_id="a")
+
+    async def is_tried_again() -> bool:
+        return scene.disk.refusals == 98
+
+    await wait_until_async(is_tried_again, what="the second attempt")
+    await asyncio.wait_for(scene.log.close(), 5)
+    assert "Settlement(error_type='DiskFull', job_id='a'" in caplog.text
+    assert (scene.log.dropped_count, scene.log.waiting_count) == (1, 0)
 
 
 async def test_a_defect_costs_its_batch_and_not_the_log(
