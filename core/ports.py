@@ -9,7 +9,7 @@ from typing import Protocol
 from models.credential import Credential
 from models.deleted_sources import DeletingRun
 from models.error_event import Component, ErrorEvent, ErrorPage, Fault, Severity
-from models.error_query import ErrorFilter, ErrorGroup, ErrorJob, ErrorStatistics
+from models.error_query import ErrorFilter, ErrorGroup, ErrorJob, ErrorStatistics, KeptErrors
 from models.events import JournalLine, JournalPart, RunLook, RunProcesses
 from models.job import Job
 from models.job_snapshot import JobSnapshot
@@ -146,6 +146,9 @@ class RunStore(Protocol):
 
 class ErrorLog(Protocol):
     """What went wrong. Call it on the event loop."""
+
+    kept: KeptErrors
+    """How much is kept."""
 
     def report(self, fault: Fault) -> None:
         """Record a fault: at once, without waiting and without raising.

@@ -7,37 +7,56 @@ own, and the runs that fail by them have none beside.
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections import deque
 from collections.abc import Iterable
 
 from core.missing_tools import MissingTools
 from core.open_events import left_open
-from core.ports import ErrorLog, Executor, JobStore
+from core.ports import ErrorLog, Executor, JobStore, RunStore
+from core.untold_failures import (
+    RUN_FAILED,
+    RUN_INTERRUPTED,
+    START_FAILED,
+    is_good_since,
+    untold_failures,
+)
 from models.error_event import Component, Fault, Severity
-from models.errors import RunnerStartFailed
+from models.errors import RunnerStartFailed, StorageFailed
 from models.events import RunProcesses
 from models.progress import RunOutcome
 from models.run import Run
 from models.run_spec import RunKind
+from utils.timestamps import utc_timestamp
 
-RUN_FAILED = "RunFailed"
-RUN_INTERRUPTED = "RunInterrupted"
-START_FAILED = "RunnerStartFailed"
 OF_RUNS = frozenset({RUN_FAILED, RUN_INTERRUPTED})
 """Events that say again what the history of runs says: who tells of both tells of one."""
 _COMPONENTS = (Component.ENGINE, Component.JOB_MANAGER, Component.EXECUTOR)
 _MOST_WAITING = 1_000
 _MOST_NOT_STARTED = 100
+_RETRY_SECONDS = 5.0
+_DAY_SECONDS = 24 * 60 * 60
+_logger = logging.getLogger(__name__)
 
 
 class RunFaults:
-    """Tells the error log how runs end. `run` is its loop; `run_over` is called with ended runs."""
+    """Tells the error log how runs end. `run` is its loop; `run_over` is called with ended runs.
 
-    def __init__(self, error_log: ErrorLog, jobs: JobStore, tools: MissingTools) -> None:
+    What nobody called it with, because the dashboard was killed in between, it finds out when it
+    begins.
+    """
+
+    def __init__(
+        self, error_log: ErrorLog, jobs: JobStore, runs: RunStore, tools: MissingTools
+    ) -> None:
         self._error_log = error_log
         self._jobs = jobs
+        self._runs = runs
         self._tools = tools
-        self._ended: deque[Run] = deque(maxlen=_MOST_WAITING)
+        self._ended: deque[Run] = deque()
+        self._has_missed_some = True
+        """Whether there may be ends that it was not called with, or had no room for."""
         self._wake = asyncio.Event()
         self._told: set[str] = set()
         """The jobs of which there may be an unresolved event."""
@@ -46,9 +65,13 @@ class RunFaults:
 
     def run_over(self, run: Run) -> None:
         """A run has ended; returns at once."""
-        if run.kind == RunKind.TRANSFER:
-            self._ended.append(run)
-            self._wake.set()
+        if run.kind != RunKind.TRANSFER:
+            return
+        if len(self._ended) >= _MOST_WAITING:
+            self._ended.popleft()
+            self._has_missed_some = True
+        self._ended.append(run)
+        self._wake.set()
 
     def jobs_changed(self, job_ids: Iterable[str]) -> None:
         """Of jobs that are gone nothing is left to be mended; returns at once."""
@@ -81,17 +104,46 @@ class RunFaults:
 
     async def run(self) -> None:
         """Tell of ended runs until cancelled."""
-        for event in await left_open(self._error_log, _COMPONENTS, (*OF_RUNS, START_FAILED)):
+        while True:
+            if self._has_missed_some:
+                await self._catch_up()
+            while self._ended:
+                await self._tell(self._ended.popleft())
+            if not self._has_missed_some:
+                await self._wake.wait()
+                self._wake.clear()
+
+    async def _catch_up(self) -> None:
+        """Bring the error log in line with what the jobs are."""
+        await self._error_log.flush()
+        left = await left_open(self._error_log, _COMPONENTS, (*OF_RUNS, START_FAILED))
+        jobs = self._jobs.snapshot()
+        for event in left:
             if event.error_type == START_FAILED:
                 self._cannot_start = True
             elif event.job_id is not None:
                 self._told.add(event.job_id)
-        self.jobs_changed(tuple(self._told))
+        for event in left:
+            if event.job_id in self._told:
+                record = jobs.get(event.job_id)
+                if record is None or is_good_since(record, event):
+                    self._settle(event.job_id)
+        self._has_missed_some = False
+        for run in await self._untold({event.run_id or "" for event in left}):
+            await self._tell(run)
+
+    async def _untold(self, told: set[str]) -> list[Run]:
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._ended:
-                await self._tell(self._ended.popleft())
+            # What a person has dismissed is not told again: so long the log remembers that.
+            since = utc_timestamp(time.time() - self._error_log.kept.resolved_days * _DAY_SECONDS)
+            known = told | {run.id for run in self._ended}
+            try:
+                return await untold_failures(
+                    self._error_log, self._jobs, self._runs, known=known, since=since
+                )
+            except StorageFailed as error:
+                _logger.warning("whether all failed runs were told is not known yet: %s", error)
+                await asyncio.sleep(_RETRY_SECONDS)
 
     async def _tell(self, run: Run) -> None:
         if run.is_success:

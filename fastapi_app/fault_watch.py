@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.engines.registry import ENGINES
 from core.missing_tools import MissingTools
-from core.ports import ErrorLog, JobStore, ToolFinder
+from core.ports import ErrorLog, JobStore, RunStore, ToolFinder
 from core.run_faults import RunFaults
 from fastapi_app.live_faults import LiveFaults
 from fastapi_app.route_faults import RouteFaults
@@ -17,11 +17,16 @@ class FaultWatch:
     """The watches of one application."""
 
     def __init__(
-        self, error_log: ErrorLog, jobs: JobStore, tools: ToolFinder, storage: StorageWatch
+        self,
+        error_log: ErrorLog,
+        jobs: JobStore,
+        runs: RunStore,
+        tools: ToolFinder,
+        storage: StorageWatch,
     ) -> None:
         self.storage = storage
         self.tools = MissingTools(ENGINES, tools, jobs, error_log)
-        self.runs = RunFaults(error_log, jobs, self.tools)
+        self.runs = RunFaults(error_log, jobs, runs, self.tools)
         self.routes = RouteFaults(error_log, jobs)
         self.live = LiveFaults(error_log)
         self.tasks = TaskKeeper(error_log)

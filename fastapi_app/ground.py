@@ -87,7 +87,7 @@ async def lay_ground(settings: Settings, stack: AsyncExitStack) -> Ground:
     queries = JobQueries(jobs, runs, overdue=overdue)
     storage_watch = StorageWatch(error_log, storage_probe(database, data_dir))
     storage_watch.on_works_again = error_log.try_again
-    source.faults = faults = FaultWatch(error_log, jobs, tools, storage_watch)
+    source.faults = faults = FaultWatch(error_log, jobs, runs, tools, storage_watch)
     await faults.find_told()
     hub.on_drop, hub.on_calm = faults.live.dropped, faults.live.calm
     recovery = await _recovery(error_log, source)

@@ -149,7 +149,7 @@ async def test_what_is_forgotten_is_what_is_resolved_first(log: ErrorLog) -> Non
     (a, *_) = await reported(log, "a", "b", "c")
     (d,) = await reported(log, "d")
     await log.resolve(d.id)
-    log.kept = type(log.kept)(count=2)  # type: ignore[attr-defined]
+    log.kept = type(log.kept)(count=2)
     await log.forget_old()
     assert await found(log) == ["c", "b"]
     assert (await log.statistics()).total == 2

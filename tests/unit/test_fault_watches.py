@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from core import missing_tools
+from core import missing_tools, run_faults
 from core.engines.registry import ENGINES
 from core.missing_tools import MissingTools
 from core.run_faults import RunFaults, ToldExecutor
@@ -21,6 +22,7 @@ from fastapi_app.route_faults import RouteFaults
 from fastapi_app.storage_watch import StorageWatch
 from fastapi_app.task_keeper import TaskKeeper
 from models.error_event import Component
+from models.error_query import KeptErrors
 from models.errors import (
     FileFailed,
     RunnerStartFailed,
@@ -34,10 +36,12 @@ from models.progress import RunOutcome
 from models.run import Run
 from models.run_history import close_run
 from models.run_spec import RunKind
+from models.transitions import STATUS_OF_OUTCOME
 from tests.fakes.builders import NOON, a_job, a_run
 from tests.fakes.error_logs import InMemoryErrorLog
-from tests.fakes.stores import InMemoryJobStore
+from tests.fakes.stores import InMemoryJobStore, InMemoryRunStore
 from tests.support import wait_until_async
+from utils.timestamps import utc_timestamp
 
 
 class Tools:
@@ -61,6 +65,7 @@ class Scene:
     def __init__(self) -> None:
         self.log = InMemoryErrorLog()
         self.jobs = InMemoryJobStore()
+        self.history = InMemoryRunStore()
         self.machine = Tools("rsync", "rclone")
 
     @property
@@ -81,7 +86,7 @@ class Scene:
 
     @asynccontextmanager
     async def runs(self) -> AsyncIterator[RunFaults]:
-        faults = RunFaults(self.log, self.jobs, self.missing())
+        faults = RunFaults(self.log, self.jobs, self.history, self.missing())
         async with running(faults.run()):
             yield faults
 
@@ -170,6 +175,107 @@ async def test_a_success_settles_what_was_told_of_a_job_alone(scene: Scene, rest
         if restarts:
             faults.run_over(ended(RunOutcome.COMPLETED))
             await scene.expect(("RunFailed", "2", True), ("RunFailed", "1", False))
+
+
+async def become(scene: Scene, run: Run) -> None:
+    """Keep the end of a run and what its job is by it, and have nobody told: as a dashboard does
+    that is killed then."""
+    await scene.history.save(run)
+    left = JobState(run.job_id, STATUS_OF_OUTCOME[run.outcome or RunOutcome.PAUSED])
+    left = replace(left, run_id=run.id, changed_at=run.ended_at)
+    if run.is_success:
+        left = replace(left, last_good_at=run.ended_at)
+    await scene.jobs.transform(run.job_id, lambda record: replace(record, state=left))
+
+
+def just_now(outcome: RunOutcome, run_id: str, **fields: Any) -> Run:
+    """Return a run that has ended now."""
+    return replace(ended(outcome, run_id=run_id, **fields), ended_at=utc_timestamp())
+
+
+@pytest.mark.parametrize("has_last_good", [True, False])
+async def test_a_success_of_which_nobody_was_told_settles_at_the_start(
+    scene: Scene, has_last_good: bool
+) -> None:
+    async with scene.runs() as faults:
+        for job_id in ("photos-0001", "music-0001"):
+            await become(scene, run := just_now(RunOutcome.FAILED, f"of-{job_id}", job_id=job_id))
+            faults.run_over(run)
+        await scene.expect(("RunFailed", "1", False), ("RunFailed", "1", False))
+    await become(scene, just_now(RunOutcome.COMPLETED, "run-2"))
+    if has_last_good:
+        # Under way again by now, as a job is that goes on by itself.
+        busy = JobState("photos-0001", JobStatus.RUNNING, run_id="run-3")
+        busy = replace(busy, last_good_at=utc_timestamp())
+        await scene.jobs.transform("photos-0001", lambda record: replace(record, state=busy))
+    async with scene.runs():
+        await scene.expect(("RunFailed", "1", True), ("RunFailed", "1", False))
+
+
+@pytest.mark.parametrize("outcome", [RunOutcome.FAILED, RunOutcome.INTERRUPTED])
+async def test_a_failure_of_which_nobody_was_told_is_told_once_at_the_start(
+    scene: Scene, outcome: RunOutcome
+) -> None:
+    event_type = f"Run{outcome.capitalize()}"
+    await become(scene, just_now(outcome, "run-2"))
+    await become(scene, just_now(RunOutcome.PAUSED, "run-3", job_id="music-0001"))
+    for _ in range(2):
+        async with scene.runs():
+            await scene.expect((event_type, "1", False))
+    assert scene.log.events[0].run_id == "run-2"
+    await scene.log.resolve(scene.log.events[0].id)
+    async with scene.runs() as faults:
+        faults.run_over(ended(RunOutcome.FAILED, run_id="run-4", job_id="music-0001"))
+        await scene.expect((event_type, "1", True), ("RunFailed", "1", False))
+
+
+async def test_what_the_start_must_not_tell_of(scene: Scene) -> None:
+    async with scene.runs() as faults:
+        # By this start itself, which recovers runs before.
+        await become(scene, run := just_now(RunOutcome.INTERRUPTED, "run-2"))
+        faults.run_over(run)
+        await scene.expect(("RunInterrupted", "1", False))
+        # With an event of its own, in which another run stands by now.
+        faults.start_failed(RunnerStartFailed("run-3", "Cannot allocate memory"))
+        failed = just_now(RunOutcome.FAILED, "run-3", job_id="music-0001", attempts=0)
+        await become(scene, failed)
+        faults.run_over(failed)
+        faults.start_failed(RunnerStartFailed("run-4", "Cannot allocate memory"))
+    # So long ago that the log would have forgotten that a person has resolved it.
+    await scene.jobs.create(a_job("old-0001"), JobState("old-0001"))
+    old = just_now(RunOutcome.FAILED, "run-5", job_id="old-0001")
+    await become(scene, replace(old, ended_at=utc_timestamp(time.time() - 2 * 86_400)))
+    scene.log.kept = KeptErrors(resolved_days=1)
+    faults = RunFaults(scene.log, scene.jobs, scene.history, scene.missing())
+    last = ended(RunOutcome.FAILED, "The last one.", run_id="run-6", job_id="music-0001")
+    faults.run_over(last)
+    async with running(faults.run()):
+
+        async def is_last_told() -> bool:
+            return scene.log.events[-1].run_id == "run-6"
+
+        await wait_until_async(is_last_told, seconds=5)
+    assert [(event.run_id, event.count) for event in scene.log.events] == [
+        ("run-2", 1),
+        ("run-4", 2),
+        ("run-6", 1),
+    ]
+
+
+async def test_ends_for_which_there_was_no_room_are_found_all_the_same(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_faults, "_MOST_WAITING", 1)
+    runs = [
+        just_now(RunOutcome.FAILED, f"of-{job_id}", job_id=job_id)
+        for job_id in ("photos-0001", "music-0001")
+    ]
+    async with scene.runs() as faults:
+        for run in runs:
+            await become(scene, run)
+        for run in runs:
+            faults.run_over(run)
+        await scene.expect(("RunFailed", "1", False), ("RunFailed", "1", False))
 
 
 @pytest.mark.parametrize("restarts", [False, True])

@@ -14,7 +14,7 @@ import pytest
 
 from core.job_queries import JobQueries
 from core.notifying.process import Letter, Receipt, SenderProcess
-from core.run_faults import RUN_FAILED
+from core.untold_failures import RUN_FAILED
 from fastapi_app import notifier as notifier_module
 from fastapi_app.notifier import (
     FIRST_DELAY_SECONDS,
