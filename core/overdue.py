@@ -225,7 +225,9 @@ class OverdueJobs:
     def _look_at_all_again(self) -> tuple[str, ...]:
         before = set(self._overdue)
         job_ids = tuple(self._expected)
-        self._expected.clear()
+        for job_id in job_ids:
+            # Of a job that is gone by now nothing may be left, and nobody has said so yet.
+            self._forget(job_id)
         self._look_at(job_ids)
         return tuple(before ^ self._overdue.keys())
 

@@ -234,6 +234,27 @@ async def test_a_clock_that_was_set_is_noticed(
     assert scene.shown == ["a-1", "a-1"]
 
 
+async def test_a_clock_that_was_set_keeps_no_job_that_is_gone(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overdue_module, "LONGEST_SLEEP_SECONDS", 0.02)
+    await scene.create("a-1")
+    await scene.create("a-2")
+    scene.set_clock(HOUR + 1)
+    await scene.restart()
+    # The word of it is still on its way.
+    await scene.jobs.delete("a-1", allow=lambda _record: None)
+    scene.set_clock(2 * HOUR)
+
+    async def is_gone() -> bool:
+        return scene.ids == ["a-2"]
+
+    await wait_until_async(is_gone, seconds=5)
+    scene.overdue.jobs_changed(["a-1"])
+    await scene.settled()
+    assert scene.told == [("a-1", True), ("a-2", False)]
+
+
 async def test_a_lost_state_does_not_make_a_job_overdue(scene: Scene) -> None:
     scene.successes["a-1"] = at(HOUR)
     await scene.create("a-1")
