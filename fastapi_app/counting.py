@@ -61,7 +61,8 @@ def tell_of_damage(counters: Counters, error_log: ErrorLog) -> None:
             component=Component.STORAGE,
             error_type=_COUNTERS_LOST,
             message="The counters of /metrics could not be read, and begin anew with the runs "
-            f"that are kept. {counters.damage}",
+            "that are kept; the file is kept under a name with `.damaged-` in it. "
+            f"{counters.damage}",
         )
     )
 

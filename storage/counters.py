@@ -1,7 +1,8 @@
 """Counters that go on where they stood when the dashboard starts again: `counters.json`.
 
-What they show never falls, whatever ends the dashboard: it is what stands in the file already, at
-most a moment old. A crash may cost what was counted within its last second.
+What they show is what stands in the file already, at most a moment old: it never falls, whatever
+ends the dashboard, and a crash may cost what was counted within its last second. While the disk
+fails or hangs they show what is counted; a crash before the next save costs that, and they fall.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from storage.found_files import keep_aside
 from storage.layout import COUNTERS_NAME
 from utils.durable_file import TEMPORARY_PREFIX, NotSynced, drop_file, replace_file
 
@@ -35,7 +39,7 @@ class Counters:
     def __init__(self, path: Path, counts: Mapping[Key, float]) -> None:
         self._path = path
         self._counts = dict(counts)
-        self._kept: Mapping[Key, float] = dict(counts)
+        self._shown: Mapping[Key, float] = dict(counts)
         self._changed = asyncio.Event()
         # One, so that no older save is put over a newer one.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="counters")
@@ -43,6 +47,8 @@ class Counters:
         self._is_failing = False
         self.damage: str | None = None
         """Why what stood in the file could not be used."""
+        self._is_in_the_way = False
+        """Whether that is still there: it may be whole, and is not written over."""
 
     @classmethod
     async def open(
@@ -59,6 +65,7 @@ class Counters:
             _logger.error("%s cannot be used, the counters begin anew: %s", path, error)
         counters = cls(path, await first())
         counters.damage = damage
+        counters._is_in_the_way = damage is not None
         counters._changed.set()
         return counters
 
@@ -69,10 +76,13 @@ class Counters:
 
     @property
     def shown(self) -> Mapping[Key, float]:
-        """What may be told: nothing that a crash could take back, while the disk keeps anything."""
+        """What may be told: nothing that a crash could take back, while the disk keeps anything,
+        and never less than before."""
         since = self._saving_since
         hangs = since is not None and time.monotonic() - since > PATIENCE_SECONDS
-        return dict(self._counts) if self._is_failing or hangs else self._kept
+        if self._is_failing or hangs:
+            self._shown = dict(self._counts)
+        return self._shown
 
     async def run(self) -> None:
         """Keep what changes, until cancelled."""
@@ -88,7 +98,7 @@ class Counters:
         counts = dict(self._counts)
         self._saving_since = time.monotonic()
         try:
-            await loop.run_in_executor(self._writer, replace_file, self._path, _content(counts))
+            await loop.run_in_executor(self._writer, self._keep, _content(counts))
         except NotSynced as error:
             _logger.warning("the disk did not confirm the counters: %s", error)
         except OSError as error:
@@ -99,12 +109,21 @@ class Counters:
             return
         finally:
             self._saving_since = None
-        self._kept, self._is_failing = counts, False
+        # More may have been shown since this save began, or while the disk took nothing.
+        more = {key: told for key, told in self._shown.items() if told > counts.get(key, 0)}
+        self._shown, self._is_failing = counts | more, False
 
     async def close(self) -> None:
         """Keep what was counted to the end; after `run` was ended."""
         await self.save()
         await asyncio.to_thread(self._writer.shutdown)
+
+    def _keep(self, content: bytes) -> None:
+        if self._is_in_the_way:
+            with suppress(FileNotFoundError):
+                keep_aside(os.fspath(self._path))
+            self._is_in_the_way = False
+        replace_file(self._path, content)
 
 
 def _read(path: Path) -> bytes:

@@ -20,7 +20,7 @@ from storage.database_check import database_faults
 from storage.found_files import DAMAGED_MARK, OnDisk, read_file
 from storage.job_documents import job_from, state_from
 from storage.job_files import JOBS_DIRECTORY, STATES_DIRECTORY
-from storage.layout import DATABASE_NAME
+from storage.layout import COUNTERS_NAME, DATABASE_NAME
 from storage.notification_document import RULES_NAME, rules_from
 from storage.run_directories import RUNS_DIRECTORY
 from storage.secrets import SECRETS_NAME, parse_secrets
@@ -171,6 +171,9 @@ class _Checker:
                     self.warn(entry, "was damaged and is kept for you to look at")
                 elif entry.startswith(f"{TEMPORARY_PREFIX}{name}"):
                     self._check_leftover(entry)
+        for entry in self._entries(""):
+            if entry.startswith(f"{COUNTERS_NAME}{DAMAGED_MARK}"):
+                self.warn(entry, "could not be used and is kept for you to look at")
         if os.path.lexists(self._directory / SECRETS_NAME):
             self._is_there(SECRETS_NAME, SECRETS_NAME, _secrets, self.fault)
 

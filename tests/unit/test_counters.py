@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,11 +19,13 @@ from models.run_spec import RunKind
 from storage import counters as counters_module
 from storage.counters import Counters, Key
 from storage.database import Database
+from storage.directory_check import check_directory
 from storage.layout import COUNTERS_NAME
 from storage.run_repository import RunRepository
 from tests.fakes.builders import NOON, a_fault, a_run
 
 ONE: Key = ("runs", "rsync", "transfer", "completed")
+TWO: Key = ("runs", "rclone", "transfer", "completed")
 
 
 async def nothing() -> Mapping[Key, float]:
@@ -130,9 +133,39 @@ async def test_a_disk_that_hangs_does_not_hold_them_back(
         assert counters.shown == {}
         monkeypatch.setattr(counters_module, "PATIENCE_SECONDS", -1.0)
         assert counters.shown == {ONE: 1}
+        counters.add(ONE)
+        assert counters.shown == {ONE: 2}
+        counters.add(ONE)
     finally:
         goes_on.set()
     await saving
+    # On disk is the first alone. What was told does not fall all the same.
+    monkeypatch.setattr(counters_module, "PATIENCE_SECONDS", 60.0)
+    assert counters.shown == {ONE: 2}
+    await counters.save()
+    assert counters.shown == {ONE: 3}
+
+
+async def test_what_is_shown_does_not_fall_when_a_disk_takes_something_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    counters = await Counters.open(tmp_path, nothing)
+    counters.add(ONE)
+    with monkeypatch.context() as broken:
+        broken.setattr(counters_module, "replace_file", fail)
+        await counters.save()
+    saving = asyncio.create_task(counters.save())
+    await asyncio.sleep(0)
+    counters.add(ONE)
+    counters.add(TWO)
+    assert counters.shown == {ONE: 2, TWO: 1}
+    await saving
+    assert counters.shown == {ONE: 2, TWO: 1}
+    counters.add(ONE)
+    assert counters.shown == {ONE: 2, TWO: 1}
 
 
 @pytest.mark.parametrize(
@@ -163,6 +196,34 @@ async def test_a_file_that_is_none_is_told_and_begun_anew(tmp_path: Path, conten
     assert counters.damage
     await counters.close()
     assert (await Counters.open(tmp_path, nothing)).shown == {ONE: 5}
+    (aside,) = tmp_path.glob(f"{COUNTERS_NAME}.damaged-*")
+    assert aside.read_bytes() == content.encode("utf-8", "surrogateescape")
+    (found,) = check_directory(tmp_path, is_served=False).findings
+    assert found.place == aside.name
+
+
+async def test_a_file_that_cannot_be_read_is_not_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counters = await Counters.open(tmp_path, nothing)
+    counters.add(ONE)
+    await counters.close()
+
+    def fail(*_: object) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(counters_module, "_read", fail)
+        counters = await Counters.open(tmp_path, nothing)
+        broken.setattr(counters_module, "keep_aside", fail)
+        counters.add(TWO)
+        await counters.save()
+    assert (await Counters.open(tmp_path, nothing)).shown == {ONE: 1}
+    await counters.close()
+    assert (await Counters.open(tmp_path, nothing)).shown == {TWO: 1}
+    (aside,) = tmp_path.glob(f"{COUNTERS_NAME}.damaged-*")
+    aside.rename(tmp_path / COUNTERS_NAME)
+    assert (await Counters.open(tmp_path, nothing)).shown == {ONE: 1}
 
 
 async def test_they_begin_with_the_runs_that_the_history_holds(tmp_path: Path) -> None:
