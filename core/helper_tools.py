@@ -1,4 +1,5 @@
-"""Programs beside the engines' tools, with their versions: asked once for each executable."""
+"""Programs beside the engines' tools, with their versions: asked once for each executable, and
+again after a minute when it did not tell."""
 
 from __future__ import annotations
 
@@ -6,8 +7,11 @@ import os
 import re
 import shutil
 import subprocess
+import time
 
 _VERSION_SECONDS = 5.0
+_ASKED_AGAIN_SECONDS = 60.0
+"""When an executable is asked again that did not tell its version."""
 _SSH_VERSION = re.compile(r"OpenSSH_([\w.]+)")
 
 
@@ -15,7 +19,9 @@ class HelperTools:
     """What this machine has of them. Blocks: for a thread."""
 
     def __init__(self) -> None:
-        self._versions: dict[tuple[str, int, int], str | None] = {}
+        self._executable: tuple[str, int, int] | None = None
+        self._version: str | None = None
+        self._asked_at = float("-inf")
 
     def ssh(self) -> tuple[bool, str | None]:
         """Return whether there is an ssh, and OpenSSH's version."""
@@ -27,9 +33,13 @@ class HelperTools:
         except OSError:
             return False, None
         executable = (path, facts.st_ino, facts.st_mtime_ns)
-        if executable not in self._versions:
-            self._versions = {executable: _ssh_version(path)}
-        return True, self._versions[executable]
+        if executable != self._executable:
+            self._executable, self._version = executable, None
+            self._asked_at = float("-inf")
+        if self._version is None and time.monotonic() - self._asked_at > _ASKED_AGAIN_SECONDS:
+            self._version = _ssh_version(path)
+            self._asked_at = time.monotonic()
+        return True, self._version
 
 
 def _ssh_version(path: str) -> str | None:

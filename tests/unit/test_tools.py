@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from core import helper_tools
 from core import tools as local_tools
 from core.engines.registry import ENGINES
+from core.helper_tools import HelperTools
 from core.tools import LocalTools
 
 SCRIPT = "#!/bin/sh\necho asked >> {log}\necho 'rsync  version {version}  protocol version 32'\n"
@@ -95,3 +97,21 @@ def test_a_tool_that_hangs_is_ended_in_time_and_asked_by_one_page_alone(
     assert asyncio.run(three_pages()) == [None] * 3
     assert time.monotonic() - began < 10
     assert (tmp_path / "log").read_text().count("asked") == 1
+
+
+def test_an_ssh_that_did_not_tell_its_version_is_asked_again_after_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    log, told = tmp_path / "log", tmp_path / "told"
+    ssh = tmp_path / "ssh"
+    ssh.write_text(f"#!/bin/sh\necho asked >> {log}\ncat {told} >&2\n")
+    ssh.chmod(0o755)
+    tools = HelperTools()
+    assert [tools.ssh() for _ in range(3)] == [(True, None)] * 3
+    assert log.read_text().count("asked") == 1
+
+    told.write_text("OpenSSH_9.9p1, OpenSSL 3.4\n")
+    monkeypatch.setattr(helper_tools, "_ASKED_AGAIN_SECONDS", -1.0)
+    assert [tools.ssh() for _ in range(3)] == [(True, "9.9p1")] * 3
+    assert log.read_text().count("asked") == 2
