@@ -10,6 +10,7 @@ import os
 import platform
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +27,7 @@ from fastapi_app.background import Monitor
 from fastapi_app.recovery_events import RecoveryEvents
 from fastapi_app.rendering import VERSION
 from fastapi_app.websocket.hub import Hub
+from models.error_event import Severity
 from models.errors import StorageFailed
 from models.health import (
     DONE_WITHOUT,
@@ -53,11 +55,11 @@ from models.health import (
 )
 from storage.database import Database
 from storage.database_probe import ProbeAnswer, Trouble, probe_database
+from storage.error_counts import unresolved
 from storage.error_repository import ErrorRepository
 from storage.job_files import STATES_DIRECTORY
 from storage.job_storage import JobStorage
 from storage.layout import DATABASE_NAME
-from storage.open_errors import unresolved_by_severity
 from storage.settings_store import SettingsStore
 from utils.durable_file import TEMPORARY_PREFIX, remove_file, replace_file
 
@@ -309,13 +311,13 @@ def _error_figures(log: ErrorRepository) -> dict[str, Any]:
 async def _error_tracking(parts: Parts) -> Finding:
     figures = _error_figures(parts.error_log)
     try:
-        counts = await parts.database.read(unresolved_by_severity)
+        counts = await parts.database.read(unresolved)
     except StorageFailed:
         return Finding(figures, (Reason.NOT_RECORDING,))
-    figures |= {
-        "unresolved": sum(counts.values()),
-        "unresolved_by_severity": {severity.value: count for severity, count in counts.items()},
-    }
+    by_severity = Counter({severity.value: 0 for severity in Severity})
+    for (severity, _), count in counts.items():
+        by_severity[severity.value] += count
+    figures |= {"unresolved": by_severity.total(), "unresolved_by_severity": dict(by_severity)}
     return Finding(figures, (Reason.NOT_RECORDING,) if parts.error_log.is_failing else ())
 
 

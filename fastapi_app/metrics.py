@@ -37,7 +37,7 @@ _LIVE = frozenset({JobStatus.RUNNING, JobStatus.STOPPING})
 class DatabaseFigures:
     """What the database tells."""
 
-    unresolved: Mapping[tuple[str, str], int]
+    unresolved: Mapping[tuple[Severity, Component], int]
     """Events of the error log, by severity and component."""
 
 

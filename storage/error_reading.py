@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, func, select
 from models.error_event import Component, ErrorEvent, Severity
 from models.error_query import ErrorFilter, ErrorGroup, ErrorJob, ErrorStatistics
 from models.errors import ErrorEventNotFound
+from storage.error_counts import count_kinds
 from storage.error_hours import DAY_LENGTH, HOUR_LENGTH, trend
 from storage.error_table import ERROR_EVENTS, conditions, row_id
 from utils.timestamps import utc_timestamp
@@ -100,17 +101,13 @@ def read_jobs(connection: Connection, limit: int) -> tuple[ErrorJob, ...]:
 
 def read_statistics(connection: Connection, now: float) -> ErrorStatistics:
     """Return the figures of the log at a moment, in seconds since the epoch."""
-    is_open = _EVENT.resolved_at.is_(None)
-    # By type as well, which is how the index has them.
-    kinds = (_EVENT.component, _EVENT.error_type, _EVENT.severity)
-    counted = select(*kinds, func.count(), func.count().filter(is_open)).group_by(*kinds)
     severities: Counter[Severity] = Counter(dict.fromkeys(Severity, 0))
     components: Counter[Component] = Counter(dict.fromkeys(Component, 0))
     unresolved: Counter[Severity] = Counter(dict.fromkeys(Severity, 0))
-    for component, _, severity, events, opened in connection.execute(counted):
-        severities[Severity(severity)] += events
-        components[Component(component)] += events
-        unresolved[Severity(severity)] += opened
+    for kind in count_kinds(connection):
+        severities[kind.severity] += kind.events
+        components[kind.component] += kind.events
+        unresolved[kind.severity] += kind.unresolved
     yesterday = utc_timestamp(now - _DAY_SECONDS)
     last_day = select(func.count()).where(_EVENT.last_seen >= yesterday)
     first_hour = utc_timestamp(now - (TREND_HOURS - 1) * _HOUR_SECONDS)

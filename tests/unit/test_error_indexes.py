@@ -16,6 +16,7 @@ from sqlalchemy import Connection, create_engine, event
 from models.error_event import Component, Severity
 from models.error_query import ErrorFilter
 from storage.database import Database
+from storage.error_counts import unresolved
 from storage.error_reading import (
     read_event,
     read_groups,
@@ -128,13 +129,14 @@ CASES: dict[str, tuple[Any, tuple[str, ...]]] = {
         counted,
         ("COVERING INDEX error_events_counts", "COVERING INDEX error_events_seen"),
     ),
+    "unresolved figures": (unresolved, ("error_events_resolved",)),
     "old": (
         lambda connection: prune(connection, resolved_before="2020", max_rows=_EVENTS),
         ("error_events_resolved",),
     ),
     "settled": (settled, ("error_events_unsettled",)),
 }
-_SORTED = {"groups", "jobs", "figures"}
+_SORTED = {"groups", "jobs", "figures", "unresolved figures"}
 """A few rows that were counted are put in order; the others come in theirs."""
 
 

@@ -16,6 +16,7 @@ from fastapi_app.counting import Totals
 from fastapi_app.job_metrics import LAST_SUCCESS, JobFigures, job_metrics, last_success_line
 from fastapi_app.metrics import DatabaseFigures, FiguresCollector
 from fastapi_app.scraping import _Reading
+from models.error_event import Component, Severity
 from models.health import HealthStatus
 from models.job_snapshot import JobSnapshot
 from models.job_state import JobRecord, JobState
@@ -103,7 +104,7 @@ def test_what_there_is_stands_in_its_series() -> None:
             a_run("b", progress=progress, status=JobStatus.STOPPING),
             a_run("c", status=JobStatus.QUEUED),
         ),
-        database=DatabaseFigures({("low", "ui"): 3}),
+        database=DatabaseFigures({(Severity.LOW, Component.UI): 3}),
         health={"all": HealthStatus.UNHEALTHY, "disk": HealthStatus.DEGRADED},
         not_at_rest={"circuit_breaker": 2},
     )
