@@ -141,7 +141,10 @@ class Cards:
         except JobNotFound:
             return self._renderer.fragment("_removed_job.html", job_id=job_id)
         html = self._renderer.fragment("_job_card.html", card=card, oob=True)
-        for run in await self._runs_of(card):
+        runs = await self._history.part("runs of cards", lambda: self._runs_of(card))
+        if runs is None:
+            self._without_history.add(job_id)
+        for run in runs or ():
             detail = run_detail(run)
             html += self._renderer.fragment("_run_header.html", detail=detail, oob=True)
         return html
