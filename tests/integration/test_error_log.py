@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,11 @@ from models.errors import StorageFailed
 from storage import error_repository
 from storage.database import Database
 from storage.error_repository import ErrorRepository
+from storage.layout import DATABASE_NAME
 from tests.fakes.builders import a_fault
 from tests.integration.live import live
 from tests.integration.pages import Page
-from tests.integration.running import ended_server
+from tests.integration.running import ended_server, run_to_end
 from tests.integration.test_api_jobs import problem_of
 from tests.integration.test_forms import HTMX, page_of, send
 from tests.served_app import ServedApp
@@ -134,6 +137,34 @@ def test_what_went_wrong_outlives_the_server(tmp_path: Path) -> None:
         server.kill()
         server.start()
         assert errors(server)["items"] == [resolved]
+
+
+def test_a_kill_before_the_end_of_a_run_was_told_loses_no_word_of_it(tmp_path: Path) -> None:
+    def is_only(**wanted: object) -> bool:
+        found = [{name: event[name] for name in wanted} for event in errors(server)["items"]]
+        return found == [wanted]
+
+    def as_before_the_word(statement: str) -> None:
+        server.kill()
+        with closing(sqlite3.connect(server.data_dir / DATABASE_NAME)) as connection, connection:
+            connection.execute(statement)
+        server.start()
+
+    with ended_server(RunningServer(tmp_path / "data")) as server:
+        make_tree(tmp_path / "source", files=1)
+        job_id = server.create_job(tmp_path / "source", tmp_path / "copy", name="Photos")
+        (tmp_path / "source").rename(tmp_path / "away")
+        run_id = run_to_end(server, job_id)["id"]
+        failed = {"error_type": "RunFailed", "run_id": run_id, "count": 1}
+        wait_until(lambda: is_only(**failed, resolved=False), what="the event")
+        as_before_the_word("DELETE FROM error_events")
+        wait_until(lambda: is_only(**failed, resolved=False), what="the event after all")
+
+        (tmp_path / "away").rename(tmp_path / "source")
+        assert run_to_end(server, job_id)["outcome"] == "completed"
+        wait_until(lambda: is_only(**failed, resolved=True), what="its end")
+        as_before_the_word("UPDATE error_events SET resolved_at = NULL")
+        wait_until(lambda: is_only(**failed, resolved=True), what="its end after all")
 
 
 def test_who_resolves_by_the_api_finds_pages_without_it(
