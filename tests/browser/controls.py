@@ -32,15 +32,17 @@ _WATCH = """
       const shown = /^(?:banner|notice|error|group|newest)-(.+)$/.exec(node.id)?.[1];
       found.push(jobId, runId, runRow, happening, shown);
     }
-    return found.filter(Boolean);
+    return found;
   };
   const address = (element) => {
     const text = element.getAttribute("href") ?? element.getAttribute("formaction");
     return text === null || text.startsWith("#") ? "" : new URL(text, location.href).pathname;
   };
   const generic = (id, element) => {
-    const parts = address(element).split("/").filter((part) => /\\d/.test(part));
-    return [...owners(element), ...parts].reduce((text, part) => text.replace(part, "*"), id);
+    // An id need not have a digit: those of jobs end in four letters of 0-9a-f.
+    const about = /\\/(?:errors|jobs|runs)\\/([^/]+)/.exec(address(element))?.[1];
+    const ids = [...owners(element), about].filter(Boolean);
+    return ids.reduce((text, part) => text.replace(part, "*"), id);
   };
   const nameOf = (element) => {
     if (element.id) return `#${generic(element.id, element)}`;
