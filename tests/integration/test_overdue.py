@@ -12,7 +12,7 @@ import pytest
 
 from models.job import Job
 from storage.job_documents import job_content
-from tests.integration.live import live, shows
+from tests.integration.live import Frame, live, shows
 from tests.integration.running import ended_server
 from tests.support import RunningServer, make_tree, wait_until
 
@@ -82,23 +82,26 @@ async def test_an_overdue_job_is_told_once_and_shown_until_it_has_a_success(
             run_id = server.start_job(OVERDUE)
             frame = await client.until(shows(OVERDUE, "completed"))
             assert "-overdue" not in frame["html"]
-            await client.until(
-                lambda frame: (
-                    'id="banners"' in frame.get("html", "")
-                    and "is overdue" not in frame["html"].partition('id="bell-list"')[0]
-                )
-            )
+            # The banner may have gone before, or in the same frame.
+            if not any(map(_is_without_banner, client.frames)):
+                await client.until(_is_without_banner)
         assert server.wait_for_end(run_id)["outcome"] == "completed"
         done = server.http.get(f"/api/v1/jobs/{OVERDUE}").json()
         assert await _is_counted(server, 0)
         assert (done["overdue"], done["last_success_at"]) == (False, done["state"]["last_good_at"])
+        # What would be told anew after a start has been told by now.
         (event,) = told(server)
-        assert event["resolved"]
+        assert (event["resolved"], event["count"]) == (True, 1)
         # What was read is taken back as it is.
         answer = server.http.put(f"/api/v1/jobs/{OVERDUE}", json=done, headers={"If-Match": '"1"'})
         assert answer.status_code == 200, answer.text
 
         expect_by_form(server, tmp_path)
+
+
+def _is_without_banner(frame: Frame) -> bool:
+    html = frame.get("html", "")
+    return 'id="banners"' in html and "is overdue" not in html.partition('id="bell-list"')[0]
 
 
 async def _is_counted(server: RunningServer, count: int) -> bool:
