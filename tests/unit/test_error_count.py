@@ -32,10 +32,12 @@ class Log(InMemoryErrorLog):
     """An error log whose database can be away."""
 
     is_away = False
+    asked_in_vain = 0
 
     async def list_events(self, **wanted: object) -> ErrorPage:
         """Return a page of the events."""
         if self.is_away:
+            self.asked_in_vain += 1
             raise StorageFailed("The database", "away")
         return await super().list_events(**wanted)  # type: ignore[arg-type]
 
@@ -115,13 +117,14 @@ async def test_in_a_storm_the_pauses_grow_and_the_last_change_is_told(
 
 
 async def test_what_could_not_be_counted_is_counted_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refreshing, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(refreshing, "RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.001)
     log = Log()
     count, hub = made(log)
     log.is_away = True
     task = asyncio.create_task(count.run())
     log.report(a_fault())
-    await asyncio.sleep(0.05)
+    await until(lambda: log.asked_in_vain == 2)
     assert hub.pushed == 0
     log.is_away = False
     await until(lambda: hub.pushed == 1)
