@@ -27,6 +27,10 @@ from tests.served_app import ServedApp
 from tests.support import RunningServer, wait_until
 
 _MANY = 60
+_REPEATED_IDS = """() => {
+  const ids = [...document.querySelectorAll("[id]")].map((element) => element.id);
+  return ids.filter((id, place) => ids.indexOf(id) !== place);
+}"""
 _LONG = "Averylongnamewithoutanyspace" * 4
 
 
@@ -101,6 +105,27 @@ def test_a_real_fault_comes_by_itself_and_takes_nothing_away(
     expect(count).to_contain_text("2")
     assert page.locator(f"#error-{first}-select").is_checked()
     assert is_same_document(page)
+
+
+def test_the_details_of_several_errors_are_open_at_once(
+    served: ServedApp, visitor: Visitor
+) -> None:
+    served.record(
+        *(a_fault(message=f"Fault {number}", stack_trace=f"Trace {number}") for number in "12")
+    )
+    page = visitor.open(f"{served.url}/errors")
+    expect_live(page)
+    for number in "12":
+        _item(page, f"Fault {number}").locator("summary").click()
+        expect(_item(page, f"Fault {number}").locator(".error-trace")).to_have_text(
+            f"Trace {number}"
+        )
+    assert page.evaluate(_REPEATED_IDS) == []
+    served.report(a_fault(message="Fault 3"))
+    expect(_items(page)).to_have_count(3)
+    for number in "12":
+        expect(_item(page, f"Fault {number}").locator(".error-trace")).to_be_visible()
+    assert page.evaluate(_REPEATED_IDS) == []
 
 
 def test_errors_are_resolved_one_by_one_and_several_together(
