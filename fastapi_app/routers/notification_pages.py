@@ -122,8 +122,7 @@ async def _page(
 ) -> HTMLResponse:
     rules = await services.notifier.rules.current()
     found = await services.notifier.outbox.list_notes(limit=_DELIVERIES, cursor=cursor)
-    older = found.next_cursor
-    url = services.renderer.url("notifications_page")
+    older, link = {"cursor": found.next_cursor}, services.renderer.url_with_query
     return await page(
         services,
         "notifications.html",
@@ -133,7 +132,7 @@ async def _page(
         damage=services.notifier.rules.damage,
         notes=[note_view(note, services.queries.all_jobs()) for note in found.items],
         is_first=cursor is None,
-        next_url=f"{url}?cursor={older}" if older else None,
+        next_url=link("notifications_page", older) if found.next_cursor else None,
     )
 
 
