@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from fastapi_app import refreshing
+from fastapi_app import error_count, refreshing
 from fastapi_app.error_count import ERRORS_KEY, ErrorCount
 from fastapi_app.rendering import Renderer
 from models.error_event import ErrorPage
@@ -118,7 +118,7 @@ async def test_in_a_storm_the_pauses_grow_and_the_last_change_is_told(
 
 async def test_what_could_not_be_counted_is_counted_later(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refreshing, "RETRY_SECONDS", 0.001)
-    monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(error_count, "_PAUSE_SECONDS", 0.001)
     log = Log()
     count, hub = made(log)
     log.is_away = True
