@@ -15,7 +15,6 @@ from models.errors import (
     FieldFault,
     InvalidDocument,
     InvalidSettings,
-    StorageFailed,
 )
 from models.notifications import NotificationRule, rule_of
 from storage.secrets import SECRETS_NAME, SecretsFile, is_fit
@@ -52,7 +51,8 @@ async def keep_rule(
     """Keep what values mean, and the address unless it is empty: then the one that is kept under
     the target's name stays.
 
-    Raises InvalidSettings with every fault, and what NotificationRules.put raises.
+    Raises InvalidSettings with every fault, and what NotificationRules.put raises. When only the
+    address cannot be kept the rule is, and shows that it has none it can use.
     """
     rule, faults = rule_of(values)
     wrong = [*faults]
@@ -62,9 +62,10 @@ async def keep_rule(
         wrong += await _faults_of_target(services.credentials, rule.target, has_new=bool(address))
     if rule is None or wrong:
         raise InvalidSettings(tuple(wrong))
-    if address:
-        await _keep_address(services.credentials, rule.target, address)
     await services.notifier.rules.put(rule, replaces=replaces, version=version)
+    if address:
+        # Last: a save that is refused must leave the address as it is, which nobody has twice.
+        await _keep_address(services.credentials, rule.target, address)
     await services.notifier.try_again(rule)
     return rule
 
@@ -78,6 +79,12 @@ def _fault_of(address: str) -> str | None:
 async def _faults_of_target(
     credentials: SecretsFile, name: str, *, has_new: bool
 ) -> list[FieldFault]:
+    if has_new:
+        try:
+            # What a person did to the file is found before anything is kept.
+            await asyncio.to_thread(credentials.read)
+        except InvalidDocument as error:
+            return [_unwritable(error)]
     try:
         known = await credentials.find(name)
     except CredentialUnusable:
@@ -96,4 +103,8 @@ async def _keep_address(credentials: SecretsFile, name: str, address: str) -> No
     try:
         await asyncio.to_thread(work)
     except InvalidDocument as error:
-        raise StorageFailed(f"Keeping the address in {SECRETS_NAME}", error.reason) from error
+        raise InvalidSettings((_unwritable(error),)) from error
+
+
+def _unwritable(error: InvalidDocument) -> FieldFault:
+    return FieldFault("address", f"{SECRETS_NAME}: {error.reason}")
