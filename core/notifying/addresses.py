@@ -6,7 +6,8 @@ An address is a secret. No sentence made here repeats any part of it but its sch
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qsl, urlsplit
+from collections.abc import Iterator
+from urllib.parse import unquote, urlsplit
 
 _SCHEME = re.compile(r"([a-z0-9][a-z0-9+._-]{0,31})://", re.IGNORECASE)
 LOCAL_SCHEMES = frozenset(
@@ -20,6 +21,7 @@ _FILE_PARAMETERS = frozenset({"attach", "keyfile", "pgpkey", "subfile"})
 """Which name a file of this machine that is read, and in part sent."""
 _TEMPLATE = "template"
 """An identifier for some services, a file for others."""
+_SIGNS = re.compile(r"^[\s+:-]+")
 PING_SCHEMES = frozenset({"http", "https"})
 
 
@@ -38,11 +40,19 @@ def address_fault(address: str) -> str | None:
         return f"{scheme}:// stays on this machine: choose a target that tells somebody elsewhere."
     if any(ord(character) < 0x20 for character in address):
         return "An address has no control characters."
-    for name, value in parse_qsl(address.partition("?")[2], keep_blank_values=True):
-        key = name.lower().lstrip("+-:")
-        if key in _FILE_PARAMETERS or (key == _TEMPLATE and re.search(r"[/\\.~]", value)):
+    for key, value in _parameters(address):
+        # What is encoded twice becomes a path only where it is used.
+        if key in _FILE_PARAMETERS or (key == _TEMPLATE and re.search(r"[/\\.~%]", value)):
             return f"Its parameter {key} would read a file of this machine."
     return None
+
+
+def _parameters(address: str) -> Iterator[tuple[str, str]]:
+    """Yield the parameters as apprise takes them apart, also by semicolons: names in small letters,
+    without blanks around them and the signs that may stand before them."""
+    for part in re.split("[&;]", address.partition("?")[2]):
+        name, _, value = part.partition("=")
+        yield _SIGNS.sub("", unquote(name.replace("+", " ")).strip().lower()), unquote(value)
 
 
 def ping_fault(address: str) -> str | None:

@@ -3,9 +3,11 @@ go."""
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pytest
+from apprise.utils.parse import parse_url
 
 from core.notifying.addresses import address_fault, ping_address, ping_fault, scheme_of
 from core.notifying.messages import Gathered, message_of
@@ -123,6 +125,9 @@ def test_one_thing_is_told_in_its_own_words_and_nothing_is_longer_than_it_may_be
         ("fcm://p@k/d?keyfile=/etc/shadow", "keyfile"),
         ("vapid://a@b?SubFile=/x", "subfile"),
         ("slack://a/b/c?template=/etc/passwd", "template"),
+        ("slack://a/b/c?template=%252Fetc%252Fpasswd", "template"),
+        ("mailtos://u:p@h?to=a@b.c;pgpkey=/etc/passwd", "pgpkey"),
+        ("vapid://a@b?a=b;keyfile=/x", "keyfile"),
         ("mailto://u:p@h\n?x", "control"),
     ],
 )
@@ -130,6 +135,18 @@ def test_what_stays_here_or_reads_files_is_no_address(address: str, word: str) -
     fault = address_fault(address)
     assert fault is not None
     assert word in fault
+
+
+@pytest.mark.parametrize("before", ["", "a=b&", "a=b;", "a;", "&&;", "a=%3F?b&", "a=1&amp;"])
+def test_a_parameter_that_reads_a_file_is_found_wherever_apprise_finds_it(before: str) -> None:
+    around = ("{}", "%20{}", "{}%20", "{}+", " {}", "\xa0{}", "%C2%A0{}")
+    names = ("pgpkey", "pgp%6Bey", "PgpKey", "template")
+    for sign, space, name in product(("", "+", "-", ":", "%2B"), around, names):
+        address = f"json://h/p?{before}{sign}{space.format(name)}=/etc/passwd"
+        parsed = parse_url(address)  # type: ignore[no-untyped-call]
+        found = {key for part in ("qsd", "qsd+", "qsd-", "qsd:") for key in parsed[part]}
+        assert sign or {"pgpkey", "template"} & found
+        assert address_fault(address) is not None, address
 
 
 @pytest.mark.parametrize(
