@@ -57,8 +57,6 @@ class Receipt:
     """What came of sending. Without a `reason` it arrived."""
 
     reason: str | None = None
-    is_known: bool = True
-    """False when nobody can tell whether it arrived: the sender itself was cut off."""
 
 
 class SenderProcess:
@@ -145,14 +143,17 @@ class SenderProcess:
         return self._folder / f"{delivery}{_SUFFIX}"
 
     def _open_receipt(self, delivery: str) -> int:
+        descriptor = -1
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
             descriptor = os.open(self._path(delivery), flags, 0o600)
+            # The sender inherits it: as long as one of the two lives, it is held.
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            if descriptor >= 0:
+                os.close(descriptor)
             raise StorageFailed("Preparing a message", error.strerror or str(error)) from error
-        # The sender inherits it: as long as one of the two lives, it is held.
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return descriptor
 
     def _read(self, delivery: str) -> Receipt:
@@ -160,5 +161,5 @@ class SenderProcess:
             document = json.loads(self._path(delivery).read_bytes())
             reason = document["reason"]
         except (OSError, ValueError, KeyError, TypeError):
-            return Receipt(_CUT_OFF, is_known=False)
+            return Receipt(_CUT_OFF)  # Nobody can tell whether it arrived.
         return Receipt(str(reason) if reason is not None else None)

@@ -52,7 +52,7 @@ class Postman(SenderProcess):
         super().__init__(Path("/nonexistent"))
         self.sent: list[Letter] = []
         self.reason: str | None = None
-        self.found = Receipt("cut off", is_known=False)
+        self.found = Receipt("cut off")
         self.hangs = False
         self.is_broken = False
 
@@ -312,7 +312,7 @@ async def test_what_ends_while_nobody_looks_is_told_at_the_next_start(scene: Sce
 
 @pytest.mark.parametrize(
     ("receipt", "sent_again"),
-    [(Receipt(), 0), (Receipt("cut off", is_known=False), 1), (Receipt("refused"), 1)],
+    [(Receipt(), 0), (Receipt("refused"), 1)],
 )
 async def test_a_crash_while_sending_is_settled_by_the_receipt(
     scene: Scene, receipt: Receipt, sent_again: int, monkeypatch: pytest.MonkeyPatch
