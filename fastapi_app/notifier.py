@@ -48,8 +48,9 @@ _LONGEST_WAIT = 86_400.0 + _HOUR
 """Nothing is ever due later than so: a clock that was set back would hold it up."""
 _BREAKER_FAILURES, _BREAKER_SECONDS = 3, 60.0
 _RETRY_SECONDS = 5.0
-_FAREWELL_SECONDS = 5.0
-"""So long an ending dashboard waits for what is being sent."""
+_FAREWELL_SECONDS = 0.5
+"""So long an ending dashboard waits for what is being sent: what then is under way ends without it,
+and its receipt is found by the next one."""
 Value = TypeVar("Value")
 _logger = logging.getLogger(__name__)
 
@@ -141,10 +142,12 @@ class Notifier:
                 due = await self._until_it_works(self._turn)
                 await self._pause(due)
         finally:
-            if self._sending:
-                await asyncio.wait(self._sending.values(), timeout=_FAREWELL_SECONDS)
-            for task in self._sending.values():
+            tasks = tuple(self._sending.values())
+            if tasks:
+                await asyncio.wait(tasks, timeout=_FAREWELL_SECONDS)
+            for task in tasks:
                 task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def test(self, rule: NotificationRule) -> Receipt:
         """Send a message in a rule's words, past the outbox. Raises StorageFailed."""

@@ -7,6 +7,7 @@ import asyncio
 import fcntl
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -25,7 +26,7 @@ LIMIT_SECONDS = 40.0
 # -E, -s: nothing of the person's own Python gets in. -S: quicker, where no package is needed.
 _SENDER = ("-E", "-s", "-m", "core.notifying.sender")
 _PINGER = ("-S", "-E", "-s", "-m", "core.notifying.pinger")
-_POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.05
 _SUFFIX = ".receipt"
 _CUT_OFF = "It took too long, or was cut off."
 
@@ -82,34 +83,43 @@ class SenderProcess:
             return await self._send(delivery, letter)
 
     async def _send(self, delivery: str, letter: Letter) -> Receipt:
-        descriptor = await asyncio.to_thread(self._open_receipt, delivery)
         try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *(_PINGER if letter.is_ping else _SENDER),
-                str(descriptor),
-                cwd=PROJECT_ROOT,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.DEVNULL,
-                # What a terminal sends to the dashboard is not for a message under way.
-                start_new_session=True,
-                pass_fds=(descriptor,),
-                env=environment_with(self._environment, None),
-            )
+            process = await asyncio.to_thread(self._start, delivery, letter)
         except OSError as error:
             return Receipt(f"The sender cannot be started: {error.strerror or error}.")
+        try:
+            async with asyncio.timeout(self._limit_seconds):
+                await _end_of(process)
+        except TimeoutError:
+            process.kill()
+            await _end_of(process)
+        return await asyncio.to_thread(self._read, delivery)
+
+    def _start(self, delivery: str, letter: Letter) -> subprocess.Popen[bytes]:
+        """Start the sender. Raises StorageFailed, OSError.
+
+        Not by asyncio, which kills what it has started when the dashboard ends (from Python 3.12
+        on): the message would be sent again.
+        """
+        descriptor = self._open_receipt(delivery)
+        try:
+            with open(os.memfd_create("letter"), "w+b", buffering=0) as content:
+                content.write(letter.content())
+                content.seek(0)
+                return subprocess.Popen(
+                    [sys.executable, *(_PINGER if letter.is_ping else _SENDER), str(descriptor)],
+                    cwd=PROJECT_ROOT,
+                    stdin=content,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    # What a terminal sends to the dashboard is not for a message under way.
+                    start_new_session=True,
+                    pass_fds=(descriptor,),
+                    env=environment_with(self._environment, None),
+                )
         finally:
             # The lock is now the sender's alone.
             os.close(descriptor)
-        try:
-            async with asyncio.timeout(self._limit_seconds):
-                await process.communicate(letter.content())
-        except TimeoutError:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-        return await asyncio.to_thread(self._read, delivery)
 
     async def find(self, delivery: str) -> Receipt:
         """Return what came of a message that an earlier dashboard began to send; waits for its
@@ -163,3 +173,10 @@ class SenderProcess:
         except (OSError, ValueError, KeyError, TypeError):
             return Receipt(_CUT_OFF)  # Nobody can tell whether it arrived.
         return Receipt(str(reason) if reason is not None else None)
+
+
+async def _end_of(process: subprocess.Popen[bytes]) -> None:
+    while True:
+        if process.poll() is not None:
+            return
+        await asyncio.sleep(_POLL_SECONDS)

@@ -16,6 +16,9 @@ from core.notifying.addresses import LOCAL_PLUGINS, address_fault
 from core.notifying.child import UNREACHABLE, send_one
 
 _SERVICE_SECONDS = 30
+_READ_SECONDS = 25.0
+"""So long a service may take to answer, for which apprise's own patience is four seconds: what is
+slow would be sent the same again and again."""
 _UNUSABLE = "The address is none that a message can be sent to."
 _LOCAL = "It stays on this machine: choose a target that tells somebody elsewhere."
 _STATUS = re.compile(r"\berror[=: ]+(\d{3})\b")
@@ -34,6 +37,12 @@ class _Heard(logging.Handler):
         found = _STATUS.search(text)
         self.status = found[1] if found else self.status
         self.is_unreachable |= "connection" in text.lower()
+
+
+def be_patient(plugin: Any) -> None:
+    """Give a service time to answer, unless its address says how much."""
+    if plugin.socket_read_timeout == apprise.URLBase.socket_read_timeout:
+        plugin.socket_read_timeout = _READ_SECONDS
 
 
 def _send(wanted: dict[str, Any]) -> str | None:
@@ -59,6 +68,7 @@ def _send(wanted: dict[str, Any]) -> str | None:
         return _UNUSABLE
     if LOCAL_PLUGINS & set(type(plugin).__module__.split(".")):
         return _LOCAL
+    be_patient(plugin)
     sender = apprise.Apprise(asset=asset)
     sender.add(plugin)
     is_sent = sender.notify(

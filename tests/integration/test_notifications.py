@@ -4,6 +4,7 @@ meanwhile, and that no address is found anywhere but in secrets.yaml."""
 from __future__ import annotations
 
 import json
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -116,6 +117,30 @@ def test_what_is_under_way_when_the_dashboard_is_killed_arrives_once(
     wait_until(lambda: all_sent(server, 1), what="the receipt")
     assert [json.loads(one.body)["message"] for one in web.requests] == [run["id"]]
     assert list((server.data_dir / "notifications").iterdir()) == []
+
+
+def test_a_server_that_is_told_to_end_while_a_target_hangs_closes_everything(
+    server: RunningServer, web: WebReceiver, tmp_path: Path, rsync: str
+) -> None:
+    address = f"http://127.0.0.1:{web.port}/ping"
+    SecretsFile(server.data_dir).put("check", user=None, password=address)
+    web.may_answer.clear()
+    run_job(server, failing_job(server, tmp_path, monitoring={"ping": "check"}))
+    wait_until(lambda: web.requests, what="the ping")
+    process = server.process
+    assert process is not None
+    assert process.stdout is not None
+    journal = server.data_dir / "longshore.db-wal"
+    assert journal.exists()
+    process.send_signal(signal.SIGTERM)
+    assert b"cut off" not in process.stdout.read()
+    # The last connection takes it along when it is closed.
+    assert not journal.exists()
+    server.terminate()
+    web.may_answer.set()
+    server.start()
+    wait_until(lambda: all_sent(server, 2), what="the receipt and the other ping")
+    assert [one.path for one in web.requests] == ["/ping/start", "/ping/fail"]
 
 
 def test_a_run_that_ends_while_the_dashboard_is_away_is_told_when_it_is_back(

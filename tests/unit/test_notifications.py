@@ -6,11 +6,13 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
+import apprise
 import pytest
 from apprise.utils.parse import parse_url
 
 from core.notifying.addresses import address_fault, ping_address, ping_fault, scheme_of
 from core.notifying.messages import Gathered, message_of
+from core.notifying.sender import be_patient
 from models.error_event import Severity
 from models.notifications import (
     DEFAULT_BODY,
@@ -156,6 +158,14 @@ def test_a_parameter_that_reads_a_file_is_found_wherever_apprise_finds_it(before
 def test_what_tells_somebody_elsewhere_is_one(address: str) -> None:
     assert address_fault(address) is None
     assert scheme_of(address) == address.partition(":")[0]
+
+
+@pytest.mark.parametrize(("more", "seconds"), [("", 25.0), ("?rto=7", 7.0)])
+def test_a_service_has_longer_to_answer_than_apprise_gives_it(more: str, seconds: float) -> None:
+    base: Any = apprise.URLBase
+    plugin = base(**base.parse_url(f"json://h/p{more}"))
+    be_patient(plugin)
+    assert plugin.request_timeout == (4.0, seconds)
 
 
 @pytest.mark.parametrize(
