@@ -29,9 +29,10 @@ from fastapi_app.health_checks import Parts, contribute_conditions, health_board
 from fastapi_app.housekeeping import tidy_for_ever
 from fastapi_app.kept_history import KeptHistory
 from fastapi_app.late_source import LateSource
-from fastapi_app.notifier import Notifier, Surroundings
+from fastapi_app.notification_courier import Surroundings
+from fastapi_app.notifier import Notifier
 from fastapi_app.recovery_events import RecoveryEvents
-from fastapi_app.recovery_words import of_disk, of_history, of_remote, of_run_end
+from fastapi_app.recovery_words import of_disk, of_history, of_remote, of_run_end, of_target
 from fastapi_app.rendering import VERSION, Cards, Renderer
 from fastapi_app.scraping import Metrics, Sources
 from fastapi_app.security import KnownHosts
@@ -204,6 +205,7 @@ def _notifier(ground: Ground) -> Notifier:
             ground.queries,
             kept.credentials,
             SenderProcess(ground.data_dir / "notifications"),
+            on_change=ground.recovery.watcher(of_target),
         )
     )
 

@@ -45,6 +45,8 @@ class LateSource:
             self.overdue.jobs_changed(changed)
         if self.faults is not None:
             self.faults.runs.jobs_changed(changed)
+        if self.notifier is not None:
+            self.notifier.jobs_changed(changed)
         self.hub.jobs_changed(changed)
 
     def run_found(self, run_id: str) -> None:

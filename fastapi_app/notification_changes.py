@@ -62,7 +62,7 @@ async def keep_rule(
         wrong += await _faults_of_target(services.credentials, rule.target, has_new=bool(address))
     if rule is None or wrong:
         raise InvalidSettings(tuple(wrong))
-    await services.notifier.rules.put(rule, replaces=replaces, version=version)
+    await services.notifier.put_rule(rule, replaces=replaces, version=version)
     if address:
         # Last: a save that is refused must leave the address as it is, which nobody has twice.
         await _keep_address(services.credentials, rule.target, address)

@@ -50,6 +50,7 @@ class Intake:
         self._clock = clock
         self._begun: deque[Run] = deque(maxlen=_MAX_BEGUN)
         self._has_new_errors = True
+        self._pinged = 0
 
     def run_begun(self, run: Run) -> None:
         """A run that waited for its turn has begun: that is in memory alone."""
@@ -72,7 +73,20 @@ class Intake:
                 raise
         return dropped
 
-    async def _take_runs(self, rules: Sequence[NotificationRule]) -> int:
+    async def take_pings(self) -> int:
+        """Take in pings alone, while nobody can tell which rules there are: what they may tell of
+        stays untold. Returns as `take` does."""
+        dropped = await self._take_begun()
+        while untold := await self._outbox.untold(_AT_A_TIME, after=self._pinged):
+            notes: list[Note] = []
+            for one in untold:
+                notes += await self._notes_of(one.run_id, one.step, ())
+            done = [one for one in untold if one.step == BEGUN]
+            dropped += await self._add(notes, told=done)
+            self._pinged = untold[-1].place
+        return dropped
+
+    async def _take_begun(self) -> int:
         dropped = 0
         while self._begun:
             run = self._begun[0]
@@ -81,6 +95,10 @@ class Intake:
             )
             if self._begun and self._begun[0] is run:  # Or it gave way to newer ones meanwhile.
                 self._begun.popleft()
+        return dropped
+
+    async def _take_runs(self, rules: Sequence[NotificationRule]) -> int:
+        dropped = await self._take_begun()
         while untold := await self._outbox.untold(_AT_A_TIME):
             notes: list[Note] = []
             for one in untold:
@@ -98,8 +116,11 @@ class Intake:
         job = self._job(run.job_id)
         if step == BEGUN:
             return _those((ping_of(run, job, has_begun=True),))
+        pings = _those((ping_of(run, job, has_begun=False),))
+        if not rules:
+            return pings
         happened = happened_of_run(run, job, was_bad=await self._was_bad(run))
-        return [*_those((ping_of(run, job, has_begun=False),)), *notes_for(happened, rules)]
+        return [*pings, *notes_for(happened, rules)]
 
     async def _take_errors(self, rules: Sequence[NotificationRule]) -> int:
         mark = await self._outbox.error_mark()

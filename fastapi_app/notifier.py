@@ -11,75 +11,37 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import secrets
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any
 
-from core.error_recovery import CircuitBreaker
-from core.job_queries import JobQueries
-from core.notifying.addresses import ping_address, ping_fault
-from core.notifying.process import MAX_AT_ONCE, Letter, Receipt, SenderProcess
-from core.ports import Credentials, ErrorLog
-from fastapi_app.notification_events import (
-    PING,
-    PING_LANE,
-    RULE_LANE,
-    composed,
-    rule_lane,
-    sample_message,
+from core.notifying.process import MAX_AT_ONCE, Receipt
+from fastapi_app.notification_courier import (
+    RETRY_SECONDS,
+    Courier,
+    Surroundings,
+    until_it_works,
 )
+from fastapi_app.notification_events import PING_LANE, RULE_LANE, rule_lane
 from fastapi_app.notification_faults import TargetFaults
 from fastapi_app.notification_intake import Intake
-from models.errors import CircuitOpen, CredentialUnusable, StorageFailed
-from models.notifications import NotificationRule
+from models.errors import InvalidSettings, RuleConflict, RuleNotFound, StorageFailed
+from models.notifications import MAX_RULES, NotificationRule
 from models.run import Run
-from storage.notification_repository import MAX_DIGEST, NotificationRepository
-from storage.notification_rules import NotificationRules
-from storage.notification_table import Kept, Lane
+from storage.notification_repository import MAX_WAITING
+from storage.notification_table import Lane
 
-FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 5.0, 900.0
-GIVE_UP_SECONDS = {RULE_LANE: 3 * 86_400.0, PING_LANE: 86_400.0}
-"""So long it is tried to send something; a late ping says little."""
 _HOUR = 3_600.0
 _LONGEST_WAIT = 86_400.0 + _HOUR
 """Nothing is ever due later than so: a clock that was set back would hold it up."""
-_BREAKER_FAILURES, _BREAKER_SECONDS = 3, 60.0
-_RETRY_SECONDS = 5.0
 _FAREWELL_SECONDS = 0.5
 """So long an ending dashboard waits for what is being sent: what then is under way ends without it,
 and its receipt is found by the next one."""
-Value = TypeVar("Value")
+_LOOK_AGAIN_SECONDS = 5.0
+"""How often is looked for rules that are lost."""
+_Rules = Mapping[str, NotificationRule]
+"""The rules that are in force, by lane."""
 _logger = logging.getLogger(__name__)
-
-
-def retry_delay(attempts: int, share: float) -> float:
-    """Return the seconds until the next attempt: they double up to a bound, and are spread by a
-    fifth by a share from 0 to 1, so that targets which failed together are not tried together."""
-    delay = FIRST_DELAY_SECONDS * 2.0 ** min(max(attempts, 1) - 1, 20)
-    return min(delay, LONGEST_DELAY_SECONDS) * (0.8 + 0.4 * share)
-
-
-class NotSent(Exception):
-    """A message did not arrive; `receipt` says why."""
-
-    def __init__(self, receipt: Receipt) -> None:
-        self.receipt = receipt
-        super().__init__(receipt.reason)
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What the notifier works with."""
-
-    rules: NotificationRules
-    outbox: NotificationRepository
-    error_log: ErrorLog
-    queries: JobQueries
-    credentials: Credentials
-    sender: SenderProcess
 
 
 class Notifier:
@@ -92,17 +54,18 @@ class Notifier:
         clock: Callable[[], float] = time.time,
         share: Callable[[], float] = random.random,
     ) -> None:
-        self._with = surroundings
         self.rules = surroundings.rules
         self.outbox = surroundings.outbox
+        self._sender = surroundings.sender
+        self._queries = surroundings.queries
         self._clock = clock
-        self._share = share
         self._faults = TargetFaults(surroundings.error_log)
-        self._breakers: dict[str, CircuitBreaker] = {}
+        self._courier = Courier(surroundings, self._faults, clock=clock, share=share)
         self._intake = Intake(
             surroundings.outbox, surroundings.error_log, surroundings.queries, clock
         )
         self._sending: dict[str, asyncio.Task[None]] = {}
+        self._renamed: dict[str, str] = {}
         self._is_waiting = False
         self._wake = asyncio.Event()
         self._wake.set()
@@ -123,9 +86,34 @@ class Notifier:
         """A rule was saved or deleted."""
         self._wake.set()
 
+    def jobs_changed(self, job_ids: Iterable[str]) -> None:
+        """These jobs look different; one of them may ping nobody any more."""
+        if self._faults.is_about(job_ids):
+            self._wake.set()
+
+    async def put_rule(self, rule: NotificationRule, *, replaces: str | None, version: str) -> None:
+        """Keep a rule, and let what waits for one that gets another name wait for that. Raises what
+        NotificationRules.put raises."""
+        lane = rule_lane(rule.name)
+        before = rule_lane(replaces) if replaces is not None else lane
+        if before != lane:
+            # Before it is kept: a turn may come in between.
+            self._renamed[before] = lane
+            if len(self._renamed) > MAX_RULES:
+                del self._renamed[next(iter(self._renamed))]
+        try:
+            await self.rules.put(rule, replaces=replaces, version=version)
+        except (InvalidSettings, RuleConflict, RuleNotFound, StorageFailed):
+            self._renamed.pop(before, None)  # Whatever else it was, it may be kept.
+            raise
+        self._renamed.pop(lane, None)
+        if before != lane:
+            await self.outbox.move(before, lane, self._clock())
+        self._wake.set()
+
     async def try_again(self, rule: NotificationRule) -> None:
         """A rule's target may work now: what waits for it is sent at once. Raises StorageFailed."""
-        self._breakers.pop(rule.target, None)
+        self._courier.forget(rule.target)
         await self.outbox.hurry(rule_lane(rule.name))
         self._wake.set()
 
@@ -137,9 +125,9 @@ class Notifier:
     async def run(self) -> None:
         """Take in and send until cancelled; then wait a moment for what is being sent."""
         try:
-            await self._until_it_works(self._tidy)
+            await until_it_works(self._tidy)
             while True:
-                due = await self._until_it_works(self._turn)
+                due = await until_it_works(self._turn)
                 await self._pause(due)
         finally:
             tasks = tuple(self._sending.values())
@@ -151,32 +139,10 @@ class Notifier:
 
     async def test(self, rule: NotificationRule) -> Receipt:
         """Send a message in a rule's words, past the outbox. Raises StorageFailed."""
-        try:
-            credential = await self._with.credentials.find(rule.target)
-        except CredentialUnusable as error:
-            return Receipt(str(error))
-        message = sample_message(rule)
-        letter = Letter(credential.password, message.body, message.title, message.type)
-        delivery = self._new_delivery("test")
-        try:
-            receipt = await self._with.sender.send(delivery, letter)
-        finally:
-            await self._with.sender.forget(delivery)
+        receipt = await self._courier.test(rule)
         if receipt.reason is None:
-            self._faults.arrived(rule.target)
             await self.try_again(rule)
         return receipt
-
-    async def _until_it_works(self, work: Callable[[], Awaitable[Value]]) -> Value:
-        while True:
-            try:
-                return await work()
-            except StorageFailed as error:
-                _logger.error("notifications wait: %s", error)
-            except Exception:
-                # The loop's boundary: a defect must not end all notifications.
-                _logger.exception("notifications wait")
-            await asyncio.sleep(_RETRY_SECONDS)
 
     async def _pause(self, due: float | None) -> None:
         seconds = None if due is None else min(max(0.0, due - self._clock()), _HOUR)
@@ -190,39 +156,98 @@ class Notifier:
             self._is_waiting = False
 
     async def _tidy(self) -> None:
-        await self._with.sender.forget_others(await self.outbox.under_way())
+        await self._sender.forget_others(await self.outbox.under_way())
+        await self._faults.find_told()
 
     async def _pick_up(self) -> None:
         """Go on with what was being sent when an earlier dashboard, or what sent it, ended."""
         for delivery, notes in (await self.outbox.under_way(but=tuple(self._sending))).items():
-            self._start(notes[0].lane, self._resume(delivery, notes))
+            self._start(notes[0].lane, self._courier.resume(delivery, notes))
 
     async def _turn(self) -> float | None:
         """Take in what is new and begin to send what is due; returns when more is due."""
         self._wake.clear()
         await self._pick_up()
-        rules = await self.rules.current()
-        dropped = await self._intake.take(rules)
+        found = await self.rules.current()
+        rules: _Rules | None = None
+        if self.rules.is_lost:
+            # What a rule may tell of is told when it is known again which there are.
+            dropped = await self._intake.take_pings()
+        else:
+            rules = {rule_lane(rule.name): rule for rule in found if rule.enabled}
+            dropped = await self._intake.take(found)
+        await self._tell_room(dropped)
+        targets = None if rules is None else {rule.target for rule in rules.values()}
+        self._faults.settle_unnamed(targets, lambda job_id: self._ping_of(job_id) is not None)
+        lanes = await self.outbox.waiting_lanes()
+        dues = [await self._send_due(lanes, rules), self._forget_breakers(lanes, rules)]
+        if rules is None:
+            dues.append(self._clock() + _LOOK_AGAIN_SECONDS)
+        return min((due for due in dues if due is not None), default=None)
+
+    async def _tell_room(self, dropped: int) -> None:
         if dropped:
             self._faults.dropped(dropped)
-        return await self._send_due({rule_lane(rule.name): rule for rule in rules if rule.enabled})
+        elif self._faults.is_crowded and await self.outbox.waiting_count() <= MAX_WAITING // 2:
+            self._faults.has_room()
 
-    async def _send_due(self, rules: dict[str, NotificationRule]) -> float | None:
+    async def _send_due(self, lanes: Iterable[Lane], rules: _Rules | None) -> float | None:
         now = self._clock()
         next_due: float | None = None
-        for lane in await self.outbox.waiting_lanes():
+        for lane in lanes:
             if lane.lane in self._sending:
                 continue
-            rule = rules.get(lane.lane)
-            if rule is None and not lane.lane.startswith(PING_LANE):
-                await self.outbox.drop(lane.lane, now, "Its rule is gone or switched off.")
+            is_ping = lane.lane.startswith(PING_LANE)
+            if rules is None and not is_ping:
                 continue
+            if self._target_of(lane.lane, rules) is None:
+                await self._drop(lane.lane, rules or {}, now)
+                continue
+            rule = None if is_ping or rules is None else rules[lane.lane]
             due = await self._due(lane, rule, now)
             if due > now:
                 next_due = due if next_due is None else min(due, next_due)
             elif len(self._sending) < MAX_AT_ONCE:
-                self._start(lane.lane, self._deliver(lane.lane, rule))
+                self._start(lane.lane, self._courier.deliver(lane.lane, rule))
         return next_due
+
+    async def _drop(self, lane: str, rules: _Rules, now: float) -> None:
+        """Let go of what waits for nobody."""
+        if lane.startswith(PING_LANE):
+            await self.outbox.drop(lane, now, "Its job pings nobody any more.")
+            return
+        present = lane
+        while present in self._renamed and present not in rules:
+            present = self._renamed[present]
+        if present in rules:
+            # It was being sent, or taken in, while its rule got another name.
+            await self.outbox.move(lane, present, now)
+            self._wake.set()
+            return
+        count = await self.outbox.drop(lane, now, "Its rule is gone or switched off.")
+        self._faults.dropped_with_rule(lane.removeprefix(RULE_LANE), count)
+
+    def _forget_breakers(self, lanes: Iterable[Lane], rules: _Rules | None) -> float | None:
+        """Have no target left alone that nothing waits for; returns when to look again."""
+        if rules is None or not self._courier.leaves_alone:
+            return None
+        waiting = (*(lane.lane for lane in lanes), *self._sending)
+        waited_for = {self._target_of(lane, rules) for lane in waiting}
+        jobs = self._queries.all_jobs().values()
+        named = {rule.target for rule in rules.values()} | {job.job.monitoring.ping for job in jobs}
+        seconds = self._courier.forget_others(waited_for, named)
+        return None if seconds is None else self._clock() + seconds
+
+    def _target_of(self, lane: str, rules: _Rules | None) -> str | None:
+        """Return to whom what waits in a lane goes; None when nobody takes it any more."""
+        if lane.startswith(PING_LANE):
+            return self._ping_of(lane.removeprefix(PING_LANE))
+        rule = (rules or {}).get(lane)
+        return rule.target if rule is not None else None
+
+    def _ping_of(self, job_id: str) -> str | None:
+        record = self._queries.all_jobs().get(job_id)
+        return record.job.monitoring.ping if record is not None else None
 
     async def _due(self, lane: Lane, rule: NotificationRule | None, now: float) -> float:
         """Return from when on a lane's oldest may be sent."""
@@ -251,88 +276,4 @@ class Notifier:
         except Exception:
             # The boundary of what is sent: it is picked up again, but not at once.
             _logger.exception("a notification is not sent")
-            await asyncio.sleep(_RETRY_SECONDS)
-
-    async def _deliver(self, lane: str, rule: NotificationRule | None) -> None:
-        delivery = self._new_delivery("d")
-        most = MAX_DIGEST if rule is not None else 1
-        # Until it is known: it may have been marked all the same.
-        notes = await self._until_it_works(partial(self.outbox.begin, lane, delivery, most))
-        if not notes:
-            return
-        target = rule.target if rule is not None else notes[0].target
-        breaker = self._breaker(target)
-        try:
-            receipt = await breaker.call(partial(self._send, delivery, target, notes))
-        except NotSent as error:
-            receipt = error.receipt
-        except CircuitOpen as error:
-            wait = self._clock() + max(error.retry_in_seconds, 1.0)
-            reason = notes[0].reason or "It waits until the target is tried again."
-            postpone = partial(self.outbox.postpone, delivery, wait, reason, counts=False)
-            await self._keep(postpone)
-            return
-        await self._conclude(delivery, target, notes, receipt)
-
-    async def _resume(self, delivery: str, notes: Sequence[Kept]) -> None:
-        receipt = await self._with.sender.find(delivery)
-        await self._conclude(delivery, notes[0].target, notes, receipt)
-
-    async def _send(self, delivery: str, target: str, notes: Sequence[Kept]) -> Receipt:
-        """Raises NotSent."""
-        try:
-            address = (await self._with.credentials.find(target)).password
-            if notes[0].occasion == PING:
-                fault = ping_fault(address)
-                if fault is not None:
-                    raise NotSent(Receipt(fault))
-                place = ping_address(address, notes[0].title)
-                letter = Letter(place, notes[0].body, is_ping=True)
-            else:
-                message = composed(notes)
-                letter = Letter(address, message.body, message.title, message.type)
-            receipt = await self._with.sender.send(delivery, letter)
-        except (CredentialUnusable, StorageFailed) as error:
-            raise NotSent(Receipt(str(error))) from error
-        if receipt.reason is not None:
-            raise NotSent(receipt)
-        return receipt
-
-    async def _conclude(
-        self, delivery: str, target: str, notes: Sequence[Kept], receipt: Receipt
-    ) -> None:
-        now, outbox = self._clock(), self.outbox
-        is_ping = notes[0].occasion == PING
-        job_id = notes[0].job_id if is_ping else None
-        if receipt.reason is None:
-            await self._keep(partial(outbox.sent, delivery, now))
-            self._faults.arrived(target, job_id)
-        else:
-            attempts = max(note.attempts for note in notes) + 1
-            limit = GIVE_UP_SECONDS[PING_LANE if is_ping else RULE_LANE]
-            is_last = now - min(note.created_at for note in notes) > limit
-            if is_last:
-                await self._keep(partial(outbox.give_up, delivery, now, receipt.reason))
-            else:
-                due = now + retry_delay(attempts, self._share())
-                await self._keep(
-                    partial(outbox.postpone, delivery, due, receipt.reason, counts=True)
-                )
-            self._faults.failed(target, receipt.reason, attempts, is_last=is_last, job_id=job_id)
-        await self._with.sender.forget(delivery)
-
-    async def _keep(self, write: Callable[[], Awaitable[None]]) -> None:
-        """Keep what came of a delivery, as soon as the database takes it."""
-        await self._until_it_works(write)
-
-    def _breaker(self, target: str) -> CircuitBreaker:
-        if target not in self._breakers:
-            self._breakers[target] = CircuitBreaker(
-                f"notification target {target}",
-                failures=_BREAKER_FAILURES,
-                open_seconds=_BREAKER_SECONDS,
-            )
-        return self._breakers[target]
-
-    def _new_delivery(self, kind: str) -> str:
-        return f"{kind}-{int(self._clock() * 1000):x}-{secrets.token_hex(4)}"
+            await asyncio.sleep(RETRY_SECONDS)

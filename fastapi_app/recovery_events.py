@@ -75,6 +75,15 @@ class RecoveryEvents:
 
         return take
 
+    def watcher(self, words: Callable[[RecoveryState], str]) -> OnChange:
+        """Return what takes the states of strategies whose owner tells the error log of the fault
+        itself: a state and a note alone."""
+
+        def take(state: RecoveryState) -> None:
+            self._take(state, words(state))
+
+        return take
+
     def watch_error_log(self, words: str) -> Callable[[str | None], None]:
         """Return what takes the reason why the error log cannot be written, None when it can: a
         state and a note alone, since it is the error log that has no room for an event of it."""

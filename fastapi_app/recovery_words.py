@@ -6,6 +6,7 @@ from __future__ import annotations
 from core.disks import PREFIX
 from core.recovery_states import RecoveryState
 
+TARGET_PREFIX = "notification target "
 OF_ERROR_LOG = (
     "The error log cannot be written: what goes wrong meanwhile waits in memory, and what cannot "
     "wait any longer stands in the service’s own log."
@@ -34,6 +35,15 @@ def of_remote(state: RecoveryState) -> str:
     return (
         f"The remote “{name}” did not answer several times in a row. It is left alone and tried "
         "again every minute; runs over it try for themselves."
+    )
+
+
+def of_target(state: RecoveryState) -> str:
+    """Say it of a target of notifications or pings that is left alone."""
+    name = state.name.removeprefix(TARGET_PREFIX)
+    return (
+        f"The notification target “{name}” took nothing several times in a row. It is left alone "
+        "and tried again every minute; what is to be told waits."
     )
 
 

@@ -113,7 +113,7 @@ OVERDUE_JOBS, LEFT_ALONE, DONE_WITHOUT = "overdue_jobs", "left_alone", "done_wit
 TRIED_AGAIN = "tried_again"
 CONDITIONS = {
     OVERDUE_JOBS: "jobs are without a success for longer than they should be",
-    LEFT_ALONE: "remotes that failed again and again are left alone for a while",
+    LEFT_ALONE: "remotes and notification targets that failed again and again are left alone",
     DONE_WITHOUT: "something does not answer, and what it last told is shown, or nothing",
     TRIED_AGAIN: "something failed and is tried again",
 }

@@ -38,9 +38,11 @@ class NotificationRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def untold(self, limit: int) -> tuple[Untold, ...]:
-        """Return the oldest beginnings and ends of runs that nobody was told of."""
-        return await self._database.read(lambda connection: untold_runs.untold(connection, limit))
+    async def untold(self, limit: int, after: int = 0) -> tuple[Untold, ...]:
+        """Return the oldest beginnings and ends of runs that nobody was told of, behind a place."""
+        return await self._database.read(
+            lambda connection: untold_runs.untold(connection, limit, after)
+        )
 
     async def error_mark(self) -> int:
         """Return the number of the newest event of the error log that was looked at."""
@@ -90,21 +92,32 @@ class NotificationRepository:
 
     async def sent(self, delivery: str, now: float) -> None:
         """Keep that a delivery arrived."""
-        await self._database.write(
-            lambda connection: table.end(connection, delivery, table.SENT, now, None)
+        await self._database.write(lambda connection: table.sent(connection, delivery, now))
+
+    async def failed(
+        self, delivery: str, now: float, reason: str, *, due_at: float, too_old: float
+    ) -> int:
+        """Let a delivery wait until a time after an attempt that failed; what is from before
+        another is given up. Returns how much that is."""
+        return await self._database.write(
+            lambda connection: table.failed(
+                connection, delivery, now, reason, due_at=due_at, too_old=too_old
+            )
         )
 
-    async def give_up(self, delivery: str, now: float, reason: str) -> None:
-        """Keep that a delivery is not tried again."""
+    async def postpone(self, delivery: str, due_at: float, reason: str) -> None:
+        """Let a delivery that was not tried wait until a time."""
         await self._database.write(
-            lambda connection: table.end(connection, delivery, table.GIVEN_UP, now, reason)
+            lambda connection: table.postpone(connection, delivery, due_at, reason)
         )
 
-    async def postpone(self, delivery: str, due_at: float, reason: str, *, counts: bool) -> None:
-        """Let a delivery wait until a time; `counts` says whether it was an attempt."""
-        await self._database.write(
-            lambda connection: table.postpone(connection, delivery, due_at, reason, counts=counts)
-        )
+    async def move(self, lane: str, to: str, now: float) -> None:
+        """Let what waits in a lane wait in another."""
+        await self._database.write(lambda connection: table.move(connection, lane, to, now))
+
+    async def waiting_count(self) -> int:
+        """Return how much waits."""
+        return await self._database.read(table.waiting_count)
 
     async def drop(self, lane: str, now: float, reason: str) -> int:
         """Take what waits in a lane out of it; returns how many."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,8 @@ RECOVERED = "NotificationRulesRecovered"
 _SAVING = "Saving the notification rules"
 _READING = "Reading the notification rules"
 _MAX_REASON = 600
+_MISSING_SECONDS = 10.0
+"""So long a file may be away: an editor moves the old one aside before the new one is there."""
 _Facts = tuple[int, int, int]
 """What tells one state of the file from another: inode, size, time of change."""
 _logger = logging.getLogger(__name__)
@@ -56,27 +59,48 @@ class _Found:
 class NotificationRules:
     """The rules of one data directory. Owned by the event loop."""
 
-    def __init__(self, directory: Path, observer: SettingsObserver | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        observer: SettingsObserver | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._directory = directory
         self._path = os.fspath(directory / RULES_NAME)
         self._observer = observer or SettingsObserver()
         self._rules: Rules = ()
         self._facts: _Facts | None = None
         self._lock = asyncio.Lock()
+        self._clock = clock
+        self._has_good = False
+        self._missing_since: float | None = None
         self.damage: str | None = None
         """Why the file cannot be used, or None; the last good rules stay in force."""
 
     @classmethod
     async def open(
-        cls, directory: Path, observer: SettingsObserver | None = None
+        cls,
+        directory: Path,
+        observer: SettingsObserver | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> NotificationRules:
         """Read the rules, and mend the file from its backup if need be. Raises StorageFailed."""
-        store = cls(directory, observer)
+        store = cls(directory, observer, clock=clock)
         found, fault = await _blocking(_READING, store._load)
         store._take(found)
+        if found.facts is None and await asyncio.to_thread(os.path.exists, backup_of(store._path)):
+            store._missing_since = clock()  # There were rules before.
         if fault is not None:
             store._observer.report(fault)
         return store
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nobody can tell which rules there are: the file was damaged already when this
+        started, or is missing since a moment ago."""
+        return self._missing_since is not None or (self.damage is not None and not self._has_good)
 
     async def current(self) -> Rules:
         """Return the rules in force, with what a person did to the file meanwhile. Raises
@@ -121,12 +145,29 @@ class NotificationRules:
 
     async def _refresh(self) -> None:
         facts = await _blocking(_READING, self._look)
-        if facts == self._facts:
+        if facts is not None:
+            if facts == self._facts:
+                self._missing_since = None
+                return
+            found = await _blocking(_READING, self._read)
+        else:
+            found = _Found(None, ())
+        if found.facts is None and self._is_missed():
             return
-        found = await _blocking(_READING, self._read)
+        self._missing_since = None
+        if found.facts == self._facts:
+            return
         self._take(found)
         if found.reason is not None:
             self._observer.report(_damaged(found.reason))
+
+    def _is_missed(self) -> bool:
+        """Whether a file that is not there may still come back: until then the last one counts."""
+        if self._missing_since is None:
+            if self._facts is None:
+                return False
+            self._missing_since = self._clock()
+        return self._clock() - self._missing_since < _MISSING_SECONDS
 
     async def _save(self, rules: Rules) -> None:
         content = rules_content(rules, updated_at=f"{utc_timestamp()[:19]}Z")
@@ -150,7 +191,7 @@ class NotificationRules:
     def _take(self, found: _Found) -> None:
         self._facts, self.damage = found.facts, found.reason
         if found.rules is not None:
-            self._rules = found.rules
+            self._rules, self._has_good = found.rules, True
             self._observer.settle(DAMAGED)
 
     def _look(self) -> _Facts | None:
@@ -200,7 +241,7 @@ def _damaged(reason: str) -> Fault:
     return _fault(
         DAMAGED,
         f"{RULES_NAME} cannot be used: {reason}. The last good rules stay in force until the file "
-        "is mended; after a restart there are none.",
+        "is mended; after a restart nothing is told until then, and what waits goes on waiting.",
         reason,
     )
 

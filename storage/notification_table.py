@@ -147,17 +147,48 @@ def under_way(connection: Connection, but: Collection[str]) -> Mapping[str, list
     return found
 
 
-def end(connection: Connection, delivery: str, state: str, now: float, reason: str | None) -> None:
-    """Keep how a delivery ended for good."""
-    _change(connection, delivery, state=state, ended_at=now, reason=reason)
+def sent(connection: Connection, delivery: str, now: float) -> None:
+    """Keep that a delivery arrived."""
+    _change(connection, delivery, state=SENT, ended_at=now, reason=None)
 
 
-def postpone(
-    connection: Connection, delivery: str, due_at: float, reason: str, *, counts: bool
-) -> None:
-    """Let a delivery wait again; `counts` says whether it was an attempt."""
-    attempts = _ROW.attempts + (1 if counts else 0)
+def failed(
+    connection: Connection,
+    delivery: str,
+    now: float,
+    reason: str,
+    *,
+    due_at: float,
+    too_old: float,
+) -> int:
+    """Let a delivery wait again after an attempt that failed, but what is from before a time, which
+    is given up; returns how much that is."""
+    attempts = _ROW.attempts + 1
+    statement = update(NOTIFICATIONS).where(
+        _ROW.delivery == delivery, _ROW.state == SENDING, _ROW.created_at < too_old
+    )
+    values = {"state": GIVEN_UP, "ended_at": now, "reason": reason, "attempts": attempts}
+    count = connection.execute(statement.values(**values)).rowcount
     _change(connection, delivery, state=WAITING, due_at=due_at, attempts=attempts, reason=reason)
+    return count
+
+
+def postpone(connection: Connection, delivery: str, due_at: float, reason: str) -> None:
+    """Let a delivery wait again that was not tried."""
+    _change(connection, delivery, state=WAITING, due_at=due_at, reason=reason)
+
+
+def move(connection: Connection, lane: str, to: str, now: float) -> None:
+    """Let what waits in a lane wait in another, but what that one has told already."""
+    statement = update(NOTIFICATIONS).where(_ROW.lane == lane, _ROW.state == WAITING)
+    connection.execute(statement.prefix_with("OR IGNORE").values(lane=to))
+    drop(connection, lane, now, "It was told under another name of the rule.")
+
+
+def waiting_count(connection: Connection) -> int:
+    """Return how much waits."""
+    statement = select(func.count()).select_from(NOTIFICATIONS).where(_ROW.state == WAITING)
+    return connection.execute(statement).scalar_one()
 
 
 def drop(connection: Connection, lane: str, now: float, reason: str) -> int:

@@ -49,11 +49,12 @@ def note_step(connection: Connection, before: Run | None, run: Run) -> bool:
     return True
 
 
-def untold(connection: Connection, limit: int) -> tuple[Untold, ...]:
-    """Return the oldest that nobody was told of."""
+def untold(connection: Connection, limit: int, after: int = 0) -> tuple[Untold, ...]:
+    """Return the oldest that nobody was told of, behind a place."""
     table = UNTOLD_RUNS.c
-    statement = select(table.place, table.run_id, table.step).order_by(table.place).limit(limit)
-    return tuple(Untold(*row) for row in connection.execute(statement))
+    statement = select(table.place, table.run_id, table.step).where(table.place > after)
+    found = connection.execute(statement.order_by(table.place).limit(limit))
+    return tuple(Untold(*row) for row in found)
 
 
 def forget(connection: Connection, places: Iterable[int]) -> None:

@@ -43,6 +43,10 @@ def a_rule(name: str = "mail", **fields: object) -> NotificationRule:
     return NotificationRule.model_validate({"name": name, "target": "mail", **fields})
 
 
+def is_lost(store: NotificationRules) -> bool:
+    return store.is_lost
+
+
 async def test_rules_are_kept_for_the_owner_alone_with_the_version_before(tmp_path: Path) -> None:
     store = await NotificationRules.open(tmp_path)
     await store.put(a_rule(), replaces=None)
@@ -108,3 +112,44 @@ async def test_what_a_power_cut_left_gives_way_to_the_version_before(tmp_path: P
     assert await lost.current() == ()
     assert told.types == [RECOVERED, DAMAGED]
     assert lost.damage is not None
+    assert is_lost(lost)
+
+
+async def test_a_file_that_is_away_counts_as_no_rules_only_after_a_while(tmp_path: Path) -> None:
+    now = 0.0
+    told = Told()
+    fresh = await NotificationRules.open(tmp_path, clock=lambda: now)
+    assert not is_lost(fresh)
+    await fresh.put(a_rule(), replaces=None)
+    await fresh.put(a_rule(enabled=False), replaces="mail")
+    path = tmp_path / RULES_NAME
+    for is_back in (True, False):
+        path.rename(tmp_path / "aside")
+        assert await fresh.current() == (a_rule(enabled=False),)
+        assert is_lost(fresh)
+        now += 9 if is_back else 11
+        if is_back:
+            (tmp_path / "aside").rename(path)
+        assert (await fresh.current() != ()) is is_back
+        assert not is_lost(fresh)
+    again = await NotificationRules.open(tmp_path, told.observer, clock=lambda: now)
+    assert is_lost(again)  # Its previous version says that there was one.
+    now += 11
+    assert await again.current() == ()
+    assert not is_lost(again)
+
+
+async def test_damage_after_a_good_version_loses_no_rules_and_ends_with_a_good_one(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / RULES_NAME
+    path.write_bytes(b"rules: [")
+    store = await NotificationRules.open(tmp_path)
+    assert is_lost(store)
+    path.write_bytes(BY_HAND)
+    assert len(await store.current()) == 1
+    assert not is_lost(store)
+    path.write_bytes(b"rules: {")
+    assert len(await store.current()) == 1
+    assert store.damage is not None
+    assert not is_lost(store)

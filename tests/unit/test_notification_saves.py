@@ -24,7 +24,7 @@ class Parts:
     def __init__(self, data_dir: Path, rules: NotificationRules) -> None:
         self.rules = rules
         self.secrets = SecretsFile(data_dir, {})
-        notifier = SimpleNamespace(rules=rules, try_again=self._nothing_waits)
+        notifier = SimpleNamespace(put_rule=rules.put, try_again=self._nothing_waits)
         parts = SimpleNamespace(credentials=self.secrets, notifier=notifier)
         self.services = cast(Services, parts)
 

@@ -14,15 +14,17 @@ import pytest
 
 from core.job_queries import JobQueries
 from core.notifying.process import Letter, Receipt, SenderProcess
+from core.recovery_states import RecoveryState
 from core.untold_failures import RUN_FAILED
+from fastapi_app import notification_courier as courier_module
 from fastapi_app import notifier as notifier_module
-from fastapi_app.notifier import (
+from fastapi_app.notification_courier import (
     FIRST_DELAY_SECONDS,
     LONGEST_DELAY_SECONDS,
-    Notifier,
     Surroundings,
     retry_delay,
 )
+from fastapi_app.notifier import Notifier
 from models.error_event import Severity
 from models.job_state import JobState
 from models.job_status import JobStatus
@@ -53,7 +55,10 @@ class Postman(SenderProcess):
         self.sent: list[Letter] = []
         self.reason: str | None = None
         self.found = Receipt("cut off")
+        self.refused: set[str] = set()
+        """The addresses that take nothing; when there are none here, all of them."""
         self.hangs = False
+        self.goes_on = asyncio.Event()
         self.is_broken = False
 
     async def send(self, delivery: str, letter: Letter) -> Receipt:
@@ -62,8 +67,9 @@ class Postman(SenderProcess):
             raise RuntimeError("a defect")
         self.sent.append(letter)
         if self.hangs:
-            await asyncio.Event().wait()
-        return Receipt(self.reason)
+            await self.goes_on.wait()
+        is_refused = not self.refused or letter.address in self.refused
+        return Receipt(self.reason if is_refused else None)
 
     async def find(self, delivery: str) -> Receipt:
         """Say what came of what an earlier dashboard sent."""
@@ -85,6 +91,7 @@ class Scene:
     errors: InMemoryErrorLog = field(default_factory=InMemoryErrorLog)
     jobs: InMemoryJobStore = field(default_factory=InMemoryJobStore)
     now: float = 1_000_000.0
+    changes: list[RecoveryState] = field(default_factory=list)
     notifier: Notifier = field(init=False)
     runs: RunRepository = field(init=False)
     _task: asyncio.Task[None] | None = None
@@ -96,7 +103,9 @@ class Scene:
         rules = await NotificationRules.open(self.data_dir)
         queries = JobQueries(self.jobs, self.runs)
         secrets = SecretsFile(self.data_dir, {})
-        parts = Surroundings(rules, outbox, self.errors, queries, secrets, self.postman)
+        parts = Surroundings(
+            rules, outbox, self.errors, queries, secrets, self.postman, self.changes.append
+        )
         self.notifier = Notifier(parts, clock=lambda: self.now, share=lambda: 0.5)
         self._task = asyncio.create_task(self.notifier.run())
 
@@ -229,7 +238,7 @@ async def test_what_does_not_arrive_is_tried_again_and_told_until_it_does(scene:
     await scene.passes(2 * FIRST_DELAY_SECONDS)
     assert len(scene.postman.sent) == 3
     (event,) = scene.errors.unresolved
-    assert (event.severity, event.count) == (Severity.HIGH, 3)
+    assert (event.severity, event.count) == (Severity.HIGH, 1)
     assert "secret-in-the-path" not in repr(event)
     # Three in a row: now the target is left alone, and that counts as no attempt.
     await scene.passes(4 * FIRST_DELAY_SECONDS)
@@ -246,7 +255,7 @@ async def test_what_does_not_arrive_is_tried_again_and_told_until_it_does(scene:
 async def test_what_could_not_be_sent_for_days_is_given_up(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notifier_module, "_BREAKER_FAILURES", 100)
+    monkeypatch.setattr(courier_module, "BREAKER_FAILURES", 100)
     await scene.rule()
     scene.postman.reason = "It answered with the status 503."
     await scene.end_run("run-1", RunOutcome.FAILED, job_id="other")
@@ -335,7 +344,7 @@ async def test_a_crash_while_sending_is_settled_by_the_receipt(
 async def test_a_defect_while_sending_holds_nothing_up(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(notifier_module, "_RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(notifier_module, "RETRY_SECONDS", 0.0)
     await scene.rule()
     scene.postman.is_broken = True
     await scene.end_run("run-1", RunOutcome.FAILED, job_id="other")

@@ -7,7 +7,14 @@ import asyncio
 import pytest
 
 from core.error_recovery import CircuitBreaker, Degradation, RetryPolicy
-from core.recovery_states import BREAKER, DEGRADATION, RecoveryState
+from core.recovery_states import (
+    BREAKER,
+    CIRCUIT_CLOSED,
+    CIRCUIT_OPEN,
+    DEGRADATION,
+    RecoveryState,
+    state_now,
+)
 from fastapi_app import recovery_events
 from fastapi_app.recovery_events import RecoveryEvents
 from models.error_event import Component
@@ -158,6 +165,15 @@ async def test_it_is_looked_again_only_while_something_of_the_kind_is_not_at_res
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def test_what_tells_the_error_log_itself_is_a_state_and_a_note_and_no_event(scene: Scene) -> None:
+    take = scene.events.watcher(lambda state: f"{state.name} is left alone.")
+    take(state_now("hook", BREAKER, CIRCUIT_OPEN, "It answered with the status 503."))
+    assert scene.states() == [("hook", "circuit_breaker", "open")]
+    assert [note.text for note in scene.events.notes()] == ["hook is left alone."]
+    take(state_now("hook", BREAKER, CIRCUIT_CLOSED, ""))
+    assert (scene.states(), scene.changes, scene.log.events) == ([], 2, [])
 
 
 def test_an_error_log_that_cannot_be_written_is_noted_and_is_no_event(scene: Scene) -> None:
