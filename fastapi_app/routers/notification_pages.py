@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from core.notifying.process import Receipt
 from fastapi_app.notification_changes import keep_rule, target_state
+from fastapi_app.notification_events import rule_lane
 from fastapi_app.notification_views import (
     RuleForm,
     RuleView,
@@ -27,6 +28,7 @@ from fastapi_app.routers.pages import page
 from fastapi_app.services import Services, ServicesDep
 from models.errors import InvalidSettings, RuleConflict
 from models.notifications import NotificationRule
+from storage.notification_table import WAITING
 
 router = APIRouter(
     prefix="/settings/notifications",
@@ -67,6 +69,23 @@ async def save_rule(request: Request, services: ServicesDep, rule_name: str) -> 
     """Save a rule, or show the form again with every fault at its field."""
     rule = await services.notifier.rules.find(rule_name)
     return await _save(request, services, await _form(services, rule))
+
+
+@router.get("/{rule_name}/delete", name="notification_delete_page")
+async def delete_rule_page(services: ServicesDep, rule_name: str) -> Response:
+    """Ask before deleting."""
+    rule = await services.notifier.rules.find(rule_name)
+    waiting = await services.notifier.outbox.list_notes(
+        lane=rule_lane(rule.name), state=WAITING, limit=1
+    )
+    return await page(
+        services,
+        "notification_delete.html",
+        nav="settings",
+        title="Delete notification rule",
+        rule=rule,
+        waiting=waiting.total,
+    )
 
 
 @router.post("/{rule_name}/delete", name="notification_delete")
@@ -130,6 +149,7 @@ async def _page(
         title="Notifications",
         rules=[await _view(services, rule, tested) for rule in rules],
         damage=services.notifier.rules.damage,
+        is_lost=services.notifier.rules.is_lost,
         notes=[note_view(note, services.queries.all_jobs()) for note in found.items],
         is_first=cursor is None,
         next_url=link("notifications_page", older) if found.next_cursor else None,

@@ -71,6 +71,7 @@ _PAGES: dict[str, tuple[str, ...]] = {
     "notifications_page": ("/settings/notifications",),
     "notification_new": ("/settings/notifications/new",),
     "notification_edit": ("/settings/notifications/hook/edit",),
+    "notification_delete_page": ("/settings/notifications/hook/delete",),
     "error": ("/jobs/nobody",),
 }
 """By route, where its pages are seen; an error is what any route may answer."""

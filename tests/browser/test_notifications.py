@@ -90,6 +90,9 @@ def test_a_rule_is_made_tested_changed_and_deleted(
     page.locator("#edit-hook").click()
     expect(page.locator("#field-jobs")).to_have_value(job_id)
     page.locator("#rule-delete").click()
+    expect(page.locator("#delete-form")).to_contain_text("forgets the rule hook")
+    faults["delete"] = faults_of(page)
+    page.locator("#delete-button").click()
     expect(page.locator("#rule-hook")).to_have_count(0)
     assert not {state: found for state, found in faults.items() if found}
 
@@ -117,4 +120,7 @@ def test_it_works_without_javascript(
     expect(page.locator("#rule-hook")).to_contain_text("tag mine")
     page.locator("#edit-hook").click()
     page.locator("#rule-delete").click()
+    page.get_by_role("link", name="Keep it").click()
+    page.locator("#rule-delete").click()
+    page.locator("#delete-button").click()
     expect(page.locator("#rule-hook")).to_have_count(0)
