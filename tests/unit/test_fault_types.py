@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
+from typing import Any
 
 import pytest
 
@@ -20,9 +22,21 @@ def types_in(source: str) -> set[str] | None:
     called = (node.func for node in nodes if isinstance(node, ast.Call))
     if not any(isinstance(name, ast.Name) and name.id == "Fault" for name in called):
         return None
-    texts = (node.value for node in nodes if isinstance(node, ast.Constant))
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant)]
+    texts += _imported(nodes)
     words = (TYPE.fullmatch(text) for text in texts if isinstance(text, str))
     return {word[1] for word in words if word}
+
+
+def _imported(nodes: list[ast.AST]) -> list[Any]:
+    """Return the constants of other modules that a module uses."""
+    return [
+        getattr(importlib.import_module(node.module), name.name)
+        for node in nodes
+        if isinstance(node, ast.ImportFrom) and node.module
+        for name in node.names
+        if name.name.isupper()
+    ]
 
 
 def test_the_documentation_has_every_type_of_fault_that_the_code_reports() -> None:
