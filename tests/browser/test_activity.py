@@ -17,8 +17,6 @@ from tests.fakes.histories import keep, past_run, past_runs
 from tests.integration.running import ended_server, run_to_end
 from tests.support import RunningServer, make_tree, wait_until
 
-pytestmark = pytest.mark.long
-
 _PLOTS = ("plot-day-runs", "plot-day-bytes")
 # What went well is drawn in a fainter colour.
 _OUTCOMES = ("warning", "failed", "paused", "interrupted")

@@ -137,7 +137,6 @@ def test_the_card_says_dry_run_while_it_goes_on_and_is_as_it_was_afterwards(
     expect(this.locator(".job-state .status")).to_have_text("Not run yet")
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [PHONE, 1280])
 def test_it_fits_every_width(

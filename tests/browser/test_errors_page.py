@@ -159,6 +159,7 @@ def test_errors_are_resolved_one_by_one_and_several_together(
     expect(_items(page)).to_contain_text("Fault 0")
     expect(bar).to_be_hidden()
     expect(other.locator("#errors-count")).to_contain_text("1 unresolved")
+    wait_out_double_click(page)  # For it every button that resolves an error is the same one.
     _resolve(page, "Fault 0").click()
     expect(page.locator("#errors-none")).to_contain_text("Every error is resolved")
     expect(page.locator("#errors-count")).to_be_hidden()
@@ -311,7 +312,6 @@ def _every_look(served: ServedApp) -> Iterator[str]:
     yield "/errors/2"
 
 
-@pytest.mark.long
 def test_every_look_fits_and_is_accessible(served: ServedApp, visitor: Visitor) -> None:
     page = visitor.open(f"{served.url}/errors")
     expect(page.locator("#errors-none")).to_contain_text("Nothing is wrong")
@@ -327,7 +327,6 @@ def test_every_look_fits_and_is_accessible(served: ServedApp, visitor: Visitor) 
     assert {address: faults for address, faults in found.items() if faults} == {}
 
 
-@pytest.mark.long
 def test_a_page_that_can_only_poll_is_renewed_too(
     make_server: Callable[..., RunningServer], visitor: Visitor
 ) -> None:

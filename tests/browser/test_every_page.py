@@ -268,7 +268,6 @@ def test_every_page_is_as_it_should_be(site: Site, visitor: Visitor, part: int) 
     assert found == {}
 
 
-@pytest.mark.long
 def test_a_long_log_is_printed_over_several_pages(site: Site, visitor: Visitor) -> None:
     page = visitor.open(f"{site.server.url}/runs/{site.ids['completed']}/log")
     expect(page.locator(".log-line").last).to_have_text(f"line {_A_THOUSAND_LINES - 1} of many")

@@ -19,8 +19,6 @@ from tests.fakes.histories import keep, past_runs
 from tests.integration.running import ended_server, run_to_end
 from tests.support import RunningServer, make_tree, wait_until
 
-pytestmark = pytest.mark.long
-
 _PAST = 45
 _LISTED = 10
 _PLOTS = ("plot-duration", "plot-sent", "plot-rate")

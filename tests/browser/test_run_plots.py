@@ -20,8 +20,6 @@ from tests.fakes.histories import keep, past_run
 from tests.integration.running import ended_server, run_to_end
 from tests.support import RunningServer, make_large_file, wait_until
 
-pytestmark = pytest.mark.long
-
 _PLOT = "plot-throughput"
 _SLOW = {"bandwidth_limit": "2M"}
 _MOST_POINTS = 300
@@ -58,6 +56,7 @@ def _width(page: Page, bar: int) -> float:
     return float(page.locator(".phase-span").nth(bar).get_attribute("width") or 0)
 
 
+@pytest.mark.long
 def test_the_throughput_of_a_run_that_goes_on_grows_and_ends_as_it_was(
     server: RunningServer, slow_job: str, visitor: Visitor
 ) -> None:

@@ -92,7 +92,6 @@ def test_a_job_from_its_form_to_its_end(
     assert server.jobs() == []
 
 
-@pytest.mark.long
 def test_logs_settings_bell_plots_and_several_jobs(
     server: RunningServer, nginx: Nginx, visitor: Visitor, rsync: str, room: Path
 ) -> None:
@@ -179,7 +178,6 @@ def test_the_address_without_its_last_slash_leads_there(
     assert (answer.status, answer.headers["location"]) == (308, f"{nginx.url}/")
 
 
-@pytest.mark.long
 def test_without_javascript_every_redirect_stays_beneath(
     server: RunningServer, nginx: Nginx, visitor: Visitor, rsync: str, room: Path
 ) -> None:
@@ -195,7 +193,6 @@ def test_without_javascript_every_redirect_stays_beneath(
     page.wait_for_url("**/backup/settings?saved=1")
 
 
-@pytest.mark.long
 def test_a_whole_host_behind_a_password(
     make_server: Callable[..., RunningServer], visitor: Visitor, tmp_path: Path
 ) -> None:

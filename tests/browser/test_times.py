@@ -176,7 +176,6 @@ def test_no_frame_ever_shows_another_zone(site: Site, visitor: Visitor) -> None:
     assert not any(found.values()), found
 
 
-@pytest.mark.long
 def test_polling_keeps_the_zone(site: Site, visitor: Visitor) -> None:
     run_id = _start_slow(site)
 

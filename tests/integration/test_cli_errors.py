@@ -36,7 +36,6 @@ def record(server: RunningServer, message: str, **facts: Any) -> str:
     return next(str(event["id"]) for event in items if event["message"] == message)
 
 
-@pytest.mark.long
 def test_errors_are_listed_by_what_they_are_and_resolved(server: RunningServer) -> None:
     low = record(server, "[bold]small\x1b[2J", severity=Severity.LOW, job_id="one")
     high = record(server, "B", severity=Severity.HIGH, component=Component.ENGINE)

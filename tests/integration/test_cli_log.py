@@ -51,7 +51,6 @@ def test_nothing_in_a_log_commands_a_terminal(shared_server: RunningServer, room
     assert found["next_place"] == len(HOSTILE)
 
 
-@pytest.mark.long
 def test_a_log_of_many_windows_is_whole_and_its_end_is_found(
     shared_server: RunningServer, room: Path
 ) -> None:

@@ -22,7 +22,6 @@ def web() -> Iterator[WebReceiver]:
         yield receiver
 
 
-@pytest.mark.long
 def test_a_rule_is_made_changed_tested_and_deleted(server: RunningServer, web: WebReceiver) -> None:
     made = subprocess.run(
         [sys.executable, "-m", "fastapi_app.cli", "notifications", "set", "hook", "--address"],
