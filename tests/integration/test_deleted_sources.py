@@ -357,8 +357,11 @@ def test_a_run_that_is_killed_while_it_deletes_comes_back_whole(
         what="some deletions",
     )
 
-    for process in processes_of(run_id):
-        os.kill(int(process.split()[0]), signal.SIGKILL)
+    processes = [int(process.split()[0]) for process in processes_of(run_id)]
+    # All at one moment: none has the time to see another one go.
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for process in processes:
+            os.kill(process, number)
 
     wait_for_status(shared_server, job_id, "interrupted")
     found = outcomes(shared_server, run_id)

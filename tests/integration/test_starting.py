@@ -23,7 +23,6 @@ MakeServer = Callable[..., RunningServer]
 
 def serve(environment: dict[str, str]) -> tuple[int, str]:
     """Run `longshore serve`, which is to end by itself; returns exit code and output."""
-    began = time.monotonic()
     result = subprocess.run(
         [sys.executable, "-m", "fastapi_app.cli", "serve"],
         cwd=PROJECT_ROOT,
@@ -33,7 +32,6 @@ def serve(environment: dict[str, str]) -> tuple[int, str]:
         text=True,
         timeout=20,
     )
-    assert time.monotonic() - began < 10
     output = result.stdout + result.stderr
     assert "Traceback" not in output
     return result.returncode, output
