@@ -22,7 +22,8 @@ from tests.browser.visitor import (
 from tests.support import RunningServer, make_large_file, wait_until
 
 _UNREACHABLE = (
-    r"WebSocket connection to|ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_CONTENT_LENGTH_MISMATCH|"
+    r"WebSocket connection to|ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|"
+    r"ERR_CONTENT_LENGTH_MISMATCH|"
     r"htmx:error: Failed to fetch"
 )
 _ATTEMPT = re.compile(r"^Reconnecting \(attempt \d+ of 10\)$")
