@@ -8,14 +8,18 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import FastAPI, WebSocket
 
 from fastapi_app import errors
+from fastapi_app.access import AccessGuard, Guard, identity_of
 from fastapi_app.addresses import url_maker
 from fastapi_app.assets import Assets
 from fastapi_app.composition import compose
 from fastapi_app.compression import Compression
+from fastapi_app.peers import TrustedProxies, networks_of
 from fastapi_app.rendering import VERSION
 from fastapi_app.request_log import RequestLog
 from fastapi_app.route_faults import RouteWatch
 from fastapi_app.routers import (
+    access,
+    account,
     api,
     banners,
     error_events,
@@ -45,6 +49,8 @@ from fastapi_app.websocket.endpoint import serve_live_updates
 from models.settings import Settings
 
 _ROUTES = (
+    account,
+    access,
     job_list,
     forms,
     pages,
@@ -66,6 +72,10 @@ _ROUTES = (
 )
 
 
+_POLICY = 1008
+"""A WebSocket is refused for a reason that stays (RFC 6455, 7.4.1)."""
+
+
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Return the application; without settings they come from the environment."""
     settings = settings or Settings()
@@ -75,6 +85,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with AsyncExitStack() as stack:
             url = url_maker(app, settings.root_path)
             app.state.services = await compose(settings, app.state.hosts, url, stack)
+            app.state.access = app.state.services.access
             yield
 
     app = FastAPI(
@@ -89,6 +100,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.hosts = KnownHosts(settings.extra_hosts)
     app.add_middleware(RouteWatch)
     app.add_middleware(Compression)
+    guard = Guard(TrustedProxies(networks_of(settings.trusted_proxies)), settings.user_header)
+    app.add_middleware(AccessGuard, guard=guard)
     app.add_middleware(RequestGuard, hosts=app.state.hosts)
     app.add_middleware(RequestLog, is_wanted=settings.access_log)
     errors.register(app)
@@ -99,7 +112,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @app.websocket("/ws", name="live")
     async def live(websocket: WebSocket) -> None:
+        if identity_of(websocket) is None:
+            await websocket.close(_POLICY, "Sign in first.")
+            return
+
+        def may_stay() -> bool:
+            # A page that is only open is no use of a session: that ends all the same.
+            return guard.identity(websocket.scope, is_use=False) is not None
+
         services = services_of(websocket)
-        await serve_live_updates(websocket, services.hub, services.faults.live)
+        live_faults, live_access = services.faults.live, services.live_access
+        await serve_live_updates(websocket, services.hub, live_faults, live_access, may_stay)
 
     return app

@@ -42,6 +42,7 @@ SHEETS = (
     "notifications",
     "bell",
     "errors",
+    "access",
 )
 _KEPT = "public, max-age=31536000, immutable"
 _ASKED_FOR_EACH_TIME = "no-cache"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 
 from fastapi_app.commands import (
+    access,
     check,
     deletions,
     doctor,
@@ -50,6 +51,9 @@ app.add_typer(notifications.app, name="notifications")
 app.add_typer(remotes.app, name="remotes")
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(settings.app, name="settings")
+app.command("passwd")(access.passwd)
+app.add_typer(access.accounts, name="accounts")
+app.add_typer(access.tokens, name="tokens")
 
 
 def main() -> None:

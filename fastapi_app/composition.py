@@ -20,6 +20,7 @@ from core.rclone_remotes import RcloneRemotes
 from core.recovery import recover
 from core.recovery_states import RecoveryState
 from core.run_faults import ToldExecutor
+from fastapi_app.access_ground import open_access
 from fastapi_app.background import Monitor
 from fastapi_app.banners import Banners
 from fastapi_app.error_count import ErrorCount
@@ -31,6 +32,7 @@ from fastapi_app.kept_history import KeptHistory
 from fastapi_app.late_source import LateSource
 from fastapi_app.notification_courier import Surroundings
 from fastapi_app.notifier import Notifier
+from fastapi_app.peers import Networks, networks_of
 from fastapi_app.recovery_events import RecoveryEvents
 from fastapi_app.recovery_words import of_disk, of_history, of_remote, of_run_end, of_target
 from fastapi_app.rendering import VERSION, Cards, Renderer
@@ -45,9 +47,10 @@ from models.remote import is_remote
 from models.settings import Settings
 from storage.definition_watch import DefinitionWatch
 from storage.error_repository import ErrorRepository
+from storage.file_watch import FileWatch
 from storage.notification_repository import NotificationRepository
 from storage.run_logs import RunLogs
-from storage.settings_watch import SettingsWatch
+from storage.settings_document import SETTINGS_NAME
 from utils.timestamps import utc_timestamp
 
 
@@ -92,7 +95,9 @@ async def compose(
     again = ground.recovery.works(
         remotes=remotes.look_again, history=pages.history.look_again, disks=disks.look_again
     )
-    for work in (*_works(ground, pages, runs), *again, *ground.faults.works()):
+    getting_in = await open_access(ground.data_dir, ground.kept.settings, ground.source.hub, stack)
+    works = (*_works(ground, pages, runs), getting_in.watch, *again, *ground.faults.works())
+    for work in works:
         keeper = ground.faults.tasks.keep(*work)
         await keep_running(stack, keeper, f"{work.name}-keeper")
     kept, hub = ground.kept, ground.source.hub
@@ -134,6 +139,9 @@ async def compose(
         health=health_checks,
         error_count=pages.error_count,
         metrics=_metrics(ground, runs.monitor, health_checks),
+        access=getting_in.access,
+        live_access=getting_in.live,
+        metrics_readers=Networks(networks_of(settings.metrics_readers)),
     )
 
 
@@ -232,7 +240,8 @@ def _works(ground: Ground, pages: _Pages, runs: _Runs) -> tuple[KeptWork, ...]:
     take_in = partial(manager.intake.run, error_log)
     tidy = partial(tidy_for_ever, manager, runs.deleted_sources, error_log)
     watch_definitions = DefinitionWatch(ground.kept.jobs).run
-    watch_settings = SettingsWatch(ground.kept.settings).run
+    settings = ground.kept.settings
+    watch_settings = FileWatch(settings.directory, SETTINGS_NAME, settings.reconcile).run
     return (
         KeptWork("monitor", Component.BACKGROUND_MONITOR, follow),
         KeptWork("deletion-intake", Component.JOB_MANAGER, take_in),

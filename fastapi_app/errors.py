@@ -11,12 +11,14 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from fastapi_app.security import SECURITY_HEADERS
+from fastapi_app.access import identity_of
+from fastapi_app.security import SECURITY_HEADERS, path_before
 from fastapi_app.services import services_of
 from fastapi_app.settings_views import settings_document
 from models.errors import (
+    AccountNotFound,
     CircuitOpen,
     CredentialUnusable,
     ErrorEventNotFound,
@@ -29,6 +31,7 @@ from models.errors import (
     JobNotFound,
     LongshoreError,
     NoPreview,
+    NotAllowed,
     NothingToDiscard,
     NothingToStop,
     PutBackRefused,
@@ -40,8 +43,12 @@ from models.errors import (
     RunNotFound,
     SaveOutcomeUnknown,
     SettingsConflict,
+    SignInBusy,
+    SignInNeeded,
+    SignInRefused,
     StorageBusy,
     StorageFailed,
+    TooManyAttempts,
     VersionConflict,
 )
 
@@ -70,6 +77,12 @@ _STATUS: dict[type[LongshoreError], int] = {
     StorageBusy: 503,
     SaveOutcomeUnknown: 503,
     FileFailed: 503,
+    SignInNeeded: 401,
+    SignInRefused: 401,
+    NotAllowed: 403,
+    AccountNotFound: 404,
+    TooManyAttempts: 429,
+    SignInBusy: 503,
 }
 _TITLES = {412: "The job was changed meanwhile", 422: "Some fields need another look"}
 API_PREFIX = "/api/"
@@ -146,10 +159,36 @@ async def _on_longshore_error(request: Request, error: Exception) -> Response:
     if isinstance(error, SettingsConflict):
         more["title"] = "The settings were changed meanwhile"
         more["current"] = settings_document(services_of(request).settings_store)
+    if isinstance(error, SignInNeeded) and (to_sign_in := _to_sign_in(request)):
+        return to_sign_in
     answer = _answer(request, status, _told(error), faults=faults, **more)
-    if isinstance(error, CircuitOpen):
+    if status == 401:
+        answer.headers["WWW-Authenticate"] = 'Bearer realm="Longshore"'  # RFC 9110, 11.6.1
+    if isinstance(error, CircuitOpen | TooManyAttempts):
         answer.headers["Retry-After"] = str(ceil(error.retry_in_seconds) or 1)
     return answer
+
+
+def _to_sign_in(request: Request) -> Response | None:
+    """Return the way to the page for signing in; None for who is no person."""
+    if _is_for_programs(request):
+        return None
+    services = services_of(request)
+    if request.headers.get("hx-request"):
+        # The whole page leads there, and comes back to where it was.
+        page = path_before(request.headers) or ""
+        url = services.renderer.url_with_query("sign_in_page", {"next": page})
+        return Response(status_code=401, headers={"HX-Redirect": url})
+    here = request.url.path if request.method == "GET" else ""
+    if here and request.url.query:
+        here = f"{here}?{request.url.query}"
+    url = services.renderer.url_with_query("sign_in_page", {"next": here})
+    return RedirectResponse(url, 303)
+
+
+def _is_for_programs(request: Request) -> bool:
+    path: str = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    return path.startswith((API_PREFIX, "/health", "/metrics"))
 
 
 def _tell(request: Request, error: LongshoreError, status: int) -> None:
@@ -203,8 +242,7 @@ async def _on_defect(request: Request, error: Exception) -> Response:
 def _answer(
     request: Request, status: int, detail: str, *, faults: tuple[FieldFault, ...] = (), **more: Any
 ) -> Response:
-    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
-    if path.startswith((API_PREFIX, "/health")):
+    if _is_for_programs(request):
         return problem(status, detail, faults=faults, **more)
     services = services_of(request)
     renderer = services.renderer
@@ -214,8 +252,12 @@ def _answer(
         answer.headers["HX-Retarget"] = "#toasts"
         answer.headers["HX-Reswap"] = "beforeend"
         return answer
+    who = identity_of(request)
+    if who is None:  # A stranger: without what stands on every page.
+        return renderer.page("stranger.html", status_code=status, title=title, detail=detail)
     return renderer.page(
         "error.html",
+        who=who,
         status_code=status,
         nav="",
         page_notices=(),

@@ -85,7 +85,9 @@ class RequestGuard:
         origin = headers.get("origin")
         if scope["type"] == "websocket":
             # Browsers always send Origin here; other programs may leave it out.
-            return None if origin is None or _same(origin, host) else "Foreign origin."
+            if origin is None:
+                return "A cookie but no origin." if "cookie" in headers else None
+            return None if _same(origin, host) else "Foreign origin."
         if scope["method"] in _SAFE_METHODS:
             return None
         return _fault_of_unsafe(headers, origin, host)

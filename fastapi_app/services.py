@@ -9,6 +9,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 from starlette.requests import HTTPConnection
 
+from core.access.registry import Access
 from core.deleted_sources import DeletedSources
 from core.disks import Disks
 from core.health import HealthBoard
@@ -17,6 +18,7 @@ from core.job_queries import JobQueries
 from core.overdue import OverdueJobs
 from core.rclone_remotes import RcloneRemotes
 from core.tools import LocalTools
+from fastapi_app.access import identity_of
 from fastapi_app.background import Monitor
 from fastapi_app.banners import Banners
 from fastapi_app.error_count import ErrorCount
@@ -25,11 +27,14 @@ from fastapi_app.happenings import Happenings
 from fastapi_app.kept_history import KeptHistory
 from fastapi_app.notices import DISMISSED_COOKIE, dismissed_in
 from fastapi_app.notifier import Notifier
+from fastapi_app.peers import Networks
 from fastapi_app.recovery_events import RecoveryEvents
 from fastapi_app.rendering import Cards, Renderer
 from fastapi_app.scraping import Metrics
 from fastapi_app.security import KnownHosts
 from fastapi_app.websocket.hub import Hub
+from fastapi_app.websocket.live_access import LiveAccess
+from models.access import Identity
 from models.settings import Settings
 from storage.database import Database
 from storage.deletion_repository import DeletionRepository
@@ -78,10 +83,15 @@ class Services:
     health: HealthBoard
     error_count: ErrorCount
     metrics: Metrics
+    access: Access
+    live_access: LiveAccess
+    metrics_readers: Networks
     dismissed: tuple[str, ...] = ()
     """The notices that are not wanted any more where the request comes from."""
     cursor: str = ""
     """The hub's place when the request came: what changes from then on is told by WebSocket."""
+    who: Identity | None = None
+    """Who asks."""
 
 
 def services_of(connection: HTTPConnection) -> Services:
@@ -94,7 +104,8 @@ async def _services(request: Request) -> Services:
     known = request.path_params
     note(job_id=known.get("job_id"), run_id=known.get("run_id"))
     dismissed = dismissed_in(request.cookies.get(DISMISSED_COOKIE, ""))
-    return replace(services, cursor=services.hub.cursor, dismissed=dismissed)
+    who = identity_of(request)
+    return replace(services, cursor=services.hub.cursor, dismissed=dismissed, who=who)
 
 
 ServicesDep = Annotated[Services, Depends(_services)]

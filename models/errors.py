@@ -277,3 +277,49 @@ class CircuitOpen(LongshoreError):
         else:
             then = "It is being tried at this moment."
         super().__init__(f"The {name} failed again and again and is left alone for now. {then}")
+
+
+class SignInBusy(LongshoreError):
+    """So many passwords are being checked that another one would have to wait too long."""
+
+    def __init__(self) -> None:
+        super().__init__("Too many people sign in at this moment. Try again in a few seconds.")
+
+
+class TooManyAttempts(LongshoreError):
+    """Somebody tries to sign in too often; `retry_in_seconds` tells when the next is looked at."""
+
+    def __init__(self, retry_in_seconds: float) -> None:
+        self.retry_in_seconds = retry_in_seconds
+        super().__init__("Too many attempts to sign in. Wait a minute, then try again.")
+
+
+class SignInRefused(LongshoreError):
+    """Name or password is wrong; which of the two is nobody's business."""
+
+    def __init__(self) -> None:
+        super().__init__("Name or password is wrong.")
+
+
+class SignInNeeded(LongshoreError):
+    """A request does not tell whose it is, and what it asks for is not for everybody."""
+
+    def __init__(self) -> None:
+        super().__init__("Sign in first, or send a token.")
+
+
+class NotAllowed(LongshoreError):
+    """Whoever asks has a role that does not allow it."""
+
+    def __init__(self, role: str, needed: str) -> None:
+        self.role = role
+        self.needed = needed
+        super().__init__(f"This needs the role {needed}; yours is {role}.")
+
+
+class AccountNotFound(LongshoreError):
+    """No account, or no token, has this name."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        self.name = name
+        super().__init__(f"There is no {kind} {name!r}.")

@@ -23,6 +23,7 @@ MAX_CHARACTERS = 4096
 _MAX_HOSTS = 100
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
+_HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,99}")
 _AT_START = "Decided at the start"
 _NEXT_RUN = "from the next run on"
 
@@ -160,6 +161,17 @@ class SavedSettings(BaseModel):
         effect="at once",
     )
 
+    session_idle_hours: float = _setting(
+        168,
+        title="End of unused sessions",
+        description="After how many hours without a request whoever is signed in has to sign in "
+        "again.",
+        section="Access",
+        effect="at once",
+        unit="hours",
+        gt=0,
+        le=8760,
+    )
     metrics_max_jobs: int = _setting(
         1000,
         title="Jobs in the metrics",
@@ -180,6 +192,7 @@ class SavedSettings(BaseModel):
         "kept_errors",
         "kept_error_days",
         "max_log_megabytes",
+        "session_idle_hours",
         "metrics_max_jobs",
         mode="before",
     )
@@ -265,11 +278,25 @@ class Settings(BaseSettings, SavedSettings):
         description="The sub-path under which a reverse proxy serves it, such as /backup.",
         section=_AT_START,
     )
-    allow_network: bool = _setting(
-        False,
-        title="Open to the network",
-        description="Whether it may listen where other machines reach it: there is no password "
-        "yet.",
+    trusted_proxies: str = _setting(
+        "",
+        title="Trusted proxies",
+        description="Addresses or networks, separated by commas, of the reverse proxies whose word "
+        "is taken on where a request comes from, and on who sends it.",
+        section=_AT_START,
+    )
+    user_header: str = _setting(
+        "",
+        title="User header",
+        description="The header in which a trusted proxy names the account, such as Remote-User; "
+        "empty takes no proxy’s word for that.",
+        section=_AT_START,
+    )
+    metrics_readers: str = _setting(
+        "",
+        title="Readers of the metrics",
+        description="Addresses or networks, separated by commas, that read /metrics without a "
+        "token once there is a password.",
         section=_AT_START,
     )
     log_format: Literal["human", "json"] = _setting(
@@ -295,6 +322,26 @@ class Settings(BaseSettings, SavedSettings):
     @classmethod
     def _in_lower_case(cls, value: object) -> object:
         return value.strip().lower() if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies", "metrics_readers")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        networks = [part.strip() for part in value.split(",") if part.strip()]
+        for network in networks:
+            try:
+                ipaddress.ip_network(network, strict=False)
+            except ValueError:
+                raise ValueError(
+                    f"{quoted(network)} is neither an address nor a network such as 10.0.0.0/8."
+                ) from None
+        return ", ".join(networks)
+
+    @field_validator("user_header")
+    @classmethod
+    def _header(cls, value: str) -> str:
+        if value and not _HEADER.fullmatch(value):
+            raise ValueError(f"{quoted(value)} cannot be the name of a header.")
+        return value
 
     @field_validator("root_path")
     @classmethod

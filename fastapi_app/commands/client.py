@@ -11,6 +11,7 @@ import typer
 
 from fastapi_app.commands.console import EXIT_FAILED, complain, fail, settings
 from fastapi_app.data_directory import url_of_running_server
+from storage.local_token import left_token
 
 _TIMEOUT_SECONDS = 30.0
 
@@ -66,7 +67,9 @@ def send(
     """Return the server's answer, whatever it says; exits when there is none in time."""
     base = _base()
     try:
-        return httpx.request(method, f"{base}{path}", timeout=timeout, trust_env=False, **options)
+        return httpx.request(
+            method, f"{base}{path}", timeout=timeout, trust_env=False, auth=_shown_token, **options
+        )
     except httpx.HTTPError as error:
         fail(f"The server at {base} does not answer: {error}")
 
@@ -77,7 +80,12 @@ def parts_of(path: str, **options: Any) -> Iterator[bytes]:
     base = _base()
     try:
         with httpx.stream(
-            "GET", f"{base}/api/v1{path}", timeout=_TIMEOUT_SECONDS, trust_env=False, **options
+            "GET",
+            f"{base}/api/v1{path}",
+            timeout=_TIMEOUT_SECONDS,
+            trust_env=False,
+            auth=_shown_token,
+            **options,
         ) as response:
             if not response.is_success:
                 response.read()
@@ -86,6 +94,14 @@ def parts_of(path: str, **options: Any) -> Iterator[bytes]:
             yield from response.iter_bytes()
     except httpx.HTTPError as error:
         fail(f"The server at {base} does not answer: {error}")
+
+
+def _shown_token(request: httpx.Request) -> httpx.Request:
+    """Show the token that the server left for who can read its data directory."""
+    token = left_token(settings().data_dir)
+    if token is not None:
+        request.headers["Authorization"] = f"Bearer {token}"
+    return request
 
 
 def _base() -> str:

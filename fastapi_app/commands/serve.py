@@ -23,8 +23,9 @@ from fastapi_app.application import create_app
 from fastapi_app.commands.console import fail, out, settings
 from fastapi_app.data_directory import open_data_directory, server_url
 from fastapi_app.rendering import VERSION
-from models.errors import DataDirectoryInUse, StorageFailed
+from models.errors import DataDirectoryInUse, InvalidDocument, StorageFailed
 from models.settings import Settings
+from storage.access_file import AccessFile
 
 _USER_TIMEOUT_MILLISECONDS = 20_000
 """How long sent bytes may stay unacknowledged: frees a browser that vanished (tcp(7))."""
@@ -71,6 +72,8 @@ def server_of(app: FastAPI) -> uvicorn.Server:
         access_log=False,
         server_header=False,
         date_header=False,
+        # Whose word is taken on where a request comes from stands in the settings (peers.py).
+        proxy_headers=False,
         ws=_WebSocket,
         ws_per_message_deflate=False,
         ws_max_size=_MAX_WEBSOCKET_MESSAGE,
@@ -165,18 +168,24 @@ def put_the_loop_first() -> None:
 
 
 def _check_address(configured: Settings) -> None:
-    if configured.allow_network or configured.host == "localhost":
+    if configured.host == "localhost":
         return
     try:
         is_loopback = ipaddress.ip_address(configured.host).is_loopback
     except ValueError:
         is_loopback = False
-    if not is_loopback:
+    if not is_loopback and not _has_password(configured):
         fail(
             f"LONGSHORE_HOST={configured.host} can be reached from other machines, and Longshore "
-            "has no password yet: whoever gets in can read and overwrite files. Use 127.0.0.1 "
-            "behind a proxy that asks for one, or set LONGSHORE_ALLOW_NETWORK=true."
+            "has no password yet: set one with `longshore passwd`."
         )
+
+
+def _has_password(configured: Settings) -> bool:
+    try:
+        return bool(AccessFile(configured.data_dir).read().accounts)
+    except (InvalidDocument, StorageFailed) as error:
+        fail(str(error))
 
 
 def listen(configured: Settings) -> socket.socket:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Header, Query, Response
+from fastapi import Body, Header, Query, Response
 from fastapi.responses import JSONResponse
 
 from core.job_queries import DEFAULT_PAGE, MAX_PAGE, JobFilter, JobSort
+from fastapi_app.access import guarded_router, needs
 from fastapi_app.documents import job_document, run_document
 from fastapi_app.errors import PreconditionRequired
 from fastapi_app.services import Services, ServicesDep
+from models.access import Role
 from models.errors import FieldFault, InvalidDefinition
 from models.progress import RunOutcome
 from storage.run_directories import MAX_LOG_WINDOW
 
-router = APIRouter(prefix="/api/v1")
+router = guarded_router(prefix="/api/v1")
 _VERSION = re.compile(r'^"?(\d{1,18})"?$')
 _PROGRAM_FIELDS = frozenset(
     {
@@ -97,12 +99,14 @@ async def delete_job(services: ServicesDep, job_id: str) -> None:
 
 
 @router.post("/jobs/{job_id}/start", status_code=202)
+@needs(Role.OPERATOR)
 async def start_job(services: ServicesDep, job_id: str) -> dict[str, str]:
     """Start a run, or queue it."""
     return {"run_id": await services.manager.start_job(job_id)}
 
 
 @router.post("/jobs/{job_id}/stop", status_code=202)
+@needs(Role.OPERATOR)
 async def stop_job(services: ServicesDep, job_id: str) -> dict[str, str | None]:
     """Stop the job's run."""
     run_id = services.queries.get_job_status(job_id).run_id
@@ -111,6 +115,7 @@ async def stop_job(services: ServicesDep, job_id: str) -> dict[str, str | None]:
 
 
 @router.post("/jobs/{job_id}/discard")
+@needs(Role.OPERATOR)
 async def discard_job(services: ServicesDep, job_id: str) -> Response:
     """Make a paused or interrupted job pending and remove its partial files."""
     await services.manager.discard(job_id)

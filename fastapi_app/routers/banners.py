@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import unquote
 
-from fastapi import APIRouter, Form, Request
+from fastapi import Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Match
 
+from fastapi_app.access import guarded_router, needs
 from fastapi_app.notices import DISMISSED_COOKIE, DISMISSED_SECONDS, cookie_with
 from fastapi_app.preferences import remember
 from fastapi_app.routers.forms import is_htmx
 from fastapi_app.security import path_before
 from fastapi_app.services import Services, ServicesDep
+from models.access import Role
 
-router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+router = guarded_router(include_in_schema=False, default_response_class=HTMLResponse)
 _SEE_OTHER = 303
 
 
@@ -32,6 +34,7 @@ async def show_bell(services: ServicesDep) -> HTMLResponse:
 
 
 @router.post("/errors/{event_id}/resolve", name="error_resolve")
+@needs(Role.OPERATOR)
 async def resolve_error(request: Request, services: ServicesDep, event_id: str) -> Response:
     """Take an error for done, and go back to the page where that was said."""
     await services.error_log.resolve(event_id)
@@ -42,6 +45,7 @@ async def resolve_error(request: Request, services: ServicesDep, event_id: str) 
 
 
 @router.post("/notices/dismiss", name="notice_dismiss")
+@needs(Role.VIEWER)
 async def dismiss_notice(
     request: Request, services: ServicesDep, key: Annotated[str, Form(max_length=60)]
 ) -> Response:

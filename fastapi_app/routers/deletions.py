@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from core.job_queries import DEFAULT_PAGE
+from fastapi_app.access import guarded_router
 from fastapi_app.deleted_source_views import kept_until
 from fastapi_app.failure_views import MAX_QUERY
 from fastapi_app.query_values import Cursor, OrAny
@@ -17,7 +18,7 @@ from models.deleted_sources import DeletingRun
 from models.source_deletions import DeletionOutcome
 from storage.deletion_repository import MAX_PAGE
 
-router = APIRouter()
+router = guarded_router()
 _SEE_OTHER = 303
 
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from fastapi.responses import StreamingResponse
 
 from core.job_queries import DEFAULT_PAGE
+from fastapi_app.access import guarded_router, needs
 from fastapi_app.documents import error_document
 from fastapi_app.error_export import MEDIA_TYPES, ExportFormat, export
 from fastapi_app.error_filter import ResolveBody, asked_for
 from fastapi_app.query_values import Cursor
 from fastapi_app.services import ServicesDep
+from models.access import Role
 from models.error_query import ErrorFilter
 from models.errors import FieldFault, InvalidDefinition
 from storage.error_reader import MAX_PAGE
 
-router = APIRouter(prefix="/api/v1")
+router = guarded_router(prefix="/api/v1")
 FilterDep = Annotated[ErrorFilter, Depends(asked_for)]
 
 
@@ -71,6 +73,7 @@ async def export_errors(
 
 
 @router.post("/errors/resolve")
+@needs(Role.OPERATOR)
 async def resolve_errors(services: ServicesDep, body: ResolveBody) -> dict[str, int]:
     """Take errors for done: those with these ids, or all that match; says how many were open."""
     if (body.ids is None) == (body.filter is None):
@@ -89,6 +92,7 @@ async def get_error(services: ServicesDep, event_id: str) -> dict[str, Any]:
 
 
 @router.post("/errors/{event_id}/resolve")
+@needs(Role.OPERATOR)
 async def resolve_error(services: ServicesDep, event_id: str) -> dict[str, Any]:
     """Take an error for done; again changes nothing."""
     await services.error_log.resolve(event_id)

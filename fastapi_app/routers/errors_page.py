@@ -6,18 +6,20 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from fastapi_app.access import guarded_router, needs
 from fastapi_app.error_pages import ErrorsQuery, error_page_view, errors_page_view
 from fastapi_app.error_trend_views import error_trend
 from fastapi_app.routers.banners import page_before
 from fastapi_app.routers.pages import page
 from fastapi_app.services import ServicesDep
+from models.access import Role
 from models.errors import FieldFault, InvalidDefinition
 from storage.error_reader import MAX_PAGE
 
-router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+router = guarded_router(include_in_schema=False, default_response_class=HTMLResponse)
 QueryDep = Annotated[ErrorsQuery, Depends()]
 _SEE_OTHER = 303
 
@@ -55,6 +57,7 @@ async def error_page(services: ServicesDep, event_id: str) -> HTMLResponse:
 
 
 @router.post("/errors/resolve", name="errors_resolve")
+@needs(Role.OPERATOR)
 async def resolve_errors(
     request: Request,
     services: ServicesDep,

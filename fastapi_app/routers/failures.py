@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from core.job_queries import DEFAULT_PAGE, MAX_PAGE
+from fastapi_app.access import guarded_router, needs
 from fastapi_app.failure_views import MAX_QUERY, file_slice
 from fastapi_app.query_values import Cursor
 from fastapi_app.routers.forms import is_htmx
 from fastapi_app.services import ServicesDep
+from models.access import Role
 
-router = APIRouter()
+router = guarded_router()
 _SEE_OTHER = 303
 Words = Annotated[str, Query(max_length=MAX_QUERY)]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
@@ -64,12 +66,14 @@ async def list_skipped(
 
 
 @router.post("/api/v1/runs/{run_id}/retry-failed", status_code=202)
+@needs(Role.OPERATOR)
 async def retry_failed(services: ServicesDep, run_id: str) -> dict[str, str]:
     """Start a run of the same job over exactly the files that failed in this one, or queue it."""
     return {"run_id": await services.manager.retry_failed(run_id)}
 
 
 @router.post("/runs/{run_id}/retry-failed", name="run_retry_failed", include_in_schema=False)
+@needs(Role.OPERATOR)
 async def retry_failed_form(request: Request, services: ServicesDep, run_id: str) -> Response:
     """Start that run, and show it."""
     path = services.renderer.url("run_page", run_id=await services.manager.retry_failed(run_id))

@@ -6,10 +6,10 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
 from core.job_queries import DEFAULT_PAGE
+from fastapi_app.access import guarded_router
 from fastapi_app.figures_pages import NEWEST_RUNS, activity_of, figures_of
 from fastapi_app.plot_views import throughput_rows
 from fastapi_app.routers.pages import page
@@ -17,7 +17,7 @@ from fastapi_app.run_views import run_row, run_title
 from fastapi_app.services import ServicesDep
 from storage.throughput import MAX_POINTS
 
-router = APIRouter()
+router = guarded_router()
 _MOST_ROWS = 60
 
 

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from fastapi_app.access import guarded_router, needs
 from fastapi_app.deletion_views import deletion_in_words, deletion_needs
 from fastapi_app.job_form import (
     NEW_JOB,
@@ -25,21 +26,24 @@ from fastapi_app.job_form import (
 from fastapi_app.routers.pages import page
 from fastapi_app.sample import make_sample
 from fastapi_app.services import Services, ServicesDep
+from models.access import Role
 from models.errors import InvalidDefinition, VersionConflict
 from models.job import Job
 
-router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+router = guarded_router(include_in_schema=False, default_response_class=HTMLResponse)
 _SEE_OTHER = 303
 _LONGEST_VERSION = 19
 
 
 @router.get("/jobs/new", name="job_new")
+@needs(Role.ADMIN)
 async def new_job(services: ServicesDep) -> Response:
     """An empty form."""
     return await _form_page(services, await _form(services, None, NEW_JOB))
 
 
 @router.get("/jobs/{job_id}/edit", name="job_edit")
+@needs(Role.ADMIN)
 async def edit_job(services: ServicesDep, job_id: str) -> Response:
     """The form of a job."""
     job = services.queries.get_job(job_id).job
@@ -47,6 +51,7 @@ async def edit_job(services: ServicesDep, job_id: str) -> Response:
 
 
 @router.get("/jobs/{job_id}/duplicate", name="job_duplicate")
+@needs(Role.ADMIN)
 async def duplicate_job(services: ServicesDep, job_id: str) -> Response:
     """The form of a new job with all that another one says; nothing is saved yet."""
     job = services.queries.get_job(job_id).job
@@ -121,6 +126,7 @@ async def update_job(request: Request, services: ServicesDep, job_id: str) -> Re
 
 
 @router.post("/jobs/{job_id}/start", name="job_start")
+@needs(Role.OPERATOR)
 async def start_job(request: Request, services: ServicesDep, job_id: str) -> Response:
     """Start the job."""
     await services.manager.start_job(job_id)
@@ -128,6 +134,7 @@ async def start_job(request: Request, services: ServicesDep, job_id: str) -> Res
 
 
 @router.post("/jobs/{job_id}/stop", name="job_stop")
+@needs(Role.OPERATOR)
 async def stop_job(request: Request, services: ServicesDep, job_id: str) -> Response:
     """Stop the job's run."""
     await services.manager.stop_job(job_id)
@@ -135,6 +142,7 @@ async def stop_job(request: Request, services: ServicesDep, job_id: str) -> Resp
 
 
 @router.post("/jobs/{job_id}/discard", name="job_discard")
+@needs(Role.OPERATOR)
 async def discard_job(request: Request, services: ServicesDep, job_id: str) -> Response:
     """Discard the partial files of a stopped run."""
     await services.manager.discard(job_id)
@@ -142,6 +150,7 @@ async def discard_job(request: Request, services: ServicesDep, job_id: str) -> R
 
 
 @router.get("/jobs/{job_id}/delete", name="job_delete_page")
+@needs(Role.ADMIN)
 async def delete_job_page(services: ServicesDep, job_id: str) -> Response:
     """Ask before deleting."""
     return await _delete_page(services, job_id)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import Depends, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from core.many_jobs import MAX_JOBS, ManyJobs, Outcome
+from fastapi_app.access import demand, guarded_router, needs
 from fastapi_app.job_list import LOOK_COOKIE, JobsQuery, jobs_view, look_of
 from fastapi_app.preferences import YEAR_SECONDS, remember
 from fastapi_app.routers.banners import page_before
 from fastapi_app.routers.forms import is_htmx
 from fastapi_app.routers.pages import page
 from fastapi_app.services import Services, ServicesDep
+from models.access import Role
 
-router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+router = guarded_router(include_in_schema=False, default_response_class=HTMLResponse)
 _SEE_OTHER = 303
+_OF_OPERATORS = frozenset({"start", "stop"})
 _WORDS = {
     "start": "started or queued",
     "stop": "asked to stop",
@@ -39,6 +42,7 @@ async def jobs_page(
 
 
 @router.post("/jobs-look", name="jobs_look")
+@needs(Role.VIEWER)
 async def choose_look(
     request: Request, services: ServicesDep, look: Annotated[str, Form(pattern="^(cards|table)$")]
 ) -> Response:
@@ -50,6 +54,7 @@ async def choose_look(
 
 
 @router.post("/many-jobs", name="jobs_many")
+@needs(Role.OPERATOR)
 async def command_many(request: Request, services: ServicesDep) -> Response:
     """Start, stop, tag or delete the jobs that are ticked; says of each one that was not why."""
     posted = await request.form(max_files=0, max_fields=MAX_JOBS + 10)
@@ -57,6 +62,8 @@ async def command_many(request: Request, services: ServicesDep) -> Response:
     job_ids = list(dict.fromkeys(named))  # On the page and kept from another one: once.
     action, tag = str(posted.get("action", "")), str(posted.get("tag", "")).strip()
     fault = _fault(action, tag, job_ids)
+    if action not in _OF_OPERATORS:
+        demand(request, Role.ADMIN)
     many = ManyJobs(services.manager, services.queries)
     outcome = Outcome()
     if fault is None and action == "delete":

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from fastapi.responses import HTMLResponse, Response, StreamingResponse
 
 from core.engines.log_levels import LOG_LEVELS
+from fastapi_app.access import guarded_router
 from fastapi_app.all_logs import AllLogsQuery, all_logs, all_logs_as_text
 from fastapi_app.log_viewer import viewer
 from fastapi_app.log_views import LINES_PER_PAGE, LogQuery, Place, line_views
@@ -16,7 +17,7 @@ from fastapi_app.routers.pages import page
 from fastapi_app.run_views import run_title
 from fastapi_app.services import ServicesDep
 
-router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+router = guarded_router(include_in_schema=False, default_response_class=HTMLResponse)
 QueryDep = Annotated[LogQuery, Depends()]
 AllQueryDep = Annotated[AllLogsQuery, Depends()]
 

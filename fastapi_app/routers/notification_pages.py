@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from core.notifying.process import Receipt
+from fastapi_app.access import guarded_router
 from fastapi_app.notification_changes import keep_rule, target_state
 from fastapi_app.notification_events import rule_lane
 from fastapi_app.notification_views import (
@@ -30,7 +31,7 @@ from models.errors import InvalidSettings, RuleConflict
 from models.notifications import NotificationRule
 from storage.notification_table import WAITING
 
-router = APIRouter(
+router = guarded_router(
     prefix="/settings/notifications",
     include_in_schema=False,
     default_response_class=HTMLResponse,

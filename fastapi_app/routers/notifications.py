@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Body, Header, Query, Response
+from fastapi import Body, Header, Query, Response
 
+from fastapi_app.access import guarded_router
 from fastapi_app.notification_changes import keep_rule, target_state
 from fastapi_app.notification_events import RULE_LANE, rule_lane
 from fastapi_app.query_values import EMPTY_IS_NONE, Cursor
@@ -17,7 +18,7 @@ from storage.notification_repository import MAX_PAGE
 from storage.notification_table import STATES, Kept
 from utils.timestamps import utc_timestamp
 
-router = APIRouter(prefix="/api/v1/notifications")
+router = guarded_router(prefix="/api/v1/notifications")
 Value = TypeVar("Value")
 Filter = Annotated[Value | None, Query(max_length=64), EMPTY_IS_NONE]
 State = Annotated[

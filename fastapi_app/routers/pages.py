@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from fastapi.responses import HTMLResponse
 
 from core.deleted_sources import why_not_back
 from core.failed_files import why_not
 from core.job_queries import DEFAULT_PAGE, JobSort
+from fastapi_app.access import guarded_router, needs
 from fastapi_app.dashboard_views import disks_view, errors_view
 from fastapi_app.deleted_source_views import (
     ROWS_PER_PAGE,
@@ -32,11 +33,12 @@ from fastapi_app.preview_views import PreviewQuery, dry_run_summary
 from fastapi_app.run_views import run_detail, run_row, run_title
 from fastapi_app.services import Services, ServicesDep
 from fastapi_app.status_views import status_counts, status_view
+from models.access import Role
 from models.progress import RunOutcome
 from models.run import Run, RunPage
 from models.run_spec import RunKind
 
-router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+router = guarded_router(include_in_schema=False, default_response_class=HTMLResponse)
 _RECENT_RUNS = 8
 _MOST_CARDS = 24
 _NEWEST_ERRORS = 5
@@ -200,6 +202,7 @@ async def _deletions_part(
 
 
 @router.get("/folders", name="folders")
+@needs(Role.ADMIN)
 async def folders(
     services: ServicesDep,
     field: Annotated[str, Query(pattern="^(source|destination)$")],
@@ -225,5 +228,6 @@ async def page(
         bell=services.happenings.view(),
         error_count=services.error_count.view(),
         cursor=services.cursor,
+        who=services.who,
         **context,
     )

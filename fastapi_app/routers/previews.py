@@ -4,27 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from core.job_queries import DEFAULT_PAGE
+from fastapi_app.access import guarded_router, needs
 from fastapi_app.preview_views import MAX_QUERY
 from fastapi_app.query_values import Cursor, OrAny
 from fastapi_app.routers.forms import is_htmx
 from fastapi_app.services import Services, ServicesDep
+from models.access import Role
 from models.errors import NoPreview
 from models.planned_change import ChangeKind
 from models.run import Run
 from models.run_spec import RunKind
 from storage.previews import MAX_PAGE, PreviewFilter, read_preview
 
-router = APIRouter()
+router = guarded_router()
 _SEE_OTHER = 303
 Words = Annotated[str, Query(max_length=MAX_QUERY)]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 
 
 @router.post("/api/v1/jobs/{job_id}/dry-run", status_code=202)
+@needs(Role.OPERATOR)
 async def start_dry_run(services: ServicesDep, job_id: str) -> dict[str, str]:
     """Start a dry run, or queue it: it tells what a run would do, and does nothing.
 
@@ -63,6 +66,7 @@ async def get_preview(
 
 
 @router.post("/jobs/{job_id}/dry-run", name="job_dry_run", include_in_schema=False)
+@needs(Role.OPERATOR)
 async def start_dry_run_form(request: Request, services: ServicesDep, job_id: str) -> Response:
     """Start a dry run, and show it."""
     path = services.renderer.url("run_page", run_id=await services.manager.start_dry_run(job_id))

@@ -5,16 +5,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import Path, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
 from core.rclone_remotes import RemoteTest
 from fastapi_app import amounts
+from fastapi_app.access import guarded_router, needs
 from fastapi_app.location_fields import LOCATIONS
 from fastapi_app.services import Services, ServicesDep
+from models.access import Role
 from models.errors import CircuitOpen, CredentialUnusable, RemoteNotFound, RemotesUnknown
 
-router = APIRouter()
+router = guarded_router()
 FIELDS = f"^({'|'.join(LOCATIONS)})$"
 CredentialName = Annotated[str, Query(alias="credential", max_length=64)]
 """Of the configuration's password, by name; empty where it is not encrypted."""
@@ -32,6 +34,7 @@ async def list_remotes(services: ServicesDep, credential: CredentialName = "") -
 
 
 @router.post("/api/v1/remotes/{name}/test")
+@needs(Role.OPERATOR)
 async def ask_remote(
     services: ServicesDep, name: str, credential: CredentialName = ""
 ) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Header, Request
+from fastapi import Body, Header, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
+from fastapi_app.access import guarded_router
 from fastapi_app.errors import PreconditionRequired
 from fastapi_app.routers.forms import is_htmx
 from fastapi_app.routers.pages import page
@@ -29,8 +30,8 @@ from fastapi_app.settings_views import (
 from models.errors import FieldFault, InvalidSettings, SettingsConflict
 from models.setting_facts import SAVED, checked
 
-router = APIRouter()
-pages = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+router = guarded_router()
+pages = guarded_router(include_in_schema=False, default_response_class=HTMLResponse)
 _ETAG = re.compile(r'"?([0-9a-z]{1,64})"?')
 _SEE_OTHER = 303
 _SAVED = "Saved."

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from fastapi_app.live_faults import LiveFaults
 from fastapi_app.websocket.hub import Client, Hub
+from fastapi_app.websocket.live_access import LiveAccess
 
 MAX_MESSAGE = 1024 * 1024
 _TRY_AGAIN_LATER = 1013
@@ -19,10 +21,19 @@ _ITS_END = (WebSocketDisconnect, WebSocketDisconnected)
 _logger = logging.getLogger(__name__)
 
 
-async def serve_live_updates(websocket: WebSocket, hub: Hub, faults: LiveFaults) -> None:
-    """Serve one browser until it goes. Host and Origin are checked before, in `security.py`."""
+async def serve_live_updates(
+    websocket: WebSocket,
+    hub: Hub,
+    faults: LiveFaults,
+    access: LiveAccess,
+    may_stay: Callable[[], bool],
+) -> None:
+    """Serve one browser until it goes, or until it may not stay any more. Host, Origin and whose
+    connection it is are checked before."""
+    client = Client(send=websocket.send_text)
+    access.admit(client, may_stay)
     try:
-        await _serve(websocket, hub)
+        await _serve(websocket, hub, client)
     except _ITS_END:
         pass
     except Exception as error:
@@ -30,15 +41,16 @@ async def serve_live_updates(websocket: WebSocket, hub: Hub, faults: LiveFaults)
         _logger.exception("a live connection ended badly")
         faults.failed(error)
         return
+    finally:
+        access.forget(client)
     faults.ended_well()
 
 
-async def _serve(websocket: WebSocket, hub: Hub) -> None:
+async def _serve(websocket: WebSocket, hub: Hub, client: Client) -> None:
     await websocket.accept()
     if hub.is_full():
         await websocket.close(_TRY_AGAIN_LATER, "too many browsers")
         return
-    client = Client(send=websocket.send_text)
     await websocket.send_text(json.dumps({"t": "hello", "cursor": hub.cursor}))
     hub.join(client)
     tasks = {

@@ -105,6 +105,8 @@ class Hub:
         self._dropped_at: float | None = None
         self.on_drop: Callable[[], None] = _nobody
         self.on_calm: Callable[[], None] = _nobody
+        self.on_ping: Callable[[], None] = _nobody
+        """Called from time to time while browsers are connected."""
 
     @property
     def client_count(self) -> int:
@@ -208,6 +210,7 @@ class Hub:
             if now >= next_ping:
                 next_ping = now + PING_SECONDS
                 self._ping()
+                self.on_ping()
 
     async def _keep_pace(self, client: Client) -> None:
         clock = asyncio.get_running_loop().time

@@ -23,6 +23,7 @@ from fastapi_app.live_faults import LiveFaults
 from fastapi_app.security import KnownHosts, RequestGuard
 from fastapi_app.websocket.endpoint import serve_live_updates
 from fastapi_app.websocket.hub import CardUpdate, Hub
+from fastapi_app.websocket.live_access import LiveAccess
 from models.settings import Settings
 from tests.fakes.error_logs import InMemoryErrorLog
 
@@ -72,6 +73,7 @@ def hub_app() -> FastAPI:
     cards = ChangingCards()
     hub = Hub(cards)
     faults = LiveFaults(InMemoryErrorLog())
+    access = LiveAccess(hub)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -86,7 +88,7 @@ def hub_app() -> FastAPI:
 
     @app.websocket("/ws")
     async def live(websocket: WebSocket) -> None:
-        await serve_live_updates(websocket, hub, faults)
+        await serve_live_updates(websocket, hub, faults, access, lambda: True)
 
     @app.get("/clients")
     async def clients() -> dict[str, int]:

@@ -11,9 +11,10 @@ import pytest
 import pytest_asyncio
 
 from models.settings import Settings
-from storage import settings_watch
+from storage import file_watch
+from storage.file_watch import FileWatch
+from storage.settings_document import SETTINGS_NAME
 from storage.settings_store import SettingsStore
-from storage.settings_watch import SettingsWatch
 from tests.support import wait_until_async
 
 
@@ -32,7 +33,7 @@ async def store(path: Path) -> SettingsStore:
 @pytest_asyncio.fixture
 async def watched(store: SettingsStore) -> AsyncIterator[SettingsStore]:
     """The store while it is watched."""
-    task = asyncio.create_task(SettingsWatch(store).run())
+    task = asyncio.create_task(FileWatch(store.directory, SETTINGS_NAME, store.reconcile).run())
     yield store
     assert not task.done()
     task.cancel()
@@ -74,9 +75,9 @@ async def test_without_the_kernels_help_too(
     def none_to_be_had() -> None:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr(settings_watch, "Inotify", none_to_be_had)
-    monkeypatch.setattr(settings_watch, "POLL_SECONDS", 0.1)
-    task = asyncio.create_task(SettingsWatch(store).run())
+    monkeypatch.setattr(file_watch, "Inotify", none_to_be_had)
+    monkeypatch.setattr(file_watch, "POLL_SECONDS", 0.1)
+    task = asyncio.create_task(FileWatch(store.directory, SETTINGS_NAME, store.reconcile).run())
     await edits_in_every_way(store, path)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -85,7 +86,7 @@ async def test_without_the_kernels_help_too(
 async def test_a_failing_step_is_tried_again(
     watched: SettingsStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settings_watch, "RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(file_watch, "RETRY_SECONDS", 0.1)
     failures = 0
     reconcile = watched.reconcile
 

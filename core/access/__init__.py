@@ -1,0 +1,1 @@
+"""Who gets in: passwords, the bounds on guesses, sessions, tokens."""

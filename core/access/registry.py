@@ -1,0 +1,317 @@
+"""Who gets in: accounts, tokens, sessions, put together. Pages, API and guard ask here alone."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import re
+import secrets
+import time
+from collections.abc import Callable
+
+from core.access.attempts import Attempts
+from core.access.passwords import Passwords, password_fault
+from core.access.ports import AccessStore
+from core.access.sessions import Sessions, digest_of
+from models.access import (
+    ACCOUNT_NAME,
+    AccessList,
+    AccessToken,
+    Account,
+    Identity,
+    Role,
+    Way,
+)
+from models.errors import (
+    AccountNotFound,
+    FieldFault,
+    InvalidDocument,
+    InvalidSettings,
+    SignInRefused,
+    StorageFailed,
+    TooManyAttempts,
+)
+from utils.timestamps import utc_timestamp
+
+MAX_ACCOUNTS = 200
+MAX_TOKENS = 200
+MAX_TOKEN_DAYS = 3650
+TOKEN_PREFIX = "longshore_"  # noqa: S105 - how every token begins
+"""What secret scanners find it by."""
+OWNER = "owner"
+LOCAL_NAME = "command line"
+_NAME = re.compile(ACCOUNT_NAME)
+_logger = logging.getLogger(__name__)
+
+
+class Access:
+    """For one event loop; what is written is written in threads."""
+
+    def __init__(
+        self,
+        file: AccessStore,
+        sessions: Sessions,
+        local_token: str,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._file = file
+        self._clock = clock
+        self._local_digest = digest_of(local_token) if local_token else ""
+        self._list = AccessList()
+        self._passwords = Passwords()
+        self._attempts = Attempts()
+        self._turn = asyncio.Lock()
+        self.sessions = sessions
+        self.first_code = secrets.token_hex(8)
+        """With it the first password can be set in a browser; the terminal alone shows it."""
+        self.damage: str | None = None
+        """Why the file cannot be used; what it said before holds on."""
+        self.on_change: Callable[[], None] = _nobody
+
+    async def open(self) -> None:
+        """Read who gets in. Raises InvalidDocument and StorageFailed: nobody gets in by damage."""
+        await self.read()
+        await self.sessions.open()
+        self.sessions.on_end = self._changed
+
+    async def read(self) -> None:
+        """Read the file alone. Raises InvalidDocument and StorageFailed."""
+        self._list = await asyncio.to_thread(self._file.read)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody has an account yet: whoever reaches the dashboard is its owner."""
+        return not self._list.accounts
+
+    @property
+    def listed(self) -> AccessList:
+        """Everybody who may get in."""
+        return self._list
+
+    async def reload(self) -> None:
+        """Take over what stands in the file now, which somebody else has changed."""
+        async with self._turn:
+            try:
+                found = await asyncio.to_thread(self._file.read)
+            except (InvalidDocument, StorageFailed) as error:
+                self.damage = str(error)
+                _logger.error("who may get in stays as it was: %s", error)
+                return
+            self.damage = None
+            await self._take(found)
+
+    def by_session(self, secret: str, address: str, *, is_use: bool = True) -> Identity | None:
+        """Return whose session this is, with the role that the account has now."""
+        session = self.sessions.find(secret, is_use=is_use)
+        account = self._list.accounts.get(session.account) if session else None
+        if session is None or account is None or session.password != _tag_of(account):
+            return None
+        return Identity(session.account, account.role, Way.SESSION, address)
+
+    def by_token(self, token: str, address: str) -> Identity | None:
+        """Return whose token this is, unless it has expired."""
+        digest = digest_of(token)
+        if hmac.compare_digest(digest, self._local_digest):
+            return Identity(LOCAL_NAME, Role.ADMIN, Way.LOCAL, address)
+        now = utc_timestamp(self._clock())
+        for name, one in self._list.tokens.items():
+            if hmac.compare_digest(digest, one.digest) and one.is_valid(now):
+                return Identity(name, one.role, Way.TOKEN, address)
+        return None
+
+    def by_proxy(self, name: str, address: str) -> Identity | None:
+        """Return whom a trusted proxy vouches for, if there is an account of that name."""
+        account = self._list.accounts.get(name)
+        return Identity(name, account.role, Way.PROXY, address) if account else None
+
+    def owner(self, address: str) -> Identity:
+        """Return who everybody is while there is no account."""
+        return Identity(OWNER, Role.ADMIN, Way.OPEN, address)
+
+    async def sign_in(self, name: str, password: str, address: str) -> str:
+        """Return the secret of a new session.
+
+        Raises SignInRefused, TooManyAttempts, SignInBusy.
+        """
+        await self._check(name, password, address)
+        return await self._begin(name, address)
+
+    async def change_password(
+        self, name: str, old: str, new: str, address: str, *, field: str = "password"
+    ) -> str:
+        """Change one's own password: every session of the account ends; returns the secret of the
+        new one. Raises as `sign_in` does, InvalidSettings and StorageFailed."""
+        _check_password(new, field)
+        await self._check(name, old, address)
+        await self.put_password(name, new)
+        return await self._begin(name, address)
+
+    async def put_password(self, name: str, new: str) -> None:
+        """Set the password of an account and end its sessions.
+
+        Raises AccountNotFound, InvalidSettings, StorageFailed, SignInBusy.
+        """
+        _check_password(new, "password")
+        hashed = await self._passwords.hash(new)
+
+        def change(accounts: dict[str, Account], _tokens: dict[str, AccessToken]) -> None:
+            if name not in accounts:
+                raise AccountNotFound("account", name)
+            accounts[name] = Account(accounts[name].role, hashed)
+
+        await self._change(change)
+
+    async def set_first(self, name: str, password: str, code: str, address: str) -> str:
+        """Make the first account, an administrator; returns the secret of its session.
+
+        Raises InvalidSettings, TooManyAttempts, StorageFailed.
+        """
+        wait = self._attempts.admit(address)
+        if wait:
+            raise TooManyAttempts(wait)
+        if not self.is_open:
+            raise InvalidSettings((FieldFault("name", "There is an account already: sign in."),))
+        if not hmac.compare_digest(code.strip().encode(), self.first_code.encode()):
+            fault = FieldFault("code", "This is not the code that the terminal shows.")
+            raise InvalidSettings((fault,))
+        await self.put_account(name, Role.ADMIN, password)
+        return await self._begin(name, address)
+
+    async def put_account(self, name: str, role: Role, password: str | None) -> None:
+        """Make an account, or change the role of one; a password that is None stays as it is.
+
+        Raises InvalidSettings with every fault, StorageFailed, SignInBusy.
+        """
+        faults = [FieldFault("name", _NAME_FAULT)] if not _NAME.fullmatch(name) else []
+        if password is not None and (fault := password_fault(password)):
+            faults.append(FieldFault("password", fault))
+        if faults:
+            raise InvalidSettings(tuple(faults))
+        hashed = None if password is None else await self._passwords.hash(password)
+
+        def change(accounts: dict[str, Account], _tokens: dict[str, AccessToken]) -> None:
+            old = accounts.get(name)
+            if old is None and len(accounts) >= MAX_ACCOUNTS:
+                fault = FieldFault("name", f"There can be at most {MAX_ACCOUNTS} accounts.")
+                raise InvalidSettings((fault,))
+            kept = old.password if old else None
+            accounts[name] = Account(role, hashed or kept)
+            _need_an_administrator(accounts, "role")
+
+        await self._change(change)
+
+    async def remove_account(self, name: str) -> None:
+        """Forget an account and end its sessions. Raises AccountNotFound, InvalidSettings for the
+        last administrator, StorageFailed."""
+
+        def change(accounts: dict[str, Account], _tokens: dict[str, AccessToken]) -> None:
+            if accounts.pop(name, None) is None:
+                raise AccountNotFound("account", name)
+            _need_an_administrator(accounts, "name")
+
+        await self._change(change)
+
+    async def make_token(self, name: str, role: Role, days: int | None) -> str:
+        """Return a new token, which is told this once. Raises InvalidSettings, StorageFailed."""
+        faults = [FieldFault("name", _NAME_FAULT)] if not _NAME.fullmatch(name) else []
+        if days is not None and not 1 <= days <= MAX_TOKEN_DAYS:
+            faults.append(FieldFault("days", f"Between 1 and {MAX_TOKEN_DAYS:,} days."))
+        if faults:
+            raise InvalidSettings(tuple(faults))
+        token = TOKEN_PREFIX + secrets.token_urlsafe(32)
+        now = self._clock()
+        expires = None if days is None else utc_timestamp(now + days * 86_400)
+        made = AccessToken(role, digest_of(token), utc_timestamp(now), expires)
+
+        def change(_accounts: dict[str, Account], tokens: dict[str, AccessToken]) -> None:
+            if name in tokens:
+                fault = FieldFault("name", "There is a token of this name: revoke that first.")
+                raise InvalidSettings((fault,))
+            if len(tokens) >= MAX_TOKENS:
+                fault = FieldFault("name", f"There can be at most {MAX_TOKENS} tokens.")
+                raise InvalidSettings((fault,))
+            tokens[name] = made
+
+        await self._change(change)
+        return token
+
+    async def revoke_token(self, name: str) -> None:
+        """Let a token be worth nothing from now on. Raises AccountNotFound, StorageFailed."""
+
+        def change(_accounts: dict[str, Account], tokens: dict[str, AccessToken]) -> None:
+            if tokens.pop(name, None) is None:
+                raise AccountNotFound("token", name)
+
+        await self._change(change)
+
+    async def _begin(self, name: str, address: str) -> str:
+        account = self._list.accounts.get(name)
+        if account is None:
+            raise SignInRefused  # Removed in this moment.
+        return await self.sessions.begin(name, address, password=_tag_of(account))
+
+    async def _check(self, name: str, password: str, address: str) -> None:
+        wait = self._attempts.admit(address)
+        if wait:
+            raise TooManyAttempts(wait)
+        account = self._list.accounts.get(name)
+        hashed = account.password if account else None
+        if not await self._passwords.matches(hashed, password):
+            raise SignInRefused
+        # Meanwhile it may have been changed.
+        now = self._list.accounts.get(name)
+        if now is None or now.password != hashed:
+            raise SignInRefused
+
+    async def _change(
+        self, change: Callable[[dict[str, Account], dict[str, AccessToken]], None]
+    ) -> None:
+        def work() -> AccessList:
+            with self._file.changing() as (accounts, tokens):
+                change(accounts, tokens)
+                return AccessList(accounts, tokens)
+
+        async with self._turn:
+            await self._take(await asyncio.to_thread(work))
+
+    async def _take(self, found: AccessList) -> None:
+        before, self._list = self._list, found
+        for name, account in before.accounts.items():
+            after = found.accounts.get(name)
+            if after is None or after.password != account.password:
+                await self.sessions.end_of(name)
+        if before != found:
+            self._changed()
+
+    def _changed(self) -> None:
+        self.on_change()
+
+
+_NAME_FAULT = (
+    "Letters, digits, “.”, “_”, “-” and “@”, at most 64, the first and the last one a letter or a "
+    "digit."
+)
+
+
+def _tag_of(account: Account) -> str:
+    """Return what ties a session to the password that it began with: a changed one ends it, whoever
+    changes it."""
+    return digest_of(account.password or "")
+
+
+def _check_password(password: str, field: str) -> None:
+    fault = password_fault(password)
+    if fault:
+        raise InvalidSettings((FieldFault(field, fault),))
+
+
+def _need_an_administrator(accounts: dict[str, Account], field: str) -> None:
+    if not any(one.role is Role.ADMIN and one.password for one in accounts.values()):
+        fault = FieldFault(field, "The last administrator with a password must stay one.")
+        raise InvalidSettings((fault,))
+
+
+def _nobody() -> None:
+    """Nobody wants to know."""

@@ -1,0 +1,49 @@
+"""Who gets in, opened with what it stands on."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.access.registry import Access
+from core.access.sessions import Sessions
+from fastapi_app.task_keeper import KeptWork
+from fastapi_app.websocket.hub import Hub
+from fastapi_app.websocket.live_access import LiveAccess
+from models.error_event import Component
+from storage.access_file import ACCESS_NAME, AccessFile
+from storage.file_watch import FileWatch
+from storage.local_token import leave_token, take_token_away
+from storage.session_file import SessionFile
+from storage.settings_store import SettingsStore
+
+
+@dataclass(frozen=True)
+class AccessGround:
+    """Who gets in, and whose live connections stay."""
+
+    access: Access
+    live: LiveAccess
+    watch: KeptWork
+    """Takes over what is changed in the file beside the server."""
+
+
+async def open_access(
+    data_dir: Path, store: SettingsStore, hub: Hub, stack: AsyncExitStack
+) -> AccessGround:
+    """Open it. Raises InvalidDocument, StorageFailed: nobody gets in by damage."""
+    sessions = Sessions(
+        SessionFile(data_dir), idle_seconds=lambda: store.in_force.session_idle_hours * 3600
+    )
+    token = await asyncio.to_thread(leave_token, data_dir)
+    stack.callback(take_token_away, data_dir)
+    access = Access(AccessFile(data_dir), sessions, token)
+    await access.open()
+    stack.push_async_callback(sessions.close)
+    live = LiveAccess(hub)
+    access.on_change = live.look_again
+    hub.on_ping = live.look_again
+    watch = FileWatch(data_dir, ACCESS_NAME, access.reload)
+    return AccessGround(access, live, KeptWork("access-watch", Component.STORAGE, watch.run))

@@ -1,0 +1,124 @@
+"""Accounts and tokens, for administrators; each form works without JavaScript."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from fastapi_app.access import guarded_router, needs
+from fastapi_app.access_views import ROLE_WORDS, account_rows, faults_by_field, token_rows
+from fastapi_app.routers.account import posted_texts
+from fastapi_app.routers.pages import page
+from fastapi_app.services import Services, ServicesDep
+from models.access import Role
+from models.errors import AccountNotFound, FieldFault, InvalidSettings, LongshoreError, SignInBusy
+
+router = guarded_router(
+    prefix="/settings/access", include_in_schema=False, default_response_class=HTMLResponse
+)
+_SEE_OTHER = 303
+_FAULTS = (InvalidSettings, AccountNotFound, SignInBusy)
+
+
+@router.get("", name="access_page")
+@needs(Role.ADMIN)
+async def access_page(services: ServicesDep) -> Response:
+    """Who may get in, and with what."""
+    return await _page(services)
+
+
+@router.post("/accounts", name="access_account_put")
+async def put_account(request: Request, services: ServicesDep) -> Response:
+    """Make an account, or change the role or the password of one."""
+    posted = await posted_texts(request)
+    name = posted.get("name", "").strip()
+    if services.access.is_open:
+        fault = FieldFault("name", "Make your own account first, on the page “Account”.")
+        return await _page(services, error=InvalidSettings((fault,)), posted=posted)
+    try:
+        role = _role_of(posted)
+        await services.access.put_account(name, role, posted.get("password") or None)
+    except _FAULTS as error:
+        return await _page(services, error=error, posted=posted)
+    return _back(services)
+
+
+@router.post("/accounts/{account}/delete", name="access_account_delete")
+async def delete_account(services: ServicesDep, account: str) -> Response:
+    """Forget an account; whoever is signed in with it is so no more."""
+    try:
+        await services.access.remove_account(account)
+    except _FAULTS as error:
+        return await _page(services, error=error)
+    return _back(services)
+
+
+@router.post("/tokens", name="access_token_make")
+async def make_token(request: Request, services: ServicesDep) -> Response:
+    """Make a token, and show it this once."""
+    posted = await posted_texts(request)
+    name = posted.get("token_name", "").strip()
+    try:
+        token = await services.access.make_token(name, _role_of(posted), _days_of(posted))
+    except _FAULTS as error:
+        return await _page(services, token_error=error, posted=posted)
+    return await _page(services, made=(name, token))
+
+
+@router.post("/tokens/{token}/revoke", name="access_token_revoke")
+async def revoke_token(services: ServicesDep, token: str) -> Response:
+    """Let a token be worth nothing from now on."""
+    try:
+        await services.access.revoke_token(token)
+    except _FAULTS as error:
+        return await _page(services, token_error=error)
+    return _back(services)
+
+
+def _back(services: Services) -> Response:
+    return RedirectResponse(services.renderer.url("access_page"), _SEE_OTHER)
+
+
+def _role_of(posted: dict[str, str]) -> Role:
+    try:
+        return Role(posted.get("role", ""))
+    except ValueError:
+        raise InvalidSettings((FieldFault("role", "Choose one of the roles."),)) from None
+
+
+def _days_of(posted: dict[str, str]) -> int | None:
+    text = posted.get("days", "").strip()
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 5):
+        raise InvalidSettings((FieldFault("days", "A number of days, or nothing."),))
+    return int(text)
+
+
+async def _page(
+    services: Services,
+    *,
+    error: LongshoreError | None = None,
+    token_error: LongshoreError | None = None,
+    posted: dict[str, str] | None = None,
+    made: tuple[str, str] | None = None,
+) -> Response:
+    status, errors = faults_by_field(error)
+    token_status, token_errors = faults_by_field(token_error)
+    context: dict[str, Any] = {"nav": "settings", "title": "Access"}
+    return await page(
+        services,
+        "access.html",
+        max(status, token_status),
+        accounts=account_rows(services.access),
+        tokens=token_rows(services.access),
+        roles=ROLE_WORDS,
+        errors=errors,
+        token_errors=token_errors,
+        posted=posted or {},
+        made=made,
+        is_open=services.access.is_open,
+        **context,
+    )

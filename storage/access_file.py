@@ -1,0 +1,158 @@
+"""`access.yaml`: who may get in, with hashes of passwords and tokens. A person can read it.
+
+Nobody gets in by damage: what cannot be read is an error and never an empty list.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from models.access import ACCOUNT_NAME, AccessList, AccessToken, Account, Role
+from models.errors import InvalidDocument, StorageFailed
+from storage import yaml_documents
+from utils.durable_file import replace_file
+
+ACCESS_NAME = "access.yaml"
+_FORMAT = "1"
+_MAX_BYTES = 1024 * 1024
+_NAME = re.compile(ACCOUNT_NAME)
+_HASH = re.compile(r"\$argon2id\$[\x21-\x7e]{20,500}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class AccessFile:
+    """The file of one data directory."""
+
+    def __init__(self, data_directory: Path) -> None:
+        self._directory = data_directory
+        self._path = data_directory / ACCESS_NAME
+
+    @property
+    def directory(self) -> Path:
+        """Where the file is."""
+        return self._directory
+
+    def read(self) -> AccessList:
+        """Return what stands in the file; nobody when there is none. Blocking.
+
+        Raises InvalidDocument when it is not as it should be, and StorageFailed when it cannot be
+        read.
+        """
+        try:
+            with self._path.open("rb") as file:
+                content = file.read(_MAX_BYTES + 1)
+        except FileNotFoundError:
+            return AccessList()
+        except OSError as error:
+            raise _failed("Reading", error) from error
+        return parse_access(content)
+
+    @contextmanager
+    def changing(self) -> Iterator[tuple[dict[str, Account], dict[str, AccessToken]]]:
+        """Give accounts and tokens to be changed, and write them when they were: durable when this
+        returns, and one at a time, also with other processes. Blocking. Raises as `read` does."""
+        try:
+            descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise _failed("Opening the folder of", error) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            found = self.read()
+            accounts, tokens = dict(found.accounts), dict(found.tokens)
+            yield accounts, tokens
+            changed = AccessList(accounts, tokens)
+            if changed != found:
+                self._write(changed)
+        finally:
+            os.close(descriptor)
+
+    def _write(self, changed: AccessList) -> None:
+        try:
+            # Without a backup: that would keep a password which was changed.
+            replace_file(self._path, _rendered(changed))
+        except OSError as error:
+            raise _failed("Writing", error) from error
+
+
+def parse_access(content: bytes) -> AccessList:
+    """Return what stands in the file's content. Raises InvalidDocument with every fault."""
+    document = yaml_documents.parse(content, ACCESS_NAME)
+    faults: list[str] = []
+    if document.get("format") != _FORMAT:
+        faults.append("format is not 1")
+    accounts = dict(_accounts(_mapping(document, "accounts", faults), faults))
+    tokens = dict(_tokens(_mapping(document, "tokens", faults), faults))
+    if faults:
+        raise InvalidDocument(ACCESS_NAME, "; ".join(faults))
+    return AccessList(accounts, tokens)
+
+
+def _mapping(document: Mapping[str, Any], key: str, faults: list[str]) -> dict[str, dict[str, Any]]:
+    found = document.get(key) or {}
+    if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):
+        faults.append(f"{key} must be names with what belongs to each")
+        return {}
+    faults += [
+        f"{key} has a name that cannot be one" for name in found if not _NAME.fullmatch(name)
+    ]
+    return found
+
+
+def _accounts(found: dict[str, dict[str, Any]], faults: list[str]) -> Iterator[tuple[str, Account]]:
+    for name, entry in found.items():
+        password = entry.get("password")
+        role = _role_of(name, entry, faults)
+        if password is not None and not (isinstance(password, str) and _HASH.fullmatch(password)):
+            faults.append(f"the password of {name} is no hash: set it with `longshore passwd`")
+        elif role is not None:
+            yield name, Account(role, password)
+
+
+def _tokens(
+    found: dict[str, dict[str, Any]], faults: list[str]
+) -> Iterator[tuple[str, AccessToken]]:
+    for name, entry in found.items():
+        digest, created = entry.get("digest"), entry.get("created_at")
+        expires = entry.get("expires_at")
+        role = _role_of(name, entry, faults)
+        if not (isinstance(digest, str) and _DIGEST.fullmatch(digest) and isinstance(created, str)):
+            faults.append(f"the token {name} has no digest or no time")
+        elif not (expires is None or isinstance(expires, str)):
+            faults.append(f"the time at which the token {name} expires is none")
+        elif role is not None:
+            yield name, AccessToken(role, digest, created, expires)
+
+
+def _role_of(name: str, entry: Mapping[str, Any], faults: list[str]) -> Role | None:
+    try:
+        return Role(str(entry.get("role")))
+    except ValueError:
+        faults.append(f"the role of {name} is none of {', '.join(Role)}")
+        return None
+
+
+def _rendered(changed: AccessList) -> bytes:
+    accounts = {
+        name: {"role": one.role.value, "password": one.password}
+        for name, one in sorted(changed.accounts.items())
+    }
+    tokens = {
+        name: {
+            "role": one.role.value,
+            "digest": one.digest,
+            "created_at": one.created_at,
+            "expires_at": one.expires_at,
+        }
+        for name, one in sorted(changed.tokens.items())
+    }
+    return yaml_documents.render({"format": _FORMAT, "accounts": accounts, "tokens": tokens})
+
+
+def _failed(what: str, error: OSError) -> StorageFailed:
+    return StorageFailed(f"{what} {ACCESS_NAME}", error.strerror or str(error))
