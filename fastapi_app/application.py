@@ -92,7 +92,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="Longshore",
         version=VERSION,
         root_path=settings.root_path,
-        openapi_url="/api/v1/openapi.json",
+        # Guarded as everything else is (routers/api.py).
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,

@@ -7,14 +7,23 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections.abc import Iterable
 from email.utils import formatdate
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_FOREIGN_HOST = (
+    "This host name is not known here. Use the address of the machine, or add the name to the "
+    "settings (allowed_hosts, or LONGSHORE_ALLOWED_HOSTS)."
+)
+_HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
+"""What Host may be (RFC 9110, 7.2): no user, no path, nothing that two readers read in two ways."""
+_HIGHEST_PORT = 65_535
 _LOCAL_NAMES = frozenset({"localhost"})
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -41,14 +50,15 @@ class KnownHosts:
 
     def knows(self, host: str) -> bool:
         """Whether a Host header names this machine: by one of the names, or by an address."""
+        match = _HOST.fullmatch(host)
+        if match is None or int(match["port"] or 0) > _HIGHEST_PORT:
+            return False
+        name = match["name"].lower()
+        if name in self._names:
+            return True
         try:
-            name = urlsplit(f"//{host}").hostname
-            if not name:
-                return False
-            if name in self._names:
-                return True
             # An address cannot be rebound to another one by a foreign name server.
-            ipaddress.ip_address(name)
+            ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
         except ValueError:
             return False
         return True
@@ -73,15 +83,13 @@ class RequestGuard:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": fault})
         else:
-            await _refuse(_with_headers(send), fault)
+            await _refuse(_with_headers(send), fault, 400 if fault == _FOREIGN_HOST else 403)
 
     def _fault(self, scope: Scope, headers: Headers) -> str | None:
-        host = headers.get("host", "")
-        if not self._hosts.knows(host):
-            return (
-                "This host name is not known here. Use the address of the machine, or add the "
-                "name to the settings (allowed_hosts, or LONGSHORE_ALLOWED_HOSTS)."
-            )
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not self._hosts.knows(hosts[0]):
+            return _FOREIGN_HOST
+        host = hosts[0]
         origin = headers.get("origin")
         if scope["type"] == "websocket":
             # Browsers always send Origin here; other programs may leave it out.
@@ -141,12 +149,12 @@ def _with_headers(send: Send) -> Send:
     return send_with_headers
 
 
-async def _refuse(send: Send, detail: str) -> None:
-    problem = {"title": "Forbidden", "status": 403, "detail": detail}
+async def _refuse(send: Send, detail: str, status: int) -> None:
+    problem = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     body = json.dumps(problem).encode()
     headers = [
         (b"content-type", b"application/problem+json"),
         (b"content-length", str(len(body)).encode()),
     ]
-    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from fastapi import Body, Header, Query, Response
+from fastapi import Body, FastAPI, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from core.job_queries import DEFAULT_PAGE, MAX_PAGE, JobFilter, JobSort
@@ -34,6 +34,13 @@ _PROGRAM_FIELDS = frozenset(
 )
 Definition = Annotated[dict[str, Any], Body()]
 PageLimit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
+
+
+@router.get("/openapi.json", include_in_schema=False)
+async def openapi(request: Request) -> JSONResponse:
+    """Return the description of this API, as OpenAPI has it."""
+    app: FastAPI = request.app
+    return JSONResponse(app.openapi())
 
 
 @router.get("/jobs")

@@ -19,7 +19,7 @@ from models.access import Role
 
 router = guarded_router(include_in_schema=False, default_response_class=HTMLResponse)
 _SEE_OTHER = 303
-_OF_OPERATORS = frozenset({"start", "stop"})
+_OF_ADMINISTRATORS = frozenset({"delete", "tag", "untag"})
 _WORDS = {
     "start": "started or queued",
     "stop": "asked to stop",
@@ -62,7 +62,7 @@ async def command_many(request: Request, services: ServicesDep) -> Response:
     job_ids = list(dict.fromkeys(named))  # On the page and kept from another one: once.
     action, tag = str(posted.get("action", "")), str(posted.get("tag", "")).strip()
     fault = _fault(action, tag, job_ids)
-    if action not in _OF_OPERATORS:
+    if action in _OF_ADMINISTRATORS:
         demand(request, Role.ADMIN)
     many = ManyJobs(services.manager, services.queries)
     outcome = Outcome()

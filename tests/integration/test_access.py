@@ -1,0 +1,429 @@
+"""Proves who gets in: every route, every role, sessions, tokens, guesses.
+
+What each route needs stands here by hand. A new route that is not in the table fails the test.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+from fastapi_app.application import create_app
+from models.access import Role
+from models.settings import Settings
+from tests.integration.access_server import (
+    PASSWORDS,
+    guarded_server,
+    set_password,
+    signed_in,
+)
+from tests.support import RunningServer, make_tree, tree_of, wait_until
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("rsync")]
+OPEN = {
+    "GET /health",
+    "GET /health/live",
+    "GET /health/ready",
+    "GET /health/schema",
+    "GET /sign-in",
+    "POST /sign-in",
+    "GET /static/{path:path}",
+}
+OF_OPERATORS = {
+    "POST /api/v1/jobs/{job_id}/start",
+    "POST /api/v1/jobs/{job_id}/stop",
+    "POST /api/v1/jobs/{job_id}/discard",
+    "POST /api/v1/jobs/{job_id}/dry-run",
+    "POST /api/v1/runs/{run_id}/retry-failed",
+    "POST /api/v1/errors/resolve",
+    "POST /api/v1/errors/{event_id}/resolve",
+    "POST /api/v1/remotes/{name}/test",
+    "POST /errors/resolve",
+    "POST /errors/{event_id}/resolve",
+    "POST /jobs/{job_id}/start",
+    "POST /jobs/{job_id}/stop",
+    "POST /jobs/{job_id}/discard",
+    "POST /jobs/{job_id}/dry-run",
+    "POST /many-jobs",
+    "POST /runs/{run_id}/retry-failed",
+}
+OF_ADMINISTRATORS = {
+    "POST /api/v1/jobs",
+    "PUT /api/v1/jobs/{job_id}",
+    "DELETE /api/v1/jobs/{job_id}",
+    "POST /api/v1/notifications/rules",
+    "PUT /api/v1/notifications/rules/{rule_name}",
+    "DELETE /api/v1/notifications/rules/{rule_name}",
+    "POST /api/v1/notifications/rules/{rule_name}/test",
+    "POST /api/v1/runs/{run_id}/put-back",
+    "PUT /api/v1/settings",
+    "POST /account/first",
+    "POST /deletion-words",
+    "GET /folders",
+    "POST /jobs",
+    "GET /jobs/new",
+    "POST /jobs/sample",
+    "POST /jobs/{job_id}",
+    "GET /jobs/{job_id}/delete",
+    "POST /jobs/{job_id}/delete",
+    "GET /jobs/{job_id}/duplicate",
+    "GET /jobs/{job_id}/edit",
+    "POST /remotes/test/{field}",
+    "POST /runs/{run_id}/put-back",
+    "POST /settings",
+    "POST /settings/reset",
+    "GET /settings/access",
+    "POST /settings/access/accounts",
+    "POST /settings/access/accounts/{account}/delete",
+    "POST /settings/access/tokens",
+    "POST /settings/access/tokens/{token}/revoke",
+    "POST /settings/notifications",
+    "POST /settings/notifications/{rule_name}",
+    "POST /settings/notifications/{rule_name}/delete",
+    "POST /settings/notifications/{rule_name}/test",
+}
+OF_VIEWERS = {
+    "POST /account/password",
+    "POST /account/sessions/end",
+    "POST /jobs-look",
+    "POST /notices/dismiss",
+    "POST /sign-out",
+}
+"""What a viewer may post, beside reading all that is in no other set."""
+CHANGES_THE_SESSION = {"POST /sign-out", "POST /account/password", "POST /account/sessions/end"}
+THIRD = "the third word of anna"
+BAD_HOSTS = (
+    "evil.example",
+    "localhost.evil.example",
+    "evil.example:5001",
+    "127.0.0.1.nip.io",
+    "xn--lcalhost-54a",
+    "localhost@evil.example",
+    "localhost:80@evil.example",
+    "localhost/evil",
+    "localhost\\evil",
+    "[::1",
+    "::1",
+    "localhost:port",
+    "localhost:99999",
+    "",
+    "localhost evil",
+    "localhost, evil.example",
+    "user:pass@localhost",
+    "0x7f000001",
+    "017700000001",
+    "localhost.",
+)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server with an account for each role."""
+    with guarded_server(tmp_path_factory.mktemp("guarded") / "data") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def clients(server: RunningServer) -> Iterator[dict[Role, httpx.Client]]:
+    """A browser for each role."""
+    found = {role: signed_in(server, role) for role in Role}
+    yield found
+    for client in found.values():
+        client.close()
+
+
+@pytest.fixture(scope="module")
+def job(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A job that never ran."""
+    top = tmp_path_factory.mktemp("job")
+    return server.create_job(make_tree(top / "from", files=1), top / "to")
+
+
+def routes_of_the_application(data_dir: Path) -> set[str]:
+    """Return method and path of everything that the application answers to."""
+    found: set[str] = set()
+    waiting = list(create_app(Settings(data_dir=data_dir)).routes)
+    while waiting:
+        route = waiting.pop()
+        if (router := getattr(route, "original_router", None)) is not None:
+            waiting += router.routes
+            continue
+        methods, path = getattr(route, "methods", None), getattr(route, "path", "")
+        if methods is None:
+            assert path == "/ws", "a route of a kind that no test here knows"
+            continue
+        found |= {f"{method} {path}" for method in methods - {"HEAD"}}
+    return found
+
+
+def needed(route: str) -> Role | None:
+    """Return what a route needs, by the table."""
+    if route in OPEN:
+        return None
+    if route in OF_OPERATORS:
+        return Role.OPERATOR
+    if route in OF_ADMINISTRATORS:
+        return Role.ADMIN
+    assert route in OF_VIEWERS or route.startswith("GET "), f"{route} is not in the table"
+    return Role.VIEWER
+
+
+def address(route: str, job_id: str) -> tuple[str, str]:
+    """Return method and path of a route, with something in the place of each parameter."""
+    method, _, path = route.partition(" ")
+    path = path.replace("{path:path}", "css/base.css").replace("{job_id}", job_id)
+    return method, re.sub(r"\{[^}]*\}", "none", path)
+
+
+def test_the_table_has_every_route(tmp_path: Path) -> None:
+    routes = routes_of_the_application(tmp_path)
+    assert len(routes) > 80
+    for route in routes:
+        needed(route)
+    assert (OPEN | OF_OPERATORS | OF_ADMINISTRATORS | OF_VIEWERS) - routes == set()
+
+
+def test_a_stranger_gets_nothing(server: RunningServer, job: str, tmp_path: Path) -> None:
+    stranger = {"Origin": server.url}
+    with httpx.Client(base_url=server.url, headers=stranger, trust_env=False) as client:
+        for route in sorted(routes_of_the_application(tmp_path)):
+            if needed(route) is None:
+                continue
+            method, path = address(route, job)
+            answer = client.request(method, path)
+            if path.startswith(("/api/", "/metrics")):
+                assert answer.status_code == 401, route
+                assert answer.headers["www-authenticate"].startswith("Bearer"), route
+            else:
+                assert answer.status_code == 303, route
+                assert answer.headers["location"].startswith("/sign-in"), route
+            # Not even what is wrong with a body, which is not read.
+            answer = client.request(method, path, content=b"{", headers={"HX-Request": "true"})
+            assert answer.status_code == 401, route
+            assert job not in answer.text, route
+
+
+def test_each_role_gets_what_is_its_own(
+    server: RunningServer, clients: dict[Role, httpx.Client], job: str, tmp_path: Path
+) -> None:
+    for route in sorted(routes_of_the_application(tmp_path)):
+        need = needed(route)
+        if need is None or route in CHANGES_THE_SESSION:
+            continue
+        method, path = address(route, "none" if method_changes(route) else job)
+        for role in Role:
+            answer = clients[role].request(method, path, headers={"If-Match": '"1"'})
+            if role.allows(need):
+                assert answer.status_code not in {401, 403, 500}, (route, role)
+            else:
+                assert answer.status_code == 403, (route, role)
+    for action in ("delete", "tag", "untag"):
+        posted = {"action": action, "job": job, "tag": "x", "sure": "delete 1 job"}
+        answer = clients[Role.OPERATOR].post("/many-jobs", data=posted)
+        assert answer.status_code == 403, action
+    assert server.http.get(f"/api/v1/jobs/{job}").json()["tags"] == []
+
+
+def method_changes(route: str) -> bool:
+    """Whether a route is there to change something."""
+    return not route.startswith("GET ")
+
+
+def test_a_foreign_origin_changes_nothing(
+    server: RunningServer, clients: dict[Role, httpx.Client], job: str, tmp_path: Path
+) -> None:
+    foreign = ("https://evil.example", "null", server.url.replace("127.0.0.1", "localhost"))
+    for route in sorted(filter(method_changes, routes_of_the_application(tmp_path))):
+        method, path = address(route, job)
+        for origin in foreign:
+            answer = clients[Role.ADMIN].request(method, path, headers={"Origin": origin})
+            assert answer.status_code == 403, (route, origin)
+        with httpx.Client(base_url=server.url, cookies=clients[Role.ADMIN].cookies) as client:
+            headers = {"Sec-Fetch-Site": "cross-site"}
+            assert client.request(method, path, headers=headers).status_code == 403, route
+            # A cookie without either header: no browser of ours.
+            assert client.request(method, path).status_code == 403, route
+
+
+@pytest.mark.parametrize("host", BAD_HOSTS)
+def test_a_foreign_host_is_refused(
+    server: RunningServer, clients: dict[Role, httpx.Client], host: str
+) -> None:
+    answer = clients[Role.ADMIN].get("/jobs", headers={"Host": host})
+    assert answer.status_code == 400, host
+
+
+def test_get_changes_nothing(
+    server: RunningServer, clients: dict[Role, httpx.Client], job: str, tmp_path: Path
+) -> None:
+    def kept() -> dict[str, object]:
+        return {
+            name: facts[2]
+            for name, facts in tree_of(server.data_dir).items()
+            if name.startswith(("jobs", "state", "settings", "secrets", "access", "notif", "runs"))
+        }
+
+    before = kept()
+    assert before
+    for route in sorted(routes_of_the_application(tmp_path)):
+        if not method_changes(route):
+            _, path = address(route, job)
+            clients[Role.ADMIN].get(path)
+            clients[Role.ADMIN].get(path, params={"_method": "DELETE", "action": "delete"})
+    assert kept() == before
+    assert server.http.get(f"/api/v1/jobs/{job}").json()["version"] == 1
+
+
+def test_the_websocket_asks_too(server: RunningServer, clients: dict[Role, httpx.Client]) -> None:
+    url = server.url.replace("http", "ws") + "/ws"
+    cookie = f"longshore_session={clients[Role.VIEWER].cookies['longshore_session']}"
+    for headers in (
+        {},
+        {"Cookie": cookie},
+        {"Cookie": cookie, "Origin": "https://evil.example"},
+        {"Cookie": "longshore_session=guessed", "Origin": server.url},
+        {"Authorization": "Bearer guessed"},
+    ):
+        with pytest.raises(InvalidStatus) as refused:
+            connect(url, additional_headers=headers, proxy=None)
+        assert refused.value.response.status_code == 403, headers
+    with connect(
+        url, additional_headers={"Cookie": cookie, "Origin": server.url}, proxy=None
+    ) as ws:
+        assert '"hello"' in str(ws.recv(timeout=10))
+
+
+def test_a_session_is_new_at_each_sign_in_and_over_when_it_is_ended(server: RunningServer) -> None:
+    fixed = {"longshore_session": "chosen-by-somebody-else"}
+    with httpx.Client(base_url=server.url, cookies=fixed, headers={"Origin": server.url}) as client:
+        posted = {"name": "viewer", "password": PASSWORDS[Role.VIEWER]}
+        answer = client.post("/sign-in", data=posted)
+        first = answer.cookies["longshore_session"]
+        assert first != fixed["longshore_session"]
+        assert {"HttpOnly", "SameSite=strict"} <= set(answer.headers["set-cookie"].split("; "))
+        assert "Secure" not in answer.headers["set-cookie"]
+        tls = client.post("/sign-in", data=posted, headers={"X-Forwarded-Proto": "https"})
+        assert "Secure" in tls.headers["set-cookie"].split("; ")
+    # The one before was ended by the next.
+    assert status_with(server, first) == 401
+    with closing(signed_in(server, Role.VIEWER)) as client:
+        secret = client.cookies["longshore_session"]
+        url = server.url.replace("http", "ws") + "/ws"
+        headers = {"Cookie": f"longshore_session={secret}", "Origin": server.url}
+        with connect(url, additional_headers=headers, proxy=None) as live:
+            live.recv(timeout=10)
+            assert client.post("/sign-out").status_code == 303
+            with pytest.raises(ConnectionClosed):
+                live.recv(timeout=10)
+        assert status_with(server, secret) == 401
+    assert secret not in (server.data_dir / "sessions.json").read_text()
+
+
+def status_with(server: RunningServer, secret: str) -> int:
+    """Return how the API answers to a session."""
+    cookies = {"longshore_session": secret}
+    with httpx.Client(base_url=server.url, cookies=cookies) as client:
+        return client.get("/api/v1/jobs").status_code
+
+
+def test_a_role_and_a_password_hold_from_the_next_request_on(server: RunningServer) -> None:
+    set_password(server, "accounts", "add", "anna", "--role", "admin", password="anna at the quay")
+    with httpx.Client(base_url=server.url, headers={"Origin": server.url}) as anna:
+
+        def signs_in(password: str) -> bool:
+            posted = {"name": "anna", "password": password}
+            return anna.post("/sign-in", data=posted).status_code == 303
+
+        wait_until(lambda: "anna" in server.cli("accounts", "list").stdout)
+        wait_until(lambda: signs_in("anna at the quay"), what="the account")
+        assert anna.get("/settings/access").status_code == 200
+        assert server.cli("accounts", "role", "anna", "viewer").returncode == 0
+        wait_until(lambda: anna.get("/settings/access").status_code == 403, what="the other role")
+        assert anna.get("/jobs").status_code == 200
+        set_password(server, "passwd", "anna", password="another word of anna")
+        wait_until(lambda: anna.get("/jobs").status_code == 303, what="the end of the session")
+        assert signs_in("another word of anna")
+        changed = anna.post(
+            "/account/password",
+            data={
+                "old": "another word of anna",
+                "password": "third of them",
+                "again": "third of them",
+            },
+        )
+        assert changed.status_code == 303
+        assert anna.get("/jobs").status_code == 200
+        assert server.cli("accounts", "remove", "anna").returncode == 0
+        wait_until(lambda: anna.get("/jobs").status_code == 303, what="the end of the account")
+
+
+def test_tokens_have_a_role_and_an_end(server: RunningServer) -> None:
+    token = server.cli("tokens", "make", "scraper", "--role", "viewer").stdout.strip()
+
+    def status(method: str, path: str) -> int:
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx.request(method, server.url + path, headers=headers).status_code
+
+    wait_until(lambda: status("GET", "/metrics") == 200, what="the token")
+    assert status("GET", "/api/v1/jobs") == 200
+    assert status("POST", "/api/v1/jobs/none/start") == 403
+    text = (server.data_dir / "access.yaml").read_text()
+    assert token not in text
+    assert token.removeprefix("longshore_") not in text
+    # One that has expired: its time is set back by hand.
+    assert server.cli("tokens", "make", "old", "--role", "admin", "--days", "1").returncode == 0
+    before = (server.data_dir / "access.yaml").read_text()
+    past = re.sub(r"expires_at: .*T", "expires_at: '2001-01-01T", before, count=1)
+    assert server.cli("tokens", "revoke", "scraper").returncode == 0
+    wait_until(lambda: status("GET", "/api/v1/jobs") == 401, what="the end of the token")
+    assert past != before
+
+
+def test_guesses_are_bounded_and_lock_nobody_out(
+    server: RunningServer, clients: dict[Role, httpx.Client]
+) -> None:
+    assert server.process is not None
+    process = psutil.Process(server.process.pid)
+    before = process.memory_info().rss
+    highest = [before]
+
+    def guess(number: int) -> int:
+        posted = {"name": "admin", "password": f"guess number {number}"}
+        status = guesser.post("/sign-in", data=posted).status_code
+        highest.append(process.memory_info().rss)
+        return status
+
+    began = time.monotonic()
+    limits = httpx.Limits(max_connections=50)
+    headers = {"Origin": server.url}
+    guesser = httpx.Client(base_url=server.url, headers=headers, limits=limits, timeout=60)
+    with guesser, ThreadPoolExecutor(50) as guessers:
+        results = list(guessers.map(guess, range(1000)))
+    assert clients[Role.VIEWER].get("/api/v1/jobs").status_code == 200
+    minutes = 1 + (time.monotonic() - began) // 60
+    assert results.count(401) <= 10 * minutes
+    assert set(results) <= {401, 429}
+    assert max(highest) - before < 200 * 1024 * 1024
+
+
+def test_what_it_writes_is_its_owners_alone_whatever_the_umask(tmp_path: Path) -> None:
+    old = os.umask(0)
+    try:
+        with guarded_server(tmp_path / "data") as server:
+            signed_in(server, Role.ADMIN).close()
+    finally:
+        os.umask(old)
+    for path in [tmp_path / "data", *(tmp_path / "data").rglob("*")]:
+        mode = path.lstat().st_mode & 0o777
+        assert mode == (0o700 if path.is_dir() else 0o600), path
