@@ -33,7 +33,7 @@ async def store(path: Path) -> SettingsStore:
 @pytest_asyncio.fixture
 async def watched(store: SettingsStore) -> AsyncIterator[SettingsStore]:
     """The store while it is watched."""
-    task = asyncio.create_task(FileWatch(store.directory, SETTINGS_NAME, store.reconcile).run())
+    task = asyncio.create_task(FileWatch(store.directory, SETTINGS_NAME, lambda: store.reconcile()).run())
     yield store
     assert not task.done()
     task.cancel()
@@ -77,7 +77,7 @@ async def test_without_the_kernels_help_too(
 
     monkeypatch.setattr(file_watch, "Inotify", none_to_be_had)
     monkeypatch.setattr(file_watch, "POLL_SECONDS", 0.1)
-    task = asyncio.create_task(FileWatch(store.directory, SETTINGS_NAME, store.reconcile).run())
+    task = asyncio.create_task(FileWatch(store.directory, SETTINGS_NAME, lambda: store.reconcile()).run())
     await edits_in_every_way(store, path)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -29,11 +29,12 @@ def test_the_environment_goes_before_what_is_saved_and_that_before_the_default(
 
 
 def test_what_is_saved_cannot_decide_what_is_decided_at_the_start() -> None:
-    _, faults = checked({"port": 80, "data_dir": "/", "allow_network": True})
+    _, faults = checked({"port": 80, "data_dir": "/", "user_header": "X"})
     told = {fault.field: fault.message for fault in faults}
-    assert told == dict.fromkeys(("port", "data_dir", "allow_network"), "There is no such setting.")
+    assert told == dict.fromkeys(("port", "data_dir", "user_header"), "There is no such setting.")
     assert AT_START.keys() == {
-        *("data_dir", "host", "port", "root_path", "allow_network"),
+        *("data_dir", "host", "port", "root_path"),
+        *("trusted_proxies", "user_header", "metrics_readers"),
         *("log_format", "log_level", "access_log"),
     }
 
