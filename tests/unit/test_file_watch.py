@@ -30,10 +30,19 @@ async def store(path: Path) -> SettingsStore:
     return await SettingsStore.open(path.parent, Settings(data_dir=path.parent))
 
 
+def watch_of(store: SettingsStore) -> FileWatch:
+    """A watch over the store's file; what takes it over may be replaced later."""
+
+    async def take_over() -> None:
+        await store.reconcile()
+
+    return FileWatch(store.directory, SETTINGS_NAME, take_over)
+
+
 @pytest_asyncio.fixture
 async def watched(store: SettingsStore) -> AsyncIterator[SettingsStore]:
     """The store while it is watched."""
-    task = asyncio.create_task(FileWatch(store.directory, SETTINGS_NAME, lambda: store.reconcile()).run())
+    task = asyncio.create_task(watch_of(store).run())
     yield store
     assert not task.done()
     task.cancel()
@@ -77,7 +86,7 @@ async def test_without_the_kernels_help_too(
 
     monkeypatch.setattr(file_watch, "Inotify", none_to_be_had)
     monkeypatch.setattr(file_watch, "POLL_SECONDS", 0.1)
-    task = asyncio.create_task(FileWatch(store.directory, SETTINGS_NAME, lambda: store.reconcile()).run())
+    task = asyncio.create_task(watch_of(store).run())
     await edits_in_every_way(store, path)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
