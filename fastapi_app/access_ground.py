@@ -31,7 +31,7 @@ class AccessGround:
 
 
 async def open_access(
-    data_dir: Path, store: SettingsStore, hub: Hub, stack: AsyncExitStack
+    data_dir: Path, store: SettingsStore, hub: Hub, first_code: str, stack: AsyncExitStack
 ) -> AccessGround:
     """Open it. Raises InvalidDocument, StorageFailed: nobody gets in by damage."""
     sessions = Sessions(
@@ -39,7 +39,7 @@ async def open_access(
     )
     token = await asyncio.to_thread(leave_token, data_dir)
     stack.callback(take_token_away, data_dir)
-    access = Access(AccessFile(data_dir), sessions, token)
+    access = Access(AccessFile(data_dir), sessions, token, first_code=first_code)
     await access.open()
     stack.push_async_callback(sessions.close)
     live = LiveAccess(hub)

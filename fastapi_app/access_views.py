@@ -43,6 +43,8 @@ class AccountView:
     role: str
     way: str
     is_open: bool
+    takes_code: bool
+    """Whether the first password can be set here."""
     has_session: bool
     sessions: tuple[SessionView, ...]
 
@@ -79,6 +81,7 @@ def account_view(access: Access, who: Identity | None, secret: str | None) -> Ac
         role=ROLE_WORDS[who.role],
         way=WAY_WORDS[who.way],
         is_open=access.is_open,
+        takes_code=access.takes_first_code,
         has_session=has_session,
         sessions=tuple(
             SessionView(

@@ -76,15 +76,16 @@ _POLICY = 1008
 """A WebSocket is refused for a reason that stays (RFC 6455, 7.4.1)."""
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """Return the application; without settings they come from the environment."""
+def create_app(settings: Settings | None = None, *, first_code: str = "") -> FastAPI:
+    """Return the application; without settings they come from the environment. With `first_code`
+    the first password can be set in a browser."""
     settings = settings or Settings()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             url = url_maker(app, settings.root_path)
-            app.state.services = await compose(settings, app.state.hosts, url, stack)
+            app.state.services = await compose(settings, app.state.hosts, url, first_code, stack)
             app.state.access = app.state.services.access
             yield
 

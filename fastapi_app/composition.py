@@ -85,7 +85,11 @@ class _Runs:
 
 
 async def compose(
-    settings: Settings, hosts: KnownHosts, url: Callable[..., str], stack: AsyncExitStack
+    settings: Settings,
+    hosts: KnownHosts,
+    url: Callable[..., str],
+    first_code: str,
+    stack: AsyncExitStack,
 ) -> Services:
     """Return the parts of one application, which end with the stack. Raises StorageFailed."""
     ground = await lay_ground(settings, stack)
@@ -95,7 +99,9 @@ async def compose(
     again = ground.recovery.works(
         remotes=remotes.look_again, history=pages.history.look_again, disks=disks.look_again
     )
-    getting_in = await open_access(ground.data_dir, ground.kept.settings, ground.source.hub, stack)
+    getting_in = await open_access(
+        ground.data_dir, ground.kept.settings, ground.source.hub, first_code, stack
+    )
     works = (*_works(ground, pages, runs), getting_in.watch, *again, *ground.faults.works())
     for work in works:
         keeper = ground.faults.tasks.keep(*work)

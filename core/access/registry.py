@@ -54,6 +54,7 @@ class Access:
         sessions: Sessions,
         local_token: str,
         *,
+        first_code: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._file = file
@@ -64,8 +65,7 @@ class Access:
         self._attempts = Attempts()
         self._turn = asyncio.Lock()
         self.sessions = sessions
-        self.first_code = secrets.token_hex(8)
-        """With it the first password can be set in a browser; the terminal alone shows it."""
+        self._first_code = first_code
         self.damage: str | None = None
         """Why the file cannot be used; what it said before holds on."""
         self.on_change: Callable[[], None] = _nobody
@@ -148,6 +148,11 @@ class Access:
         await self.put_password(name, new)
         return await self._begin(name, address)
 
+    @property
+    def takes_first_code(self) -> bool:
+        """Whether the terminal shows a code, with which the first password is set in a browser."""
+        return bool(self._first_code) and self.is_open
+
     async def put_password(self, name: str, new: str) -> None:
         """Set the password of an account and end its sessions.
 
@@ -173,10 +178,12 @@ class Access:
             raise TooManyAttempts(wait)
         if not self.is_open:
             raise InvalidSettings((FieldFault("name", "There is an account already: sign in."),))
-        if not hmac.compare_digest(code.strip().encode(), self.first_code.encode()):
+        is_right = hmac.compare_digest(code.strip().encode(), self._first_code.encode())
+        if not (self._first_code and is_right):
             fault = FieldFault("code", "This is not the code that the terminal shows.")
             raise InvalidSettings((fault,))
         await self.put_account(name, Role.ADMIN, password)
+        self._first_code = ""
         return await self._begin(name, address)
 
     async def put_account(self, name: str, role: Role, password: str | None) -> None:

@@ -7,6 +7,7 @@ import gc
 import ipaddress
 import os
 import queue
+import secrets
 import select
 import socket
 import sys
@@ -51,13 +52,21 @@ def serve() -> None:
             pass
     except (DataDirectoryInUse, StorageFailed) as error:
         fail(str(error))
-    server = server_of(create_app(configured))
+    first_code = "" if _has_password(configured) else secrets.token_hex(6)
+    server = server_of(create_app(configured, first_code=first_code))
     out.print(
         f"Longshore {VERSION} is at {server_url(configured)}{configured.root_path}/ "
         f"with its data in {configured.data_dir.absolute()}",
         markup=False,
         soft_wrap=True,
     )
+    if first_code:
+        out.print(
+            "Nobody needs a password yet. Set one with `longshore passwd`, or on the page “Account”"
+            f" with the code {first_code}",
+            markup=False,
+            soft_wrap=True,
+        )
     with suppress(SystemExit):  # uvicorn's word for a start that failed, having logged why.
         server.run(sockets=[listener])
     if not server.started:
