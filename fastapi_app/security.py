@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fastapi_app.peers import is_behind_tls
+
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _FOREIGN_HOST = (
     "This host name is not known here. Use the address of the machine, or add the name to the "
@@ -78,12 +80,13 @@ class RequestGuard:
             return
         headers = Headers(scope=scope)
         fault = self._fault(scope, headers)
+        with_headers = _with_headers(send, by_tls=is_behind_tls(scope, headers))
         if fault is None:
-            await self._app(scope, receive, _with_headers(send))
+            await self._app(scope, receive, with_headers)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": fault})
         else:
-            await _refuse(_with_headers(send), fault, 400 if fault == _FOREIGN_HOST else 403)
+            await _refuse(with_headers, fault, 400 if fault == _FOREIGN_HOST else 403)
 
     def _fault(self, scope: Scope, headers: Headers) -> str | None:
         hosts = headers.getlist("host")
@@ -136,13 +139,15 @@ def _same(origin: str, host: str) -> bool:
     return parts.netloc.lower().removesuffix(default) == host.lower().removesuffix(default)
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, *, by_tls: bool) -> Send:
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             for name, value in SECURITY_HEADERS.items():
                 headers.setdefault(name, value)
             headers.setdefault("Cache-Control", "no-store")
+            if by_tls:
+                headers["Strict-Transport-Security"] = "max-age=31536000"
             headers["Date"] = formatdate(usegmt=True)  # RFC 9110, 6.6.1
         await send(message)
 

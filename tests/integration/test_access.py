@@ -393,6 +393,78 @@ def test_tokens_have_a_role_and_an_end(server: RunningServer) -> None:
     wait_until(lambda: status(scraper, "GET", "/api/v1/jobs") == 401, what="the end of the token")
 
 
+def test_the_first_password_is_set_with_the_code_of_the_terminal(tmp_path: Path) -> None:
+    server = RunningServer(tmp_path / "data")
+    server.start()
+    assert server.process is not None
+    assert server.process.stdout is not None
+    told = b""
+    while b"code" not in told:
+        told += os.read(server.process.stdout.fileno(), 4096)
+    code = told.decode().rpartition(" with the code ")[2].split()[0]
+    password = "a quay with seven cranes"
+    posted = {"name": "anna", "password": password, "again": password}
+    headers = {"Origin": server.url}
+    with httpx.Client(base_url=server.url, headers=headers, trust_env=False) as client:
+        for wrong in ("", "0" * len(code)):
+            answer = client.post("/account/first", data=posted | {"code": wrong})
+            assert answer.status_code == 422
+            assert "not the code" in answer.text
+        answer = client.post("/account/first", data=posted | {"code": code, "again": "another"})
+        assert "not the same" in answer.text
+        assert client.get("/api/v1/jobs").status_code == 200, "nothing was set yet"
+        assert client.post("/account/first", data=posted | {"code": code}).status_code == 303
+        assert client.get("/settings/access").status_code == 200
+        again = client.post("/account/first", data=posted | {"code": code, "name": "eve"})
+        assert again.status_code == 422
+    assert server.http.get("/api/v1/jobs").status_code == 401
+    assert code not in (server.data_dir / "logs" / "longshore.log").read_text()
+    server.kill()
+    server.start()
+    assert server.http.get("/api/v1/jobs").status_code == 401
+    server.terminate()
+    server.http.close()
+
+
+def test_the_word_of_a_trusted_proxy_is_taken_and_nobody_elses(tmp_path: Path) -> None:
+    environment = {"LONGSHORE_USER_HEADER": "Remote-User"}
+    for trusted, status in (("127.0.0.0/8", 200), ("192.0.2.1", 401)):
+        named = {**environment, "LONGSHORE_TRUSTED_PROXIES": trusted}
+        with guarded_server(tmp_path / f"data {status}", **named) as server:
+
+            def answer(name: str, path: str, server: RunningServer = server) -> int:
+                return httpx.get(server.url + path, headers={"Remote-User": name}).status_code
+
+            assert answer("viewer", "/api/v1/jobs") == status
+            assert answer("nobody", "/api/v1/jobs") == 401
+            if status == 200:
+                assert answer("viewer", "/settings/access") == 403
+                assert answer("admin", "/settings/access") == 200
+
+
+def test_metrics_are_read_from_the_addresses_that_are_named(tmp_path: Path) -> None:
+    with guarded_server(tmp_path / "data", LONGSHORE_METRICS_READERS="127.0.0.1") as server:
+        assert httpx.get(f"{server.url}/metrics").status_code == 200
+        assert httpx.get(f"{server.url}/api/v1/jobs").status_code == 401
+
+
+def test_nobody_gets_in_by_damage(tmp_path: Path) -> None:
+    with guarded_server(tmp_path / "data") as server:
+        path = server.data_dir / "access.yaml"
+        good = path.read_text()
+        for damaged in ("{", "format: 1\naccounts: 5\n", "accounts: {}\n"):
+            path.write_text(damaged)
+            # Nothing can be waited for: what was there before holds on.
+            assert server.http.get("/api/v1/jobs").status_code == 200
+            assert httpx.get(f"{server.url}/api/v1/jobs").status_code == 401
+            server.kill()
+            with pytest.raises(AssertionError, match="the server ended with"):
+                server.start()
+            server.terminate()
+            path.write_text(good)
+            server.start()
+
+
 def test_guesses_are_bounded_and_lock_nobody_out(
     server: RunningServer, clients: dict[Role, httpx.Client]
 ) -> None:
