@@ -8,7 +8,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from core.notifying.process import Receipt
-from fastapi_app.access import guarded_router
+from fastapi_app.access import guarded_router, needs
 from fastapi_app.notification_changes import keep_rule, target_state
 from fastapi_app.notification_events import rule_lane
 from fastapi_app.notification_views import (
@@ -27,6 +27,7 @@ from fastapi_app.query_values import Cursor
 from fastapi_app.routers.forms import is_htmx
 from fastapi_app.routers.pages import page
 from fastapi_app.services import Services, ServicesDep
+from models.access import Role
 from models.errors import InvalidSettings, RuleConflict
 from models.notifications import NotificationRule
 from storage.notification_table import WAITING
@@ -47,6 +48,7 @@ async def notifications_page(services: ServicesDep, cursor: Cursor = None) -> Re
 
 
 @router.get("/new", name="notification_new")
+@needs(Role.ADMIN)
 async def new_rule(services: ServicesDep) -> Response:
     """An empty form."""
     return await _form_page(services, new_form(await services.credentials.names()))
@@ -59,6 +61,7 @@ async def create_rule(request: Request, services: ServicesDep) -> Response:
 
 
 @router.get("/{rule_name}/edit", name="notification_edit")
+@needs(Role.ADMIN)
 async def edit_rule(services: ServicesDep, rule_name: str) -> Response:
     """The form of a rule."""
     rule = await services.notifier.rules.find(rule_name)
@@ -73,6 +76,7 @@ async def save_rule(request: Request, services: ServicesDep, rule_name: str) -> 
 
 
 @router.get("/{rule_name}/delete", name="notification_delete_page")
+@needs(Role.ADMIN)
 async def delete_rule_page(services: ServicesDep, rule_name: str) -> Response:
     """Ask before deleting."""
     rule = await services.notifier.rules.find(rule_name)
