@@ -51,7 +51,7 @@ async def delete_account(services: ServicesDep, account: str) -> Response:
     try:
         await services.access.remove_account(account)
     except _FAULTS as error:
-        return await _page(services, error=error)
+        return await _page(services, error=error, about=account)
     return _back(services)
 
 
@@ -104,8 +104,11 @@ async def _page(
     token_error: LongshoreError | None = None,
     posted: dict[str, str] | None = None,
     made: tuple[str, str] | None = None,
+    about: str = "",
 ) -> Response:
     status, errors = faults_by_field(error)
+    if about:  # Of one that stands in the list, and not of what was typed.
+        errors = {"old": f"{about}: {' '.join(errors.values())}"}
     token_status, token_errors = faults_by_field(token_error)
     context: dict[str, Any] = {"nav": "settings", "title": "Access"}
     return await page(

@@ -17,6 +17,7 @@ from fastapi_app.application import create_app
 from models.settings import Settings
 from tests.browser.controls import Account, routes_of
 from tests.browser.lived_in import LivedIn, lived_in
+from tests.browser.touring_access import tour_of_access
 from tests.browser.touring_errors import tour_of_errors
 from tests.browser.touring_jobs import tour_of_a_job, tour_of_jobs, tour_of_the_form
 from tests.browser.touring_notifications import tour_of_notifications
@@ -30,7 +31,7 @@ from tests.browser.visitor import (
 from tests.support import RunningServer
 
 # What the browser itself logs of an answer that is the point of a click.
-_REFUSED = r"status of 4(04|12|22) .*"
+_REFUSED = r"status of 4(01|04|12|22) .*"
 # The attempts to connect take minutes: here every delay is a fiftieth.
 _FAST_TIMERS = """
 {
@@ -61,6 +62,7 @@ def test_everything_is_clicked_and_nothing_complains(
             tour(page, site)
         _polling(visitor, site, account)
         _with_no_job(page, make_server())
+        tour_of_access(page, make_server("guarded"))
         ids = {"job_id": site.jobs["completed"], "run_id": site.runs["completed"]}
         assert account.unvisited(site.server, **ids, field="source") == []
     assert account.unused(_LEFT_ALONE) == {}
@@ -144,6 +146,10 @@ def _logs(page: Page, site: LivedIn) -> None:
 def _settings(page: Page, site: LivedIn) -> None:
     """Each setting is typed, refused, saved and reset."""
     page.goto(f"{site.url}/settings")
+    page.locator("#to-access").click()
+    page.locator("#to-account").click()
+    page.locator(".crumbs a").click()
+    page.wait_for_url(f"{site.url}/settings")
     expect_live(page)
     page.locator("#field-resume_interrupted").check()
     for field in page.locator("#settings-form input[type=text]").all():

@@ -72,6 +72,8 @@ _PAGES: dict[str, tuple[str, ...]] = {
     "notification_new": ("/settings/notifications/new",),
     "notification_edit": ("/settings/notifications/hook/edit",),
     "notification_delete_page": ("/settings/notifications/hook/delete",),
+    "account_page": ("/account",),
+    "access_page": ("/settings/access",),
     "error": ("/jobs/nobody",),
 }
 """By route, where its pages are seen; an error is what any route may answer."""
@@ -90,8 +92,10 @@ _NO_PAGES = {
     "remote_options",
     "run_log_download",
     "run_log_lines",
+    "sign_in_page",
 }
-"""Parts of pages, and what is downloaded."""
+"""Parts of pages, what is downloaded, and what is there once somebody has an account
+(test_access.py)."""
 _LONG_NAME = "Averylongnamewithoutanyspace" * 4
 _HTML_NAME = "<img src=x onerror=window.ran=1><script>window.ran=1</script> “Jörg” & 🏖️"
 _NARROW = 320

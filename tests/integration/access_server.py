@@ -53,9 +53,14 @@ def guarded_server(data_dir: Path, **environment: str) -> Iterator[RunningServer
     """A server that asks who one is; its own client bears the token of the command line."""
     server = RunningServer(data_dir, **environment)
     make_accounts(server)
-    server.http.auth = lambda request: _with_token(request, data_dir)
+    bear_local_token(server)
     with ended_server(server):
         yield server
+
+
+def bear_local_token(server: RunningServer) -> None:
+    """Have the server's own client bear the token of the command line, once there is one."""
+    server.http.auth = lambda request: _with_token(request, server.data_dir)
 
 
 def _with_token(request: httpx.Request, data_dir: Path) -> httpx.Request:
