@@ -9,10 +9,11 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from core.allowed_roots import EVERYWHERE, Roots, is_allowed, outside_words
 from core.ports import Ports
 from core.runner.trash import NOTHING, PutBack, found_back, purge, put_back, trash_top
 from models.deleted_sources import DeletingRun
-from models.errors import JobIsActive, JobNotFound, PutBackRefused
+from models.errors import JobIsActive, JobNotFound, OutsideRoots, PutBackRefused
 from models.run import Run
 from models.run_spec import RunSpec
 from utils.timestamps import utc_timestamp
@@ -67,9 +68,13 @@ def why_not_back(run: DeletingRun) -> str | None:
 class DeletedSources:
     """The commands over what runs have deleted."""
 
-    def __init__(self, ports: Ports, at_rest: AtRest) -> None:
+    def __init__(
+        self, ports: Ports, at_rest: AtRest, *, roots: Callable[[], Roots] = lambda: EVERYWHERE
+    ) -> None:
+        """`roots` tells the allowed folders as they are at that moment."""
         self._ports = ports
         self._at_rest = at_rest
+        self._roots = roots
 
     async def put_back(self, run_id: str) -> PutBack:
         """Put everything back that a run moved into the trash folder, and never over what is there
@@ -99,7 +104,7 @@ class DeletedSources:
             try:
                 async with self._at_rest(run.job_id, "empty the trash folder of"):
                     # Not there: the disk of the source is not mounted, most likely.
-                    is_gone = await asyncio.to_thread(purge, trash_top(run.source), run.run_id)
+                    is_gone = await asyncio.to_thread(self._purge, run)
                     if is_gone:
                         now = self._ports.clock.now()
                         await self._ports.deletions.note_purged(run.run_id, now=now)
@@ -107,13 +112,24 @@ class DeletedSources:
                         emptied += 1
             except (JobIsActive, JobNotFound, FileNotFoundError):
                 continue
-            except OSError as error:
+            except (OSError, OutsideRoots) as error:
                 ids = {"job_id": run.job_id, "run_id": run.run_id}
                 _logger.warning(
                     "the trash folder of run %s stays: %s", run.run_id, error, extra=ids
                 )
-                faults.append(f"That of run {run.run_id} in {run.source}: {error.strerror}.")
+                why = error.reason if isinstance(error, OutsideRoots) else f"{error.strerror}."
+                faults.append(f"That of run {run.run_id} in {run.source}: {why}")
         return Emptied(emptied, tuple(faults))
+
+    def _purge(self, run: DeletingRun) -> bool:
+        return purge(self._top_of(run), run.run_id)
+
+    def _top_of(self, run: DeletingRun) -> str:
+        """Return the folder that holds the trash folder of a run. Raises OutsideRoots."""
+        top, roots = trash_top(run.source), self._roots()
+        if not is_allowed(top, roots):
+            raise OutsideRoots(run.source, outside_words(roots))
+        return top
 
     async def _put_back(self, run: DeletingRun) -> PutBack:
         loop = asyncio.get_running_loop()
@@ -129,7 +145,10 @@ class DeletedSources:
             if len(results) >= _BATCH:
                 asyncio.run_coroutine_threadsafe(note(is_all=False), loop).result()
 
-        top = await asyncio.to_thread(trash_top, run.source)
+        try:
+            top = await asyncio.to_thread(self._top_of, run)
+        except OutsideRoots as error:
+            raise PutBackRefused(run.run_id, f"Source: {error.reason}") from error
         done = NOTHING
         try:
             done = await asyncio.to_thread(put_back, top, run.run_id, tell=tell)

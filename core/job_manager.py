@@ -15,6 +15,7 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import Any
 
+from core.allowed_roots import is_allowed, outside_words
 from core.definition_check import check_definition
 from core.failed_files import listed, names_to_retry, narrowed, refuse_folders, retry_run
 from core.new_run import new_run
@@ -25,6 +26,7 @@ from models.errors import (
     JobIsActive,
     NothingToDiscard,
     NothingToStop,
+    OutsideRoots,
     RunNotFound,
     StorageFailed,
     VersionConflict,
@@ -49,7 +51,7 @@ class JobManager(RunBeginner):
 
     async def create_job(self, definition: Mapping[str, Any]) -> str:
         """Keep a new job; returns its id. Raises InvalidDefinition, StorageFailed."""
-        valid = await check_definition(definition)
+        valid = await check_definition(definition, roots=self._limits.allowed_roots)
         now = self._ports.clock.now()
         job_id = self._new_job_id(valid.name)
         job = Job(
@@ -65,7 +67,7 @@ class JobManager(RunBeginner):
         """Replace a definition. Raises JobNotFound, VersionConflict, InvalidDefinition,
         StorageFailed."""
         _refuse_old_version(self._record(job_id).job, expected_version)
-        valid = await check_definition(definition)
+        valid = await check_definition(definition, roots=self._limits.allowed_roots)
         now = self._ports.clock.now()
 
         def change(record: JobRecord) -> JobRecord:
@@ -189,7 +191,7 @@ class JobManager(RunBeginner):
     async def discard(self, job_id: str) -> None:
         """Make a paused or interrupted job pending and remove its partial files.
 
-        Raises JobNotFound, NothingToDiscard, FileFailed, StorageFailed.
+        Raises JobNotFound, NothingToDiscard, OutsideRoots, FileFailed, StorageFailed.
         """
         async with self._lock(job_id):
             record = self._record(job_id)
@@ -199,7 +201,7 @@ class JobManager(RunBeginner):
             try:
                 # What a daemon keeps is its own: the next run goes on from it, or replaces it.
                 if not is_remote(destination):
-                    await asyncio.to_thread(remove_all_partial_files, destination)
+                    await asyncio.to_thread(self._remove_partial_files, destination)
             except OSError as error:
                 raise FileFailed("Removing the partial files", error) from error
             now = self._ports.clock.now()
@@ -276,6 +278,12 @@ class JobManager(RunBeginner):
         self._queue.leave(run_id)
         await self._ports.runs.remove(run_id)
         await self._ports.directories.remove(run_id)
+
+    def _remove_partial_files(self, destination: str) -> None:
+        roots = self._limits.allowed_roots
+        if not is_allowed(destination, roots):
+            raise OutsideRoots(destination, outside_words(roots))
+        remove_all_partial_files(destination)
 
     async def _destination_of_last_run(self, record: JobRecord) -> str:
         # The definition may have been changed since.

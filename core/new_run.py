@@ -6,6 +6,7 @@ import re
 import secrets
 from dataclasses import dataclass, replace
 
+from core.allowed_roots import EVERYWHERE, Roots
 from models.job import Job
 from models.job_state import JobRecord, JobState
 from models.job_status import JobStatus
@@ -30,6 +31,7 @@ class RunLimits:
     resume_interrupted: bool = False
     rclone_config: str | None = None
     """The configuration with rclone's remotes, as an absolute path; None leaves it to rclone."""
+    allowed_roots: Roots = EVERYWHERE
 
 
 def new_run(job: Job, *, now: str, kind: RunKind = RunKind.TRANSFER) -> Run:
@@ -122,6 +124,7 @@ def spec_of(
         source_deletion=job.source_deletion.mode if job.source_deletion.enabled else None,
         delete_empty_directories=job.source_deletion.delete_empty_directories,
         trash_days=job.source_deletion.trash_days,
+        allowed_roots=limits.allowed_roots,
     )
 
 

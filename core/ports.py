@@ -232,6 +232,11 @@ class RunDirectories(Protocol):
         the run is over where these are not all. Raises StorageFailed."""
         ...
 
+    async def confine(self, run_id: str, allowed_roots: tuple[str, ...] | None) -> None:
+        """Freeze other allowed folders in the spec of a run that has not begun. Raises
+        StorageFailed."""
+        ...
+
     async def spec(self, run_id: str) -> RunSpec | None:
         """Return what a run is to do as it was frozen, or None when that cannot be read: its
         runner then says so."""

@@ -7,8 +7,10 @@ in a thread.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Protocol
 
+from core.allowed_roots import root_faults
 from core.engines.base import Engine, too_old
 from core.preflight_mounts import has_any_file, marker_fault, mount_fault
 from core.preflight_space import existing_part, inode_fault
@@ -43,21 +45,43 @@ _WHERE = {
     "options.source_marker": "Source: ",
     "options.source_mount": "Source: ",
     "options.destination_mount": "Destination: ",
+    "options.extra_args": "Extra arguments: ",
 }
 
 
 def run_faults(spec: RunSpec, engine: Engine) -> tuple[FieldFault, ...]:
     """Return why a run must not begin, all of it at once: asked before anything is touched."""
+    outside = spec_root_faults(spec)
+    source, destination = within(spec.source, spec.destination, outside)
     faults = [
         *tool_faults(spec, engine),
-        *location_faults(spec.source, spec.destination),
-        *mount_faults(spec.source, spec.destination, spec),
+        *outside,
+        *faults_of_locations(source, destination),
+        *mount_faults(source, destination, spec),
     ]
     if not any(fault.field in _OF_SOURCE for fault in faults):
         faults += _empty_faults(spec)
     if not any(fault.field in _OF_DESTINATION for fault in faults):
         faults += _inode_faults(spec)
     return tuple(faults)
+
+
+def spec_root_faults(spec: RunSpec) -> list[FieldFault]:
+    """Return what of a run leads out of the allowed folders now, whatever it did when the job was
+    saved."""
+    return root_faults(spec.source, spec.destination, spec.extra_args, spec.allowed_roots)
+
+
+def within(
+    source: str | None, destination: str | None, outside: Iterable[FieldFault]
+) -> tuple[str | None, str | None]:
+    """Return the locations without those that lead out of the allowed folders: nothing is looked at
+    there, and nothing told of it."""
+    fields = {fault.field for fault in outside}
+    return (
+        None if "source" in fields else source,
+        None if "destination" in fields else destination,
+    )
 
 
 def tool_faults(spec: RunSpec, engine: Engine) -> list[FieldFault]:
@@ -88,14 +112,16 @@ class Expectations(Protocol):
         ...
 
 
-def mount_faults(source: str, destination: str, wanted: Expectations) -> list[FieldFault]:
-    """Return which of the disks that a job expects are not there."""
+def mount_faults(
+    source: str | None, destination: str | None, wanted: Expectations
+) -> list[FieldFault]:
+    """Return which of the disks that a job expects are not there; None is not looked at."""
     faults = []
-    if wanted.source_marker and not is_remote(source):
+    if wanted.source_marker and source is not None and not is_remote(source):
         faults.append(marker_fault(source, wanted.source_marker))
-    if wanted.source_mount and not is_remote(source):
+    if wanted.source_mount and source is not None and not is_remote(source):
         faults.append(mount_fault("source_mount", wanted.source_mount, source))
-    if wanted.destination_mount and not is_remote(destination):
+    if wanted.destination_mount and destination is not None and not is_remote(destination):
         faults.append(mount_fault("destination_mount", wanted.destination_mount, destination))
     return [fault for fault in faults if fault is not None]
 
@@ -122,6 +148,17 @@ def location_faults(source: str, destination: str) -> tuple[FieldFault, ...]:
         *_destination_faults(destination),
     ]
     return tuple(faults)
+
+
+def faults_of_locations(source: str | None, destination: str | None) -> tuple[FieldFault, ...]:
+    """Return what is wrong with the locations, or with the one of them that is not None."""
+    if source is not None and destination is not None:
+        return location_faults(source, destination)
+    single = (
+        source_fault(source) if source is not None else None,
+        destination_fault(destination) if destination is not None else None,
+    )
+    return tuple(fault for fault in single if fault is not None)
 
 
 def source_fault(source: str) -> FieldFault | None:

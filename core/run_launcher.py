@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from core.allowed_roots import Roots
 from core.credentials import secret_for
 from core.deleted_sources import deleting_run
 from core.deletion_intake import DeletionIntake
@@ -67,6 +68,11 @@ class RunLauncher:
         self._limits = limits
         self._queue.limit = limits.max_concurrent_runs
         await self.launch_queued()
+
+    @property
+    def allowed_roots(self) -> Roots:
+        """The allowed folders as they are now."""
+        return self._limits.allowed_roots
 
     def has_waiting(self) -> bool:
         """Whether a run is queued."""
@@ -151,6 +157,8 @@ class RunLauncher:
             self._queue.enter(place.run_id)
             try:
                 run = await self.restore_run(place.job_id)
+                # They may have been others when it was put into the queue.
+                await self._ports.directories.confine(run.id, self._limits.allowed_roots)
                 now = self._ports.clock.now()
                 await self._change_state(
                     place.job_id, lambda state: advance(state, JobStatus.RUNNING, changed_at=now)

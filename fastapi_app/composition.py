@@ -39,7 +39,7 @@ from fastapi_app.rendering import VERSION, Cards, Renderer
 from fastapi_app.scraping import Metrics, Sources
 from fastapi_app.security import KnownHosts
 from fastapi_app.services import Services
-from fastapi_app.settings_in_force import Reach, limits_of, put_in_force
+from fastapi_app.settings_in_force import Reach, limits_of, put_in_force, roots_of
 from fastapi_app.task_keeper import KeptWork
 from fastapi_app.websocket.hub import Hub
 from models.error_event import Component
@@ -108,7 +108,7 @@ async def compose(
         await keep_running(stack, keeper, f"{work.name}-keeper")
     kept, hub = ground.kept, ground.source.hub
     store, error_log = kept.settings, kept.error_log
-    reach = Reach(runs.manager, runs.monitor, remotes, hosts, error_log)
+    reach = Reach(runs.manager, runs.monitor, remotes, hosts, error_log, kept.jobs)
     await put_in_force(store, reach)
     store.call_after_changes(partial(put_in_force, store, reach))
     health_checks = _health(ground, runs.monitor)
@@ -206,7 +206,8 @@ async def _runs(ground: Ground) -> _Runs:
         manager,
         resumes_interrupted=store.in_force.resume_interrupted,
     )
-    return _Runs(monitor, manager, notifier, DeletedSources(ports, manager.at_rest))
+    deleted = DeletedSources(ports, manager.at_rest, roots=partial(roots_of, store))
+    return _Runs(monitor, manager, notifier, deleted)
 
 
 def _notifier(ground: Ground) -> Notifier:

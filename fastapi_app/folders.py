@@ -1,26 +1,34 @@
-"""The folder browser: what a folder of the server holds, for the fields of the job form."""
+"""The folder browser: which folders a folder of the server holds, for the fields of the job form.
+
+It tells names of folders within the allowed ones, and nothing else: no files, no sizes.
+"""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 
-from fastapi_app import amounts
-from fastapi_app.amounts import Amount
+from core.allowed_roots import (
+    EVERYWHERE,
+    Roots,
+    is_allowed,
+    lies_within,
+    names_of,
+    outside_words,
+)
 from models.location import control_character
 
 MAX_ENTRIES = 500
 """More are not listed; the browser says so and the path can be typed."""
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
 class FolderEntry:
-    """A folder, or a file where a file can be chosen."""
+    """One folder."""
 
     name: str
     path: str
-    is_folder: bool
-    size: Amount | None
 
 
 @dataclass(frozen=True)
@@ -29,22 +37,43 @@ class FolderView:
 
     field: str
     path: str
+    """Empty for the list of the allowed folders."""
     parent: str | None
     entries: tuple[FolderEntry, ...]
     error: str | None = None
     truncated: bool = False
 
 
-def view_folder(field: str, typed: str) -> FolderView:
-    """Return the folder at a typed path, or the nearest one above it. Blocking."""
+def view_folder(field: str, typed: str, roots: Roots = EVERYWHERE) -> FolderView:
+    """Return the folder at a typed path, or the nearest one above it; the allowed folders where
+    that is none of them. Blocking."""
     path = _nearest_folder(typed)
-    parent = None if path == "/" else os.path.dirname(path)
+    if not is_allowed(path, roots):
+        return _view_roots(field, roots)
     try:
-        found = _listing(path, files_too=field == "source")
+        descriptor = os.open(path, _FOLDER)
     except OSError as error:
-        return FolderView(field, path, parent, (), error=f"Cannot be read: {error.strerror}.")
-    entries = tuple(_entry(entry) for entry in found[:MAX_ENTRIES])
+        return FolderView(field, path, _parent_of(path, roots), (), error=_told(error))
+    try:
+        # What is open stays what it is, whatever becomes of the path meanwhile.
+        if not _is_open_allowed(descriptor, roots):
+            return _view_roots(field, roots)
+        found = _listing(descriptor, path, roots)
+    except OSError as error:
+        return FolderView(field, path, _parent_of(path, roots), (), error=_told(error))
+    finally:
+        os.close(descriptor)
+    entries = tuple(FolderEntry(name, os.path.join(path, name)) for name in found[:MAX_ENTRIES])
+    parent = _parent_of(path, roots)
     return FolderView(field, path, parent, entries, truncated=len(found) > MAX_ENTRIES)
+
+
+def _view_roots(field: str, roots: Roots) -> FolderView:
+    if roots is None:
+        return FolderView(field, "", None, (), error=outside_words(roots))
+    there = tuple(FolderEntry(root, root) for root in roots if os.path.isdir(root))
+    error = None if there else f"None of the allowed folders is there now: {names_of(roots)}."
+    return FolderView(field, "", None, there, error=error)
 
 
 def _nearest_folder(typed: str) -> str:
@@ -55,22 +84,42 @@ def _nearest_folder(typed: str) -> str:
     return path
 
 
-def _listing(path: str, *, files_too: bool) -> list[os.DirEntry[str]]:
+def _parent_of(path: str, roots: Roots) -> str | None:
+    if path == "/":
+        return None
+    parent = os.path.dirname(path)
+    return parent if is_allowed(parent, roots) else ""
+
+
+def _is_open_allowed(descriptor: int, roots: Roots) -> bool:
+    if roots is None or roots == EVERYWHERE:
+        return roots is not None
+    real = os.readlink(f"/proc/self/fd/{descriptor}")
+    return lies_within(real, roots) and os.path.samestat(os.stat(real), os.fstat(descriptor))
+
+
+def _listing(descriptor: int, path: str, roots: Roots) -> list[str]:
     listing = []
-    with os.scandir(path) as found:
+    with os.scandir(descriptor) as found:
         for entry in found:
-            # Names that no definition can hold are not offered.
-            if (files_too or entry.is_dir()) and control_character(entry.name) is None:
-                listing.append(entry)
+            # Names that no definition can hold are not offered, nor links that lead out.
+            if (
+                _is_folder(entry)
+                and control_character(entry.name) is None
+                and (not entry.is_symlink() or is_allowed(os.path.join(path, entry.name), roots))
+            ):
+                listing.append(entry.name)
             if len(listing) > MAX_ENTRIES * 20:
                 break
-    return sorted(listing, key=lambda entry: (not entry.is_dir(), entry.name.casefold()))
+    return sorted(listing, key=str.casefold)
 
 
-def _entry(entry: os.DirEntry[str]) -> FolderEntry:
-    is_folder = entry.is_dir()
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
-        size = None if is_folder else amounts.size(entry.stat().st_size)
+        return entry.is_dir()
     except OSError:
-        size = None  # A link to nothing, or a file that went meanwhile: listed without a size.
-    return FolderEntry(entry.name, entry.path, is_folder, size)
+        return False  # A link in a circle is one more name that leads nowhere.
+
+
+def _told(error: OSError) -> str:
+    return f"Cannot be read: {error.strerror}."

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from core.definition_check import job_root_faults
 from core.engines.registry import ENGINES
 from core.job_queries import JobQueries
 from core.overdue import OverdueJobs
@@ -20,7 +21,7 @@ from fastapi_app.late_source import LateSource
 from fastapi_app.logs import keep_log
 from fastapi_app.recovery_events import RecoveryEvents
 from fastapi_app.recovery_words import OF_ERROR_LOG
-from fastapi_app.settings_in_force import kept_errors_of
+from fastapi_app.settings_in_force import kept_errors_of, roots_of
 from fastapi_app.storage_observers import settings_observer, settle_mended, settler
 from fastapi_app.storage_watch import StorageWatch, storage_probe
 from fastapi_app.websocket.hub import Hub
@@ -118,6 +119,7 @@ async def _open(
         report=error_log.report,
         settle=settler(error_log),
         run_found=source.run_found,
+        faults_of=lambda job: job_root_faults(job, roots_of(store)),
     )
     jobs = await JobStorage.open(data_dir, observer)
     stack.push_async_callback(jobs.close)

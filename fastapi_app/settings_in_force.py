@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from core.allowed_roots import EVERYWHERE, Roots
 from core.job_manager import JobManager
 from core.new_run import RunLimits
 from core.rclone_remotes import RcloneRemotes
@@ -16,11 +17,15 @@ from fastapi_app.security import KnownHosts
 from models.error_query import KeptErrors
 from models.errors import LongshoreError, StorageFailed
 from models.setting_facts import SAVED
+from models.settings import Settings
 from storage.error_repository import ErrorRepository
+from storage.job_storage import JobStorage
+from storage.settings_file import SettingsFile
 from storage.settings_store import SettingsStore
 
 _BYTES_PER_MEGABYTE = 1_000_000
 _KEPT_ERRORS = ("kept_errors", "kept_error_days")
+_ROOTS = "allowed_roots"
 _KEPT = ("kept_runs_per_job", "kept_run_days")
 _logger = logging.getLogger(__name__)
 
@@ -34,6 +39,7 @@ class Reach:
     remotes: RcloneRemotes
     hosts: KnownHosts
     error_log: ErrorRepository
+    jobs: JobStorage
 
 
 def limits_of(store: SettingsStore) -> RunLimits:
@@ -52,7 +58,33 @@ def limits_of(store: SettingsStore) -> RunLimits:
         kept_run_days=float(kept["kept_run_days"]),
         resume_interrupted=now.resume_interrupted,
         rclone_config=str(now.rclone_config) if now.rclone_config else None,
+        allowed_roots=roots_of(store),
     )
+
+
+def roots_of(store: SettingsStore) -> Roots:
+    """Return the allowed folders as they are now.
+
+    While it is not known what was saved, nobody knows them either: the default, which allows
+    everything, may be the opposite of what the person wanted.
+    """
+    if store.may_have_lost(_ROOTS) and _ROOTS not in store.decided:
+        return None
+    return store.in_force.root_folders
+
+
+def roots_on_disk(given: Settings) -> Roots:
+    """Return the allowed folders for who works on the files alone, beside a server or without one.
+    Blocking."""
+    if _ROOTS in given.model_fields_set:
+        return given.root_folders
+    try:
+        found = SettingsFile(given.data_dir.absolute()).look()
+    except OSError:
+        return EVERYWHERE  # There is no data directory, so nothing was saved in it.
+    if found.document is not None:
+        return found.document.saved.root_folders
+    return EVERYWHERE if found.surely_leaves_out(_ROOTS) else None
 
 
 def kept_errors_of(store: SettingsStore) -> KeptErrors:
@@ -71,6 +103,7 @@ def _kept(store: SettingsStore, names: Iterable[str]) -> dict[str, Any]:
 async def put_in_force(store: SettingsStore, reach: Reach) -> None:
     """Have every part go by the settings as they are now."""
     limits = limits_of(store)
+    has_other_roots = limits.allowed_roots != reach.manager.allowed_roots
     reach.hosts.replace(store.in_force.extra_hosts)
     reach.monitor.grace_seconds = limits.stop_grace_seconds
     reach.remotes.config = limits.rclone_config
@@ -79,6 +112,8 @@ async def put_in_force(store: SettingsStore, reach: Reach) -> None:
     except LongshoreError as error:
         # The monitor tries every second to start what waits.
         _logger.error("queued runs did not start with the new settings: %s", error)
+    if has_other_roots:
+        await _look_at_refused(reach.jobs)
     kept_errors = kept_errors_of(store)
     if kept_errors != reach.error_log.kept:
         reach.error_log.kept = kept_errors
@@ -87,3 +122,13 @@ async def put_in_force(store: SettingsStore, reach: Reach) -> None:
         except StorageFailed as error:
             # With the next fault, or within the hour.
             _logger.error("old errors are not forgotten by the new settings yet: %s", error)
+
+
+async def _look_at_refused(jobs: JobStorage) -> None:
+    """Take over what people wrote into definitions and other allowed folders had refused."""
+    try:
+        for job_id in await jobs.changed_on_disk():
+            await jobs.reconcile(job_id)
+    except StorageFailed as error:
+        # The next edit, or the next start, finds them.
+        _logger.error("refused definitions were not looked at again: %s", error)

@@ -152,6 +152,15 @@ class NothingToDiscard(LongshoreError):
         )
 
 
+class OutsideRoots(LongshoreError):
+    """A command would touch what lies outside of the allowed folders; `reason` is a sentence."""
+
+    def __init__(self, location: str, reason: str) -> None:
+        self.location = location
+        self.reason = reason
+        super().__init__(f"{location}: {reason}")
+
+
 class RetryRefused(LongshoreError):
     """The failed files of a run cannot be tried again by themselves; `reason` is a sentence."""
 

@@ -101,6 +101,9 @@ class RunSpec(NamedTuple):
     """The mode of source deletion; None deletes nothing."""
     delete_empty_directories: bool = False
     trash_days: int | None = None
+    allowed_roots: tuple[str, ...] | None = ()
+    """The folders within which the run stays; without any, everywhere. None: nobody knows which
+    ones, so it does not begin (core/allowed_roots.py)."""
     tool_version: str | None = None
     """The version of the executable, as far as the dashboard knows it: asking costs time."""
 

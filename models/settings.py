@@ -8,6 +8,7 @@ settings.yaml, that before the default. Every variable begins with LONGSHORE_ (c
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,8 @@ from models.location import control_character
 PREFIX = "LONGSHORE_"
 MAX_CHARACTERS = 4096
 _MAX_HOSTS = 100
+_MAX_ROOTS = 100
+_ROOT_SEPARATOR = ":"
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,99}")
@@ -60,6 +63,22 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _root_fault(root: str) -> str | None:
+    escape = control_character(root)
+    if escape is not None:
+        return f"A path must not contain the control character {escape}."
+    if len(root) > MAX_CHARACTERS:
+        return f"A path has at most {MAX_CHARACTERS:,} characters."
+    if not root.startswith("/"):
+        return f"{quoted(root)} is not an absolute folder, which begins with “/”."
+    if ".." in root.split("/"):
+        # Behind a link the two dots lead elsewhere than they look.
+        return f"{quoted(root)} must not contain “..”: write where it really leads."
+    if _ROOT_SEPARATOR in root:
+        return f"{quoted(root)} has a “:” in its name, which parts the folders here."
+    return None
 
 
 class SavedSettings(BaseModel):
@@ -160,6 +179,14 @@ class SavedSettings(BaseModel):
         section="Access",
         effect="at once",
     )
+    allowed_roots: str = _setting(
+        "",
+        title="Allowed folders",
+        description="Absolute folders, separated by “:”, within which sources, local destinations "
+        "and the folder browser stay; empty means everywhere.",
+        section="Access",
+        effect="at once",
+    )
 
     session_idle_hours: float = _setting(
         168,
@@ -239,6 +266,30 @@ class SavedSettings(BaseModel):
         if len(names) > _MAX_HOSTS:
             raise ValueError(f"There can be at most {_MAX_HOSTS} host names.")
         return ", ".join(dict.fromkeys(names))
+
+    @field_validator("allowed_roots", mode="before")
+    @classmethod
+    def _roots(cls, value: object) -> object:
+        if value is None:
+            return ""
+        if isinstance(value, str):
+            value = value.split(_ROOT_SEPARATOR)
+        if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+            raise ValueError("This must be absolute folders, separated by “:”.")
+        roots = [root for part in value if (root := part.strip())]
+        for root in roots:
+            fault = _root_fault(root)
+            if fault is not None:
+                raise ValueError(fault)
+        if len(roots) > _MAX_ROOTS:
+            raise ValueError(f"There can be at most {_MAX_ROOTS} folders.")
+        plain = ("/" + os.path.normpath(root).lstrip("/") for root in roots)
+        return _ROOT_SEPARATOR.join(dict.fromkeys(plain))
+
+    @property
+    def root_folders(self) -> tuple[str, ...]:
+        """The allowed folders; without any, everything is allowed."""
+        return tuple(root for root in self.allowed_roots.split(_ROOT_SEPARATOR) if root)
 
     @property
     def extra_hosts(self) -> frozenset[str]:

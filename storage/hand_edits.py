@@ -16,7 +16,7 @@ from models.job_state import DamagedJob, JobRecord, JobState
 from storage import job_faults
 from storage.found_files import OnDisk, reason_of, shown
 from storage.group_commit import Change, NewContent
-from storage.job_documents import job_from
+from storage.job_documents import job_from, told
 from storage.job_files import edited, is_programs, modified_at_ns
 from storage.job_table import JobTable, Seen
 from utils.durable_file import backup_of
@@ -48,12 +48,14 @@ class HandEdits:
             await self._take_removal(job_id)
         elif found.job is None:
             await self._take_invalid(shown(job_id), found.file.content, found.reason)
-        elif found.file.content != self._content_of(job_id):
+        elif found.file.content != self._good_content_of(job_id):
             await self._take_edit(found.job, found.file)
 
-    def _content_of(self, job_id: str) -> bytes | None:
+    def _good_content_of(self, job_id: str) -> bytes | None:
+        """What stands in the file, unless it was refused when it was last seen: by other settings
+        the same text may be accepted."""
         seen = self._table.seen.get(job_id)
-        return seen.content if seen else None
+        return seen.content if seen and seen.is_good else None
 
     def _read(self, job_id: str) -> _Found | None:
         """In a thread, for a large file takes its time: what a person wrote, if it is new."""
@@ -68,6 +70,10 @@ class HandEdits:
             job = job_from(file.content, job_id, modified_at_ns=file.modified_at_ns)
         except InvalidDocument as error:
             return _Found(file, reason=error.reason)
+        if file.content != self._good_content_of(job_id):
+            faults = tuple(self._table.observer.faults_of(job))
+            if faults:
+                return _Found(file, reason=told(file.content, faults))
         return _Found(file, job)
 
     async def _take_removal(self, job_id: str) -> None:

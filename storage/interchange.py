@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +24,7 @@ from storage.older_layout import Translation, translate
 from storage.yaml_documents import Place
 from utils.timestamps import utc_timestamp
 
+FaultsOf = Callable[[Job], Sequence[FieldFault]]
 MAX_FILE_BYTES = 32 * 1024 * 1024
 """Some ten thousand jobs with many patterns."""
 _LAST_KEY = "count"
@@ -53,9 +54,12 @@ class Interchange:
     remarks: tuple[Remark, ...]
 
 
-def read_jobs(content: bytes, name: str, *, now: datetime) -> Interchange:
+def read_jobs(
+    content: bytes, name: str, *, now: datetime, faults_of: FaultsOf = lambda _job: ()
+) -> Interchange:
     """Return the jobs in a file of the older layout or of an export, and what was not taken.
 
+    `faults_of` tells what a definition must not say here, though it is valid.
     Raises InvalidDocument when the file as a whole is neither.
     """
     document, lines = yaml_documents.parse_with_lines(content, name, max_bytes=MAX_FILE_BYTES)
@@ -68,7 +72,8 @@ def read_jobs(content: bytes, name: str, *, now: datetime) -> Interchange:
     for key in document:
         if key not in (_KNOWN if is_export else ("jobs",)):
             report.not_taken((key,), "there is no such field")
-    reader = _Reader(report, is_export=is_export, now=now.astimezone(UTC).replace(microsecond=0))
+    now = now.astimezone(UTC).replace(microsecond=0)
+    reader = _Reader(report, is_export=is_export, now=now, faults_of=faults_of)
     for place, original_id, entry in _entries(document["jobs"], name):
         reader.take(place, original_id, entry)
     return Interchange(tuple(reader.jobs), reader.refused, report.remarks)
@@ -117,6 +122,7 @@ class _Reader:
     report: Report
     is_export: bool
     now: datetime
+    faults_of: FaultsOf
     jobs: list[ImportedJob] = field(default_factory=list)
     refused: int = 0
     _places: dict[str, Place] = field(default_factory=dict)
@@ -186,6 +192,11 @@ class _Reader:
         except ValidationError as error:
             for fault in faults_of(error):
                 self.report.not_valid(_place_of(fault, place, says), fault.message)
+            return None
+        refused = self.faults_of(job)
+        for fault in refused:
+            self.report.not_valid(_place_of(fault, place, says), fault.message)
+        if refused:
             return None
         times = {name: getattr(job, name) for name in ("created_at", "updated_at")}
         for name, moment in times.items():

@@ -110,13 +110,16 @@ class JobStorage:
         await self._whole(job_id, partial(self._edits.reconcile, job_id))
 
     async def changed_on_disk(self, job_ids: Iterable[str] | None = None) -> tuple[str, ...]:
-        """Return whose definition's file is not what the store last saw; of these, or of all.
+        """Return whose definition's file is not what the store last saw, or cannot be used as it
+        is; of these, or of all.
 
         Raises StorageFailed.
         """
         wanted = None if job_ids is None else tuple(job_ids)
         seen = {job_id: seen.content for job_id, seen in self._table.seen.items()}
-        find = partial(self._table.files.changed, wanted, seen, frozenset(self._table.damaged))
+        refused = {job_id for job_id, seen in self._table.seen.items() if not seen.is_good}
+        unusable = frozenset(self._table.damaged) | refused
+        find = partial(self._table.files.changed, wanted, seen, unusable)
         return await self._table.blocking("Reading the job files", find)
 
     def report_all_missing(self, count: int) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
 from models.error_event import Fault
-from models.errors import JobNotFound, SaveOutcomeUnknown, StorageFailed
+from models.errors import FieldFault, JobNotFound, SaveOutcomeUnknown, StorageFailed
 from models.job import Job
 from models.job_snapshot import JobSnapshot
 from models.job_state import DamagedJob, JobRecord, JobState
@@ -38,6 +38,8 @@ class Observer:
     """The cause of the faults of this type and job is gone."""
     run_found: Callable[[str], None] = lambda _run_id: None
     """A job came back whose run may be under way."""
+    faults_of: Callable[[Job], Sequence[FieldFault]] = lambda _job: ()
+    """What a definition that a person wrote must not say here, though it is valid. In a thread."""
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,18 @@ class RunDirectoryStorage:
         except OSError as error:
             raise StorageFailed("Preparing the run", error.strerror or str(error)) from error
 
+    async def confine(self, run_id: str, allowed_roots: tuple[str, ...] | None) -> None:
+        """Freeze other allowed folders in the spec of a run that has not begun. Raises
+        StorageFailed."""
+        spec = await self.spec(run_id)
+        if spec is None or spec.allowed_roots == allowed_roots:
+            return
+        spec = spec._replace(allowed_roots=allowed_roots)
+        try:
+            await asyncio.to_thread(_write_spec, self.path_of(run_id), spec)
+        except OSError as error:
+            raise StorageFailed("Preparing the run", error.strerror or str(error)) from error
+
     async def spec(self, run_id: str) -> RunSpec | None:
         """Return what a run is to do, or None when that cannot be read: its runner then says so."""
         return await asyncio.to_thread(_read_spec, self.path_of(run_id))
@@ -160,8 +172,7 @@ class RunDirectoryStorage:
             # Before the spec, which is what makes a run.
             names = b"".join(os.fsencode(name) + b"\0" for name in only_files)
             replace_file(directory / ONLY_FILES, names)
-        content = json.dumps(spec.to_document(), indent=1).encode("utf-8")
-        replace_file(directory / "spec.json", content)
+        _write_spec(directory, spec)
         sync_directory(self._root)
 
     def _settled(self, seconds: float) -> frozenset[str]:
@@ -222,6 +233,11 @@ def _worth_reading(lines: list[bytes]) -> Iterator[bytes]:
     for number, raw in enumerate(lines):
         if raw and (number == last_progress or _PROGRESS not in raw[:80]):
             yield raw
+
+
+def _write_spec(directory: Path, spec: RunSpec) -> None:
+    content = json.dumps(spec.to_document(), indent=1).encode("utf-8")
+    replace_file(directory / "spec.json", content)
 
 
 def _read_spec(directory: Path) -> RunSpec | None:

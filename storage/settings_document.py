@@ -13,7 +13,8 @@ from storage import yaml_documents
 from storage.job_documents import FORMAT, check_whole, told
 
 SETTINGS_NAME = "settings.yaml"
-_OF_THE_FILE = frozenset({"format", "updated_at"})
+_LAST_KEY = "updated_at"
+_OF_THE_FILE = frozenset({"format", _LAST_KEY})
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,16 @@ def settings_from(content: bytes) -> SettingsDocument:
     values = yaml_documents.parse(content, SETTINGS_NAME, numbers=True)
     meaningless = values.keys() - SAVED.keys() - _OF_THE_FILE
     return SettingsDocument(saved, {key: values[key] for key in values if key in meaningless})
+
+
+def surely_leaves_out(content: bytes, name: str) -> bool:
+    """Whether a file is text that was not cut off, and does not name a setting anywhere."""
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    is_whole = "format" not in text or _LAST_KEY in text
+    return is_whole and "\0" not in text and bool(text.strip()) and name not in text
 
 
 def settings_content(document: SettingsDocument, *, updated_at: str) -> bytes:

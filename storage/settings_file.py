@@ -13,7 +13,12 @@ from pathlib import Path
 from models.error_event import Component, Fault, Severity
 from models.errors import InvalidDocument
 from storage.found_files import keep_aside, read_file, reason_of
-from storage.settings_document import SETTINGS_NAME, SettingsDocument, settings_from
+from storage.settings_document import (
+    SETTINGS_NAME,
+    SettingsDocument,
+    settings_from,
+    surely_leaves_out,
+)
 from utils.durable_file import TEMPORARY_PREFIX, backup_of, drop_file, replace_file
 from utils.shown_names import shown_name
 
@@ -37,6 +42,11 @@ class FoundSettings:
     document: SettingsDocument | None = field(default=None, compare=False)
     """None when it cannot be used; `reason` says why."""
     reason: str | None = None
+
+    def surely_leaves_out(self, name: str) -> bool:
+        """Whether a file that cannot be used does not name a setting: nothing of it is lost, and
+        only what else stands there is not valid."""
+        return self.content is not None and surely_leaves_out(self.content, name)
 
     @property
     def version(self) -> str:

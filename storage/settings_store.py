@@ -125,6 +125,10 @@ class SettingsStore:
         """Whether it is not known what was saved: nothing may then be removed by the defaults."""
         return self._good is None
 
+    def may_have_lost(self, name: str) -> bool:
+        """Whether it is not known what was saved of a setting, or whether it was."""
+        return self.is_lost and not self._found.surely_leaves_out(name)
+
     async def save(
         self,
         values: Mapping[str, Any],

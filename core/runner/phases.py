@@ -114,6 +114,7 @@ class Performance(Transfer):
             os.makedirs(self._spec.destination, mode=0o777, exist_ok=True)
         except OSError as error:
             raise RunFailed(f"The destination cannot be created: {error.strerror}.") from error
+        self._refuse_outside()
         fault = kept_folder_fault(self._spec)
         if fault is not None:
             raise RunFailed(fault)
@@ -123,6 +124,7 @@ class Performance(Transfer):
         # not offer: sync(1) does. All of them where they are many.
         places = [self._spec.destination, *mounts_beneath(self._spec.destination)]
         argv = ["/bin/sync", "-f", *places] if len(places) <= _MOST_SYNCED else ["/bin/sync"]
+        self._refuse_outside()
         try:
             child = self._start(argv, self._log_lines)
         except RunFailed:

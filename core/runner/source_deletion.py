@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-from core.preflight import location_faults
+from core.preflight import location_faults, spec_root_faults, told_at_once
 from core.runner.claimed_copies import ClaimedCopies
 from core.runner.deleting import Deleter, reason_of
 from core.runner.deletion_record import DeletionRecord
@@ -170,9 +170,9 @@ class SourceDeletion:
 
     def _refuse_overlap(self) -> None:
         spec = self._spec
-        faults = location_faults(spec.source, spec.destination)
+        faults = tuple(spec_root_faults(spec)) or location_faults(spec.source, spec.destination)
         if faults:
-            raise Refused(" ".join(f"{fault.field.title()}: {fault.message}" for fault in faults))
+            raise Refused(told_at_once(faults))
         if overlap(spec.source, spec.destination):
             raise Refused(_REFUSED_OVERLAP)
 

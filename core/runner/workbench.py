@@ -15,6 +15,7 @@ from core.engines.base import (
     SkippedSpecial,
     tells_of_full_disk,
 )
+from core.preflight import spec_root_faults, told_at_once
 from core.runner.journal import CappedLog, Journal
 from core.runner.meter import Meter
 from core.runner.pipe import Bulk, Intake, Segments
@@ -106,6 +107,7 @@ class Workbench:
         *,
         niceness: int = 0,
     ) -> Child:
+        self._refuse_outside()
         try:
             child = Child(
                 argv,
@@ -119,6 +121,13 @@ class Workbench:
             raise RunFailed(f"{argv[0]} cannot be started: {error.strerror}.") from error
         self._children = [one for one in self._children if one.exit_code is None] + [child]
         return child
+
+    def _refuse_outside(self) -> None:
+        """Before each process: hours may lie between an attempt and the next, and a folder may have
+        become a link meanwhile. Raises RunFailed."""
+        outside = spec_root_faults(self._spec)
+        if outside:
+            raise RunFailed(told_at_once(tuple(outside)))
 
     def _help(self, purpose: str, child: Child) -> Child:
         """Put a process beside the transfer on record: it must not outlive a dead runner."""

@@ -11,10 +11,14 @@ from typing import Annotated
 
 import typer
 
+from core.allowed_roots import names_of, outside_words
+from core.definition_check import job_root_faults
 from core.engines.registry import ENGINES
 from core.tools import LocalTools, Tool
 from fastapi_app.commands.console import EXIT_FAILED, out, print_json, settings
 from fastapi_app.data_directory import holder_of, url_of_running_server
+from fastapi_app.settings_in_force import roots_on_disk
+from storage.import_report import printable
 from storage.job_files import JobFiles
 
 
@@ -22,10 +26,17 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Check tools and data directory; works on the files alone. Exits 1 when something is wrong."""
-    data_dir = settings().data_dir.absolute()
+    given = settings()
+    data_dir = given.data_dir.absolute()
     tools = asyncio.run(LocalTools(ENGINES).all())
     usable = os.access(data_dir if data_dir.exists() else data_dir.parent, os.W_OK)
     found = JobFiles(data_dir).look()
+    roots = roots_on_disk(given)
+    outside = [
+        (job_id, fault)
+        for job_id, record in found.records.items()
+        for fault in job_root_faults(record.job, roots)
+    ]
     running = url_of_running_server(data_dir)
     if as_json:
         print_json(
@@ -37,6 +48,8 @@ def doctor(
                 "data_dir_usable": usable,
                 "jobs": len(found.records),
                 "damaged": [{"id": job.id, "reason": job.reason} for job in found.damaged.values()],
+                "allowed_roots": None if roots is None else list(roots),
+                "outside": [{"id": job_id, **fault._asdict()} for job_id, fault in outside],
                 "server": running,
             }
         )
@@ -50,11 +63,21 @@ def doctor(
         lines += [
             ("fault", f"job {job.id} is damaged: {job.reason}") for job in found.damaged.values()
         ]
+        lines.append(
+            ("ok", f"allowed folders: {names_of(roots) or 'everywhere'}")
+            if roots is not None
+            else ("fault", f"allowed folders: {outside_words(roots)}")
+        )
+        lines += [
+            ("fault", f"job {job_id} does not run: {fault.field}: {fault.message}")
+            for job_id, fault in outside
+        ]
         where = f"{running} ({holder_of(data_dir)})" if running else "none runs here"
         lines.append(("ok", f"server: {where}"))
         for mark, text in lines:
-            out.print(f"{mark:>5}  {text}", markup=False, soft_wrap=True)
-    if not usable or found.damaged or not any(tool.path for tool in tools):
+            out.print(printable(f"{mark:>5}  {text}"), markup=False, soft_wrap=True)
+    refused = outside or roots is None
+    if not usable or found.damaged or refused or not any(tool.path for tool in tools):
         raise typer.Exit(EXIT_FAILED)
 
 

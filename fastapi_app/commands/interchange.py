@@ -10,7 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
+from core.allowed_roots import Roots
+from core.definition_check import job_root_faults
 from fastapi_app.commands.console import EXIT_FAILED, complain, fail, out, print_json, settings
+from fastapi_app.settings_in_force import roots_on_disk
 from models.errors import InvalidDocument
 from storage.import_report import printable
 from storage.interchange import MAX_FILE_BYTES, Interchange, export_content, read_jobs
@@ -28,8 +31,9 @@ def import_jobs(
 
     Exits 1 when something in the file was not taken.
     """
-    data_dir = settings().data_dir.absolute()
-    found = _read(file)
+    given = settings()
+    data_dir = given.data_dir.absolute()
+    found = _read(file, roots_on_disk(given))
     outcome = write_jobs(data_dir, found.jobs)
     if as_json:
         print_json(_document(found, outcome))
@@ -71,11 +75,16 @@ def export_jobs(
         raise typer.Exit(EXIT_FAILED)
 
 
-def _read(file: Path) -> Interchange:
+def _read(file: Path, roots: Roots) -> Interchange:
     try:
         with file.open("rb") as source:
             content = source.read(MAX_FILE_BYTES + 1)
-        return read_jobs(content, file.name, now=datetime.now(UTC))
+        return read_jobs(
+            content,
+            file.name,
+            now=datetime.now(UTC),
+            faults_of=lambda job: job_root_faults(job, roots),
+        )
     except OSError as error:
         fail(f"{file} cannot be read: {error.strerror}")
     except InvalidDocument as error:

@@ -32,6 +32,7 @@ from fastapi_app.preview_pages import preview_part
 from fastapi_app.preview_views import PreviewQuery, dry_run_summary
 from fastapi_app.run_views import run_detail, run_row, run_title
 from fastapi_app.services import Services, ServicesDep
+from fastapi_app.settings_in_force import roots_of
 from fastapi_app.status_views import status_counts, status_view
 from models.access import Role
 from models.progress import RunOutcome
@@ -212,7 +213,9 @@ async def folders(
 ) -> HTMLResponse:
     """The folder at a path, to choose from; the form sends the field's own value along."""
     typed = {"source": source, "destination": destination}[field]
-    view = await asyncio.to_thread(view_folder, field, typed if typed is not None else path)
+    wanted = typed if typed is not None else path
+    roots = roots_of(services.settings_store)
+    view = await asyncio.to_thread(view_folder, field, wanted, roots)
     return services.renderer.partial("_folder_browser.html", browser=view)
 
 

@@ -52,6 +52,12 @@ class InMemoryRunDirectories(Failing):
         self.specs[spec.run_id] = spec
         self.only_files[spec.run_id] = tuple(only_files)
 
+    async def confine(self, run_id: str, allowed_roots: tuple[str, ...] | None) -> None:
+        """Keep other allowed folders."""
+        await self._touch_disk("confine")
+        if run_id in self.specs:
+            self.specs[run_id] = self.specs[run_id]._replace(allowed_roots=allowed_roots)
+
     async def spec(self, run_id: str) -> RunSpec | None:
         """Return what was kept."""
         return self.specs.get(run_id)

@@ -22,6 +22,7 @@ def root(tmp_path: Path) -> Path:
     os.mkdir(os.fsencode(tmp_path) + b"/latin\xff")
     (tmp_path / "link").symlink_to("b")
     (tmp_path / "broken").symlink_to("nowhere")
+    (tmp_path / "circle").symlink_to("circle")
     return tmp_path
 
 
@@ -35,14 +36,11 @@ def test_folders_in_the_order_of_their_names(root: Path) -> None:
     assert names(view) == ["-x", ".hidden", "A", "b", "grüße 🚢", "link"]
     assert (view.path, view.parent) == (str(root), str(root.parent))
     assert (view.error, view.truncated) == (None, False)
-    assert all(entry.is_folder for entry in view.entries)
     assert view.entries[0].path == f"{root}/-x"
 
 
-def test_files_too_for_a_source(root: Path) -> None:
-    view = view_folder("source", str(root))
-    assert names(view)[-2:] == ["broken", "file.txt"]
-    assert [entry.is_folder for entry in view.entries] == [True] * 6 + [False] * 2
+def test_files_are_not_told_of(root: Path) -> None:
+    assert names(view_folder("source", str(root))) == names(view_folder("destination", str(root)))
 
 
 @pytest.mark.parametrize(
@@ -84,12 +82,69 @@ def test_a_large_folder_is_cut_and_says_so(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_read_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_: str) -> None:
+    def refuse(_: int) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "scandir", refuse)
     view = view_folder("source", str(tmp_path))
     assert (view.entries, view.error) == ((), "Cannot be read: Permission denied.")
+
+
+def test_within_allowed_folders_it_goes_up_to_these_and_no_further(root: Path) -> None:
+    roots = (f"{root}/A", f"{root}/b", f"{root}/gone")
+    top = view_folder("source", f"{root}/A/missing", roots)
+    assert (top.path, top.parent) == (f"{root}/A", "")
+    above = view_folder("source", "", roots)
+    assert (above.path, above.parent, above.error) == ("", None, None)
+    assert [entry.path for entry in above.entries] == [f"{root}/A", f"{root}/b"]
+    (root / "b" / "inner").mkdir()
+    assert view_folder("source", f"{root}/b/inner", roots).parent == f"{root}/b"
+
+
+def test_links_that_lead_out_are_not_listed(root: Path) -> None:
+    (root / "b" / "in").mkdir()
+    (root / "b" / "to in").symlink_to("in")
+    (root / "b" / "out").symlink_to(root / "A")
+    assert names(view_folder("source", f"{root}/b", (f"{root}/b",))) == ["in", "to in"]
+
+
+def test_a_folder_that_becomes_a_link_while_it_is_opened_tells_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = root / "b" / "inner"
+    inner.mkdir()
+    really_open = os.open
+
+    def swap(path: str, flags: int) -> int:
+        inner.rmdir()
+        inner.symlink_to(root)
+        return really_open(path, flags)
+
+    monkeypatch.setattr(os, "open", swap)
+    view = view_folder("source", str(inner), (f"{root}/b",))
+    assert (view.path, names(view)) == ("", [f"{root}/b"])
+
+
+def test_of_a_folder_outside_not_even_a_refusal_is_told(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str, _: int) -> int:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert view_folder("source", f"{root}/A", (f"{root}/b",)).error is None
+    assert view_folder("source", f"{root}/b", (f"{root}/b",)).error is not None
+
+
+def test_without_any_allowed_folder_to_see_it_says_why(root: Path) -> None:
+    gone = view_folder("source", "/", (f"{root}/gone",))
+    assert (gone.entries, gone.error) == (
+        (),
+        f"None of the allowed folders is there now: {root}/gone.",
+    )
+    unknown = view_folder("source", str(root), None)
+    assert (unknown.path, unknown.entries) == ("", ())
+    assert "nobody knows which folders are allowed" in (unknown.error or "")
 
 
 @given(typed=st.text(max_size=40) | st.text(max_size=5000).map("/".__add__))

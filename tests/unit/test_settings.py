@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from models.setting_facts import AT_START, SAVED, checked
 from models.settings import SavedSettings, Settings
@@ -104,3 +105,41 @@ def test_the_table_tells_all_of_each_setting() -> None:
 
 def test_paths_are_kept_as_they_are() -> None:
     assert SavedSettings(rclone_config=Path("/a/b")).rclone_config == Path("/a/b")
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("", ""),
+        (" : ", ""),
+        ("/srv/photos/: /mnt//backup :/srv/photos", "/srv/photos:/mnt/backup"),
+        (["/srv", "/mnt/x y"], "/srv:/mnt/x y"),
+        ("//srv", "/srv"),
+        ("/", "/"),
+    ],
+)
+def test_allowed_folders_are_kept_in_one_spelling(written: object, kept: str) -> None:
+    settings = SavedSettings.model_validate({"allowed_roots": written})
+    assert settings.allowed_roots == kept
+    assert settings.root_folders == tuple(part for part in kept.split(":") if part)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "srv",
+        "~/x",
+        "/srv/../etc",
+        "/a:b",
+        "/a\0b",
+        "/a\nb",
+        ["/a:/b"],
+        3,
+        [3],
+        "/" + "x" * 5000,
+        ":".join(f"/{number}" for number in range(101)),
+    ],
+)
+def test_what_is_no_list_of_absolute_folders_is_refused(written: object) -> None:
+    with pytest.raises(ValidationError):
+        SavedSettings.model_validate({"allowed_roots": written})

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from core.new_run import RunLimits
-from fastapi_app.settings_in_force import kept_errors_of, limits_of
+from fastapi_app.settings_in_force import kept_errors_of, limits_of, roots_on_disk
 from models.error_query import KeptErrors
 from models.settings import Settings
 from storage.settings_store import SettingsStore
@@ -67,3 +67,35 @@ async def test_settings_are_what_is_kept_of_the_error_log(
     (tmp_path / "settings.yaml").write_text(content)
     store = await SettingsStore.open(tmp_path, Settings(data_dir=tmp_path))
     assert kept_errors_of(store) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (None, ()),
+        ("unknown: 1\n", ()),
+        ("allowed_roots: /a:/b/c\n", ("/a", "/b/c")),
+        ("allowed_roots: [/a, /b/c/]\n", ("/a", "/b/c")),
+        # A fault elsewhere is no reason to let nothing run; one that may hide folders is.
+        ("kept_runs_per_job: all\n", ()),
+        ("format: 1\nkept_runs_per_job: all\nupdated_at: 2026-11-27T10:00:00Z\n", ()),
+        ("format: 1\nkept_runs_per_job: 3\n", None),
+        ("kept_runs_per_job: all\nallowed_roots: /a\n", None),
+        ("allowed_roots: [a\n", None),
+        ("\0" * 50, None),
+        ("\n", None),
+    ],
+)
+async def test_which_folders_are_allowed(
+    tmp_path: Path, content: str | None, expected: tuple[str, ...] | None
+) -> None:
+    assert (await limits(tmp_path, content)).allowed_roots == expected
+    assert roots_on_disk(Settings(data_dir=tmp_path)) == expected
+    given = Settings(data_dir=tmp_path, allowed_roots="/of/the/environment")
+    assert roots_on_disk(given) == ("/of/the/environment",)
+    found = await limits(tmp_path, content, allowed_roots="/of/the/environment")
+    assert found.allowed_roots == ("/of/the/environment",)
+
+
+def test_without_a_data_directory_nothing_was_saved(tmp_path: Path) -> None:
+    assert roots_on_disk(Settings(data_dir=tmp_path / "none")) == ()
