@@ -83,6 +83,15 @@ def is_allowed(location: str, roots: Roots) -> bool:
     return lies_within(real, roots)
 
 
+def is_open_allowed(descriptor: int, roots: Roots) -> bool:
+    """Whether an open folder lies within one of the allowed folders, by what is open: no swap of
+    the path that it was opened by changes that. Raises OSError."""
+    if roots is None or roots == EVERYWHERE:
+        return roots is not None
+    real = os.readlink(f"/proc/self/fd/{descriptor}")
+    return lies_within(real, roots) and os.path.samestat(os.stat(real), os.fstat(descriptor))
+
+
 def lies_within(real: str, roots: Sequence[str]) -> bool:
     """Whether a real path is one of the allowed folders or in one, by their real paths."""
     tops = (os.path.realpath(root).rstrip("/") for root in roots)

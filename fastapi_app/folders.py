@@ -12,7 +12,7 @@ from core.allowed_roots import (
     EVERYWHERE,
     Roots,
     is_allowed,
-    lies_within,
+    is_open_allowed,
     names_of,
     outside_words,
 )
@@ -56,7 +56,7 @@ def view_folder(field: str, typed: str, roots: Roots = EVERYWHERE) -> FolderView
         return FolderView(field, path, _parent_of(path, roots), (), error=_told(error))
     try:
         # What is open stays what it is, whatever becomes of the path meanwhile.
-        if not _is_open_allowed(descriptor, roots):
+        if not is_open_allowed(descriptor, roots):
             return _view_roots(field, roots)
         found = _listing(descriptor, path, roots)
     except OSError as error:
@@ -89,13 +89,6 @@ def _parent_of(path: str, roots: Roots) -> str | None:
         return None
     parent = os.path.dirname(path)
     return parent if is_allowed(parent, roots) else ""
-
-
-def _is_open_allowed(descriptor: int, roots: Roots) -> bool:
-    if roots is None or roots == EVERYWHERE:
-        return roots is not None
-    real = os.readlink(f"/proc/self/fd/{descriptor}")
-    return lies_within(real, roots) and os.path.samestat(os.stat(real), os.fstat(descriptor))
 
 
 def _listing(descriptor: int, path: str, roots: Roots) -> list[str]:

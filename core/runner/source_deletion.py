@@ -18,7 +18,8 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-from core.preflight import location_faults, spec_root_faults, told_at_once
+from core.allowed_roots import is_open_allowed, outside_words
+from core.preflight import location_faults
 from core.runner.claimed_copies import ClaimedCopies
 from core.runner.deleting import Deleter, reason_of
 from core.runner.deletion_record import DeletionRecord
@@ -170,9 +171,13 @@ class SourceDeletion:
 
     def _refuse_overlap(self) -> None:
         spec = self._spec
-        faults = tuple(spec_root_faults(spec)) or location_faults(spec.source, spec.destination)
+        # By what is open: all that follows goes from there, and no link that is put in the way.
+        for field, tree in (("Source", self._source), ("Destination", self._destination)):
+            if not is_open_allowed(tree.top, spec.allowed_roots):
+                raise Refused(f"{field}: {outside_words(spec.allowed_roots)}")
+        faults = location_faults(spec.source, spec.destination)
         if faults:
-            raise Refused(told_at_once(faults))
+            raise Refused(" ".join(f"{fault.field.title()}: {fault.message}" for fault in faults))
         if overlap(spec.source, spec.destination):
             raise Refused(_REFUSED_OVERLAP)
 

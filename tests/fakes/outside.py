@@ -223,7 +223,7 @@ class World:
 
     def restart(self) -> None:
         """Make a new manager over the same stores, as a restarted dashboard has."""
-        ports = Ports(
+        self.ports = ports = Ports(
             self.jobs,
             self.runs,
             self.directories,
