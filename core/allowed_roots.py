@@ -33,7 +33,7 @@ def root_faults(
     if roots == EVERYWHERE:
         return []
     faults = [
-        FieldFault(field, outside_words(roots))
+        FieldFault(field, outside_words(roots, f"The {field}"))
         for field, location in (("source", source), ("destination", destination))
         if location is not None and not is_allowed(location, roots)
     ]
@@ -50,13 +50,13 @@ def root_faults(
     return faults
 
 
-def outside_words(roots: Roots) -> str:
+def outside_words(roots: Roots, what: str = "It") -> str:
     """Say that a location is none that is allowed. Where it leads stays unsaid: that is nothing to
     ask for about a folder which is not allowed."""
     if roots is None:
         return _UNKNOWN
     return (
-        f"It does not lie within the allowed folders ({names_of(roots)}), or a link on the way "
+        f"{what} does not lie within the allowed folders ({names_of(roots)}), or a link on the way "
         "leads out of them."
     )
 

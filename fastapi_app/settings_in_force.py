@@ -78,10 +78,13 @@ def roots_on_disk(given: Settings) -> Roots:
     Blocking."""
     if _ROOTS in given.model_fields_set:
         return given.root_folders
+    data_dir = given.data_dir.absolute()
+    if not data_dir.is_dir():
+        return EVERYWHERE  # Nothing was saved in it.
     try:
-        found = SettingsFile(given.data_dir.absolute()).look()
+        found = SettingsFile(data_dir).look()
     except OSError:
-        return EVERYWHERE  # There is no data directory, so nothing was saved in it.
+        return None
     if found.document is not None:
         return found.document.saved.root_folders
     return EVERYWHERE if found.surely_leaves_out(_ROOTS) else None

@@ -3,6 +3,7 @@ that are in force, who decides each, and what was typed."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -186,12 +187,15 @@ def _field(
         texts[name] if texts is not None else text_of(value),
         variable=facts.variable if is_decided else None,
         can_reset=not is_decided and value != facts.default,
-        note=_note(value),
+        note=_note(name, value, now),
         is_first=name == focus,
     )
 
 
-def _note(value: object) -> str | None:
+def _note(name: str, value: object, now: Settings) -> str | None:
+    if name == "allowed_roots":
+        gone = [root for root in now.root_folders if not os.path.isdir(root)]
+        return f"Not there now: {', '.join(gone)}." if gone else None
     try:
         if isinstance(value, Path) and not value.is_file():
             return "There is no such file now."

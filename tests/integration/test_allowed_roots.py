@@ -96,6 +96,13 @@ def test_no_spelling_in_a_url_shows_a_folder_outside(site: Site) -> None:
     assert seen > 400
 
 
+def test_the_page_of_settings_says_which_folders_are_not_there(site: Site) -> None:
+    text = site.server.http.get("/settings").text
+    assert f"{site.root}:/nowhere" in text
+    assert "Not there now: /nowhere." in text
+    assert "<code>LONGSHORE_ALLOWED_ROOTS</code> decides this" in text
+
+
 def test_the_browser_begins_with_the_allowed_folders(site: Site) -> None:
     text = site.server.http.get("/folders?field=source").text
     assert "Allowed folders" in text
@@ -138,7 +145,7 @@ def test_an_edit_and_a_duplicate_are_judged_as_a_new_job_is(site: Site, folder: 
         "/jobs", data=fields | {"source": str(site.outside), "destination": f"{folder}/copy"}
     )
     assert page.status_code == 422
-    assert "It does not lie within the allowed folders" in page.text
+    assert "The source does not lie within the allowed folders" in page.text
 
 
 def test_what_a_person_writes_into_a_definition_is_judged(site: Site, folder: Path) -> None:
@@ -148,7 +155,10 @@ def test_what_a_person_writes_into_a_definition_is_judged(site: Site, folder: Pa
 
     def told() -> bool:
         found = site.server.http.get("/api/v1/errors", params={"job_id": job_id}).json()["items"]
-        return any("destination: It does not lie within" in event["message"] for event in found)
+        return any(
+            "destination: The destination does not lie within" in event["message"]
+            for event in found
+        )
 
     wait_until(told, what="the fault of the edit")
     job = site.server.http.get(f"/api/v1/jobs/{job_id}").json()
@@ -166,8 +176,8 @@ def test_a_folder_that_becomes_a_link_before_the_start_is_refused(
     run = run_to_end(site.server, job_id)
     assert run["outcome"] == "failed"
     assert run["message"] == (
-        f"{field.title()}: It does not lie within the allowed folders ({site.root}, /nowhere), or "
-        "a link on the way leads out of them."
+        f"{field.title()}: The {field} does not lie within the allowed folders "
+        f"({site.root}, /nowhere), or a link on the way leads out of them."
     )
     assert not [
         line for line in site.server.journal(run["id"]) if line["event"] == "engine_started"
@@ -320,11 +330,13 @@ def test_import_and_doctor_know_the_folders_without_a_server(tmp_path: Path) -> 
     settings.write_text(f"allowed_roots: {root}\n")
     told = words(server, "import", str(jobs), code=1)
     assert "1 imported" in told
-    assert told.count(f"It does not lie within the allowed folders ({root})") == 2
+    assert told.count(f" does not lie within the allowed folders ({root})") == 2
     assert "allowed folders: " + str(root) in words(server, "doctor")
     settings.write_text(f"allowed_roots: [{outside}]\n")
     told = words(server, "doctor", code=1)
-    assert "job a-job does not run: source: It does not lie within the allowed folders" in told
+    assert (
+        "job a-job does not run: source: The source does not lie within the allowed folders" in told
+    )
     found = json.loads(server.cli("doctor", "--json").stdout)
     assert found["allowed_roots"] == [str(outside)]
     assert {(one["id"], one["field"]) for one in found["outside"]} == {

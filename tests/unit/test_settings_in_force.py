@@ -99,3 +99,5 @@ async def test_which_folders_are_allowed(
 
 def test_without_a_data_directory_nothing_was_saved(tmp_path: Path) -> None:
     assert roots_on_disk(Settings(data_dir=tmp_path / "none")) == ()
+    (tmp_path / "file").write_text("")
+    assert roots_on_disk(Settings(data_dir=tmp_path / "file")) == ()
