@@ -252,6 +252,34 @@ def test_a_link_that_is_swapped_between_two_attempts_is_refused(tmp_path: Path) 
     assert "does not lie within the allowed folders" in result["message"]
 
 
+@pytest.mark.parametrize("code", [0, 23, 30])
+def test_a_destination_that_is_swapped_during_the_transfer_is_told_and_not_tidied(
+    tmp_path: Path, code: int
+) -> None:
+    root, outside = scene(tmp_path)
+    make_tree(root / "from", files=2)
+    partial = outside / ".longshore-partial" / "file"
+    partial.parent.mkdir()
+    partial.write_bytes(b"of another")
+    tool = tmp_path / "rsync"
+    tool.write_text(
+        f'#!/bin/sh\nmv "{root}/to" "{root}/was" && ln -s "{outside}" "{root}/to"\nexit {code}\n'
+    )
+    tool.chmod(0o755)
+    result = SpecRun(
+        tmp_path / "run",
+        source=str(root / "from"),
+        destination=str(root / "to"),
+        tool_path=str(tool),
+        cut_off_file="file",
+        resume=True,
+        allowed_roots=(str(root),),
+    ).perform()
+    assert result["outcome"] == "failed"
+    assert "Destination: The destination does not lie within" in result["message"]
+    assert partial.read_bytes() == b"of another"
+
+
 def test_what_was_moved_aside_is_not_put_back_outside(tmp_path: Path) -> None:
     root, outside = scene(tmp_path)
     make_tree(root / "from", files=2)
