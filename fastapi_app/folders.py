@@ -1,6 +1,7 @@
-"""The folder browser: which folders a folder of the server holds, for the fields of the job form.
+"""The folder browser: what a folder of the server holds, for the fields of the job form.
 
-It tells names of folders within the allowed ones, and nothing else: no files, no sizes.
+It tells names within the allowed folders, and nothing else of what has them. Files are listed where
+one can be chosen: as a source.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 @dataclass(frozen=True)
 class FolderEntry:
-    """One folder."""
+    """A folder, or a file where a file can be chosen."""
 
     name: str
     path: str
+    is_folder: bool = True
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,15 @@ def view_folder(field: str, typed: str, roots: Roots = EVERYWHERE) -> FolderView
         # What is open stays what it is, whatever becomes of the path meanwhile.
         if not is_open_allowed(descriptor, roots):
             return _view_roots(field, roots)
-        found = _listing(descriptor, path, roots)
+        found = _listing(descriptor, path, roots, files_too=field == "source")
     except OSError as error:
         return FolderView(field, path, _parent_of(path, roots), (), error=_told(error))
     finally:
         os.close(descriptor)
-    entries = tuple(FolderEntry(name, os.path.join(path, name)) for name in found[:MAX_ENTRIES])
+    entries = tuple(
+        FolderEntry(name, os.path.join(path, name), is_folder)
+        for is_folder, name in found[:MAX_ENTRIES]
+    )
     parent = _parent_of(path, roots)
     return FolderView(field, path, parent, entries, truncated=len(found) > MAX_ENTRIES)
 
@@ -91,20 +96,23 @@ def _parent_of(path: str, roots: Roots) -> str | None:
     return parent if is_allowed(parent, roots) else ""
 
 
-def _listing(descriptor: int, path: str, roots: Roots) -> list[str]:
+def _listing(
+    descriptor: int, path: str, roots: Roots, *, files_too: bool
+) -> list[tuple[bool, str]]:
     listing = []
     with os.scandir(descriptor) as found:
         for entry in found:
             # Names that no definition can hold are not offered, nor links that lead out.
+            is_folder = _is_folder(entry)
             if (
-                _is_folder(entry)
+                (is_folder or files_too)
                 and control_character(entry.name) is None
                 and (not entry.is_symlink() or is_allowed(os.path.join(path, entry.name), roots))
             ):
-                listing.append(entry.name)
+                listing.append((is_folder, entry.name))
             if len(listing) > MAX_ENTRIES * 20:
                 break
-    return sorted(listing, key=str.casefold)
+    return sorted(listing, key=lambda found: (not found[0], found[1].casefold()))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -197,6 +197,8 @@ def _locations(page: Page, site: LivedIn) -> None:
     page.locator("#browser-source-up").click()
     browser = page.locator("#browser-source")
     browser.get_by_role("button", name=site.room.name, exact=True).click()
+    browser.get_by_role("button", name="rclone.conf").click()
+    page.locator("#browse-source").click()
     page.locator("#browser-source [data-browser-close]").click()
     page.locator("#field-source").fill(str(site.room / "small"))
     page.locator("#browse-source").click()

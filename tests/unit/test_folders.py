@@ -39,8 +39,11 @@ def test_folders_in_the_order_of_their_names(root: Path) -> None:
     assert view.entries[0].path == f"{root}/-x"
 
 
-def test_files_are_not_told_of(root: Path) -> None:
-    assert names(view_folder("source", str(root))) == names(view_folder("destination", str(root)))
+def test_files_are_listed_after_them_where_one_can_be_chosen(root: Path) -> None:
+    view = view_folder("source", str(root))
+    folders = names(view_folder("destination", str(root)))
+    assert names(view) == [*folders, "broken", "circle", "file.txt"]
+    assert [entry.is_folder for entry in view.entries] == [True] * len(folders) + [False] * 3
 
 
 @pytest.mark.parametrize(
