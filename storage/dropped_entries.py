@@ -1,5 +1,5 @@
-"""Entries of the error log that never reach the database: each is counted, and stands in the
-service's log instead.
+"""Entries of a log that never reach the database: each is counted, and stands in the service's log
+instead.
 
 Written there by a thread: a record costs as much as ten reports, and a storm of faults is no time
 to make whoever meets one wait for a file.
@@ -10,20 +10,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Generic, TypeVar
 
-from storage.error_table import Report, Settlement
-
-Entry: TypeAlias = Report | Settlement
 MAX_CROWDED_OUT = 100
 """How many of those that made room for newer ones are written at a time; of more, their number."""
+Entry = TypeVar("Entry")
 _logger = logging.getLogger(__name__)
 
 
-class DroppedEntries:
+class DroppedEntries(Generic[Entry]):
     """Counts what is dropped, on the event loop; `tell` writes it to the log."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self._name = name
         self.count = 0
         self._given_up: list[tuple[str, Entry]] = []
         self._crowded_out: list[Entry] = []
@@ -37,7 +36,7 @@ class DroppedEntries:
     def refuse(self, entry: Entry, reason: str) -> None:
         """Drop what comes too late for anybody to tell it later."""
         self.count += 1
-        _log([(reason, entry)], 0)
+        _log(self._name, [(reason, entry)], 0)
 
     def crowd_out(self, entry: Entry) -> None:
         """Drop what makes room for a newer entry."""
@@ -53,11 +52,11 @@ class DroppedEntries:
         more, self._more_crowded_out = self._more_crowded_out, 0
         self._given_up, self._crowded_out = [], []
         if entries:
-            await asyncio.to_thread(_log, entries, more)
+            await asyncio.to_thread(_log, self._name, entries, more)
 
 
-def _log(entries: Sequence[tuple[str, Entry]], more: int) -> None:
+def _log(name: str, entries: Sequence[tuple[str, object]], more: int) -> None:
     for reason, entry in entries:
-        _logger.error("not in the error log, because %s: %r", reason, entry)
+        _logger.error("not in the %s, because %s: %r", name, reason, entry)
     if more:
         _logger.error("nor are %d others, because too many are waiting", more)

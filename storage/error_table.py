@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import TypeAlias
 
 from sqlalchemy import (
     JSON,
@@ -90,6 +91,9 @@ class Settlement:
     error_type: str
     job_id: str | None
     time: str
+
+
+Entry: TypeAlias = Report | Settlement
 
 
 def write_batch(connection: Connection, batch: Iterable[Report | Settlement]) -> bool:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from storage.dropped_entries import Entry
-from storage.error_table import Settlement
+from storage.error_table import Entry, Settlement
 
 MAX_KEPT = 1_000
 """How many are kept at most, each once."""
@@ -38,10 +37,13 @@ class KeptSettlements:
                 dropped.append(entry)
         return dropped
 
-    def forget(self, written: Sequence[Settlement]) -> None:
+    def forget(self, written: Sequence[Entry]) -> None:
         """Keep those no longer; one that was kept meanwhile in the place of another stays."""
         for settlement in written:
-            if self._kept.get(_key(settlement)) is settlement:
+            if (
+                isinstance(settlement, Settlement)
+                and self._kept.get(_key(settlement)) is settlement
+            ):
                 del self._kept[_key(settlement)]
 
     def _has_room_for(self, settlement: Settlement) -> bool:

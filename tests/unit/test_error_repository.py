@@ -19,9 +19,9 @@ from sqlalchemy import Connection, create_engine
 from models.error_event import ErrorPage
 from models.error_query import KeptErrors
 from models.errors import StorageFailed
+from storage import batch_writer as writer_module
 from storage import database as database_module
 from storage import error_hours as hours_module
-from storage import error_repository as repository_module
 from storage import kept_settlements
 from storage.database import Database
 from storage.dropped_entries import MAX_CROWDED_OUT
@@ -125,7 +125,7 @@ async def test_faults_reported_at_once_are_one_transaction(scene: Scene) -> None
 async def test_a_batch_follows_another_after_a_pause_unless_somebody_waits(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repository_module, "PAUSE_SECONDS", 60.0)
+    monkeypatch.setattr(writer_module, "PAUSE_SECONDS", 60.0)
     scene.report("a")
 
     async def is_written() -> bool:
@@ -144,7 +144,7 @@ async def test_a_batch_follows_another_after_a_pause_unless_somebody_waits(
 async def test_a_storm_of_one_fault_takes_one_place(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repository_module, "MAX_WAITING", 3)
+    scene.log.queue.max_waiting = 3
     await scene.until_held()
     scene.report("other", *["storm"] * 1000)
     scene.disk.open.set()
@@ -156,18 +156,18 @@ async def test_a_storm_of_one_fault_takes_one_place(
 async def test_a_storm_of_distinct_faults_is_written_or_counted_and_floods_no_log(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
-    many = 3 * repository_module.MAX_WAITING
+    many = 3 * writer_module.MAX_WAITING
     await scene.until_held()
     scene.report(*(f"storm {number}" for number in range(many)))
-    dropped = many - repository_module.MAX_WAITING
+    dropped = many - writer_module.MAX_WAITING
     assert scene.log.dropped_count == dropped
-    assert scene.log.waiting_count == repository_module.MAX_WAITING + len(["held"])
+    assert scene.log.waiting_count == writer_module.MAX_WAITING + len(["held"])
     assert caplog.text == "", "whoever reports does not wait for the log’s file"
     scene.disk.open.set()
 
     await scene.log.flush()
 
-    assert (await scene.log.list_events()).total == repository_module.MAX_WAITING + len(["held"])
+    assert (await scene.log.list_events()).total == writer_module.MAX_WAITING + len(["held"])
     assert scene.log.waiting_count == 0
     assert caplog.text.count("message='storm ") == MAX_CROWDED_OUT
     assert f"nor are {dropped - MAX_CROWDED_OUT} others" in caplog.text
@@ -176,7 +176,7 @@ async def test_a_storm_of_distinct_faults_is_written_or_counted_and_floods_no_lo
 async def test_when_too_many_wait_the_oldest_goes_and_is_logged(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(repository_module, "MAX_WAITING", 3)
+    scene.log.queue.max_waiting = 3
     await scene.until_held()
     scene.report("a", "b", "c", "d", "e")
     # The place of one that went is not added to.
@@ -192,7 +192,7 @@ async def test_when_too_many_wait_the_oldest_goes_and_is_logged(
 async def test_what_the_database_refuses_is_tried_again(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(repository_module, "RETRY_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr(writer_module, "RETRY_SECONDS", (0.01, 0.01))
     scene.disk.refusals = 2
     scene.report("a")
 
@@ -208,7 +208,7 @@ async def test_what_the_database_refuses_is_tried_again(
 async def test_who_waits_does_not_hurry_the_attempts_but_a_database_that_works_does(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repository_module, "RETRY_SECONDS", (60.0, 60.0))
+    monkeypatch.setattr(writer_module, "RETRY_SECONDS", (60.0, 60.0))
     scene.log.try_again()
     scene.disk.refusals = 1
     scene.report("a")
@@ -231,8 +231,8 @@ async def test_who_waits_does_not_hurry_the_attempts_but_a_database_that_works_d
 async def test_what_is_refused_again_and_again_is_given_up_and_logged(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(repository_module, "RETRY_SECONDS", (0.01,) * 4)
-    scene.disk.refusals = len(repository_module.RETRY_SECONDS) + 1
+    monkeypatch.setattr(writer_module, "RETRY_SECONDS", (0.01,) * 4)
+    scene.disk.refusals = len(writer_module.RETRY_SECONDS) + 1
     scene.report("a", "b")
     await asyncio.wait_for(scene.log.flush(), 5)
     assert scene.disk.refusals == 0
@@ -250,7 +250,7 @@ async def test_the_end_of_a_fault_outlives_a_batch_that_is_given_up(
 ) -> None:
     scene.report("a", job_id="a")
     await scene.log.flush()
-    monkeypatch.setattr(repository_module, "RETRY_SECONDS", (0.01, 0.1))
+    monkeypatch.setattr(writer_module, "RETRY_SECONDS", (0.01, 0.1))
     scene.disk.refusals = 3
     scene.report("lost")
     scene.log.settle(error_type="DiskFull", job_id="a")
@@ -271,7 +271,7 @@ async def test_the_end_of_a_fault_outlives_a_batch_that_is_given_up(
 async def test_the_end_of_a_fault_makes_no_room_and_is_kept_once(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repository_module, "MAX_WAITING", 2)
+    scene.log.queue.max_waiting = 2
     monkeypatch.setattr(kept_settlements, "MAX_KEPT", 2)
     scene.report("a", job_id="a")
     scene.report("b", job_id="b")
@@ -292,7 +292,7 @@ async def test_the_end_of_a_fault_makes_no_room_and_is_kept_once(
 async def test_closing_leaves_no_end_of_a_fault_unsaid(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(repository_module, "RETRY_SECONDS", (0.01, 60.0))
+    monkeypatch.setattr(writer_module, "RETRY_SECONDS", (0.01, 60.0))
     scene.disk.refusals = 100
     scene.log.settle(error_type="DiskFull", job_id="a")
 
@@ -345,7 +345,7 @@ async def test_closing_tries_once_and_logs_what_is_left(
 async def test_closing_does_not_wait_for_a_retry(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repository_module, "RETRY_SECONDS", (60.0,))
+    monkeypatch.setattr(writer_module, "RETRY_SECONDS", (60.0,))
     scene.disk.refusals = 1
     scene.report("a")
 
