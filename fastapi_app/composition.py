@@ -21,6 +21,7 @@ from core.recovery import recover
 from core.recovery_states import RecoveryState
 from core.run_faults import ToldExecutor
 from fastapi_app.access_ground import open_access
+from fastapi_app.audit import Audit
 from fastapi_app.background import Monitor
 from fastapi_app.banners import Banners
 from fastapi_app.error_count import ErrorCount
@@ -48,6 +49,7 @@ from models.settings import Settings
 from storage.definition_watch import DefinitionWatch
 from storage.error_repository import ErrorRepository
 from storage.file_watch import FileWatch
+from storage.job_storage import JobStorage
 from storage.notification_repository import NotificationRepository
 from storage.run_logs import RunLogs
 from storage.settings_document import SETTINGS_NAME
@@ -108,9 +110,11 @@ async def compose(
         await keep_running(stack, keeper, f"{work.name}-keeper")
     kept, hub = ground.kept, ground.source.hub
     store, error_log = kept.settings, kept.error_log
-    reach = Reach(runs.manager, runs.monitor, remotes, hosts, error_log, kept.jobs)
+    reach = Reach(runs.manager, runs.monitor, remotes, hosts, error_log, kept.jobs, kept.audit_log)
     await put_in_force(store, reach)
     store.call_after_changes(partial(put_in_force, store, reach))
+    audit = Audit(kept.audit_log, partial(_name_of, kept.jobs))
+    stack.callback(audit.tell_gathered)
     health_checks = _health(ground, runs.monitor)
     stack.push_async_callback(health_checks.close)
     return Services(
@@ -120,6 +124,7 @@ async def compose(
         data_dir=ground.data_dir,
         database=ground.database,
         error_log=error_log,
+        audit=audit,
         jobs=kept.jobs,
         directories=kept.directories,
         logs=RunLogs(kept.directories.path_of),
@@ -245,7 +250,7 @@ def _works(ground: Ground, pages: _Pages, runs: _Runs) -> tuple[KeptWork, ...]:
     manager, error_log = runs.manager, ground.kept.error_log
     follow = partial(runs.monitor.run, manager)
     take_in = partial(manager.intake.run, error_log)
-    tidy = partial(tidy_for_ever, manager, runs.deleted_sources, error_log)
+    tidy = partial(tidy_for_ever, manager, runs.deleted_sources, error_log, ground.kept.audit_log)
     watch_definitions = DefinitionWatch(ground.kept.jobs).run
     settings = ground.kept.settings
     watch_settings = FileWatch(settings.directory, SETTINGS_NAME, settings.reconcile).run
@@ -321,6 +326,11 @@ def _history(
             hub.jobs_changed(source.cards.history_returns())
 
     return KeptHistory(queries, error_log, on_change=on_change)
+
+
+def _name_of(jobs: JobStorage, job_id: str) -> str | None:
+    record = jobs.snapshot().get(job_id)
+    return record.job.name if record else None
 
 
 def _local_destinations(queries: JobQueries) -> list[str]:

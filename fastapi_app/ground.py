@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from core.engines.registry import ENGINES
 from core.job_queries import JobQueries
 from core.overdue import OverdueJobs
 from core.tools import LocalTools
+from fastapi_app.audit import HandEdits, entries_lost
 from fastapi_app.counting import count_fault, open_counters, tell_of_damage
 from fastapi_app.data_directory import open_data_directory
 from fastapi_app.fault_watch import FaultWatch
@@ -26,6 +27,7 @@ from fastapi_app.storage_observers import settings_observer, settle_mended, sett
 from fastapi_app.storage_watch import StorageWatch, storage_probe
 from fastapi_app.websocket.hub import Hub
 from models.settings import Settings
+from storage.audit_repository import AuditRepository
 from storage.counters import Counters
 from storage.database import Database
 from storage.deletion_repository import DeletionRepository
@@ -44,6 +46,7 @@ class Kept:
     """What stands on the disk, opened; and the settings that are saved there."""
 
     error_log: ErrorRepository
+    audit_log: AuditRepository
     settings: SettingsStore
     jobs: JobStorage
     runs: RunRepository
@@ -87,7 +90,12 @@ async def lay_ground(settings: Settings, stack: AsyncExitStack) -> Ground:
     )
     queries = JobQueries(jobs, runs, overdue=overdue)
     storage_watch = StorageWatch(error_log, storage_probe(database, data_dir))
-    storage_watch.on_works_again = error_log.try_again
+
+    def try_again() -> None:
+        error_log.try_again()
+        kept.audit_log.try_again()
+
+    storage_watch.on_works_again = try_again
     source.faults = faults = FaultWatch(error_log, jobs, runs, tools, storage_watch)
     await faults.find_told()
     hub.on_drop, hub.on_calm = faults.live.dropped, faults.live.calm
@@ -111,7 +119,12 @@ async def _open(
     )
     stack.push_async_callback(error_log.close)
     tell_of_damage(counters, error_log)
-    store = await SettingsStore.open(data_dir, settings, settings_observer(error_log))
+    audit_log = AuditRepository(database)
+    audit_log.on_loss = lambda count: error_log.report(entries_lost(count))
+    stack.push_async_callback(audit_log.close)
+    by_hand = HandEdits(audit_log)
+    observed = replace(settings_observer(error_log), edited=by_hand.settings_edited)
+    store = await SettingsStore.open(data_dir, settings, observed)
     stack.push_async_callback(store.close)
     error_log.kept = kept_errors_of(store)
     observer = Observer(
@@ -120,12 +133,14 @@ async def _open(
         settle=settler(error_log),
         run_found=source.run_found,
         faults_of=lambda job: job_root_faults(job, roots_of(store)),
+        edited=by_hand.job_edited,
     )
     jobs = await JobStorage.open(data_dir, observer)
     stack.push_async_callback(jobs.close)
     await settle_mended(error_log, jobs)
     return Kept(
         error_log=error_log,
+        audit_log=audit_log,
         settings=store,
         jobs=jobs,
         runs=RunRepository(database, on_over=source.run_over, on_step=source.run_step),

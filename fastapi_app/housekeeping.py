@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Protocol
 
 from core.deleted_sources import DeletedSources, Emptied
 from core.job_manager import JobManager
@@ -20,22 +21,32 @@ _MOST_TOLD = 5
 _logger = logging.getLogger(__name__)
 
 
+class Forgets(Protocol):
+    """A log that is kept for a while."""
+
+    async def forget_old(self) -> None:
+        """Forget what is kept no longer. Raises StorageFailed."""
+
+
 async def tidy_for_ever(
-    manager: JobManager, deleted_sources: DeletedSources, error_log: ErrorLog
+    manager: JobManager, deleted_sources: DeletedSources, error_log: ErrorLog, audit_log: Forgets
 ) -> None:
     """Tidy until cancelled; what fails is told, and tried again an hour later."""
     await asyncio.sleep(_FIRST_SECONDS)
     while True:
-        await tidy(manager, deleted_sources, error_log)
+        await tidy(manager, deleted_sources, error_log, audit_log)
         await asyncio.sleep(_INTERVAL_SECONDS)
 
 
-async def tidy(manager: JobManager, deleted_sources: DeletedSources, error_log: ErrorLog) -> None:
+async def tidy(
+    manager: JobManager, deleted_sources: DeletedSources, error_log: ErrorLog, audit_log: Forgets
+) -> None:
     """Tidy once; what fails is told."""
     try:
         count = await manager.cleanup_stopped_engines()
         emptied = await deleted_sources.empty_trash()
         await error_log.forget_old()
+        await audit_log.forget_old()
     except Exception as error:
         _logger.exception("tidying failed")
         error_log.report(
@@ -43,7 +54,7 @@ async def tidy(manager: JobManager, deleted_sources: DeletedSources, error_log: 
                 severity=Severity.MEDIUM,
                 component=Component.JOB_MANAGER,
                 error_type=_FAILED,
-                message="Old runs, errors and trash could not be removed "
+                message="Old runs, errors, entries of the audit log and trash could not be removed "
                 f"({type(error).__name__}: {error}).",
             )
         )

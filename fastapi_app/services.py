@@ -19,6 +19,7 @@ from core.overdue import OverdueJobs
 from core.rclone_remotes import RcloneRemotes
 from core.tools import LocalTools
 from fastapi_app.access import identity_of
+from fastapi_app.audit import Audit
 from fastapi_app.background import Monitor
 from fastapi_app.banners import Banners
 from fastapi_app.error_count import ErrorCount
@@ -58,6 +59,7 @@ class Services:
     data_dir: Path
     database: Database
     error_log: ErrorRepository
+    audit: Audit
     jobs: JobStorage
     directories: RunDirectoryStorage
     logs: RunLogs

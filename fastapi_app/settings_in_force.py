@@ -18,6 +18,7 @@ from models.error_query import KeptErrors
 from models.errors import LongshoreError, StorageFailed
 from models.setting_facts import SAVED
 from models.settings import Settings
+from storage.audit_repository import AuditRepository
 from storage.error_repository import ErrorRepository
 from storage.job_storage import JobStorage
 from storage.settings_file import SettingsFile
@@ -26,6 +27,7 @@ from storage.settings_store import SettingsStore
 _BYTES_PER_MEGABYTE = 1_000_000
 _KEPT_ERRORS = ("kept_errors", "kept_error_days")
 _ROOTS = "allowed_roots"
+_KEPT_AUDIT = ("kept_audit_days",)
 _KEPT = ("kept_runs_per_job", "kept_run_days")
 _logger = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ class Reach:
     hosts: KnownHosts
     error_log: ErrorRepository
     jobs: JobStorage
+    audit_log: AuditRepository
 
 
 def limits_of(store: SettingsStore) -> RunLimits:
@@ -96,6 +99,11 @@ def kept_errors_of(store: SettingsStore) -> KeptErrors:
     return KeptErrors(float(kept["kept_error_days"]), int(kept["kept_errors"]))
 
 
+def kept_audit_days_of(store: SettingsStore) -> float:
+    """Return for how many days the audit log is kept as it is now; with as much care as runs."""
+    return float(_kept(store, _KEPT_AUDIT)["kept_audit_days"])
+
+
 def _kept(store: SettingsStore, names: Iterable[str]) -> dict[str, Any]:
     kept = {name: getattr(store.in_force, name) for name in names}
     if store.is_lost:
@@ -117,6 +125,7 @@ async def put_in_force(store: SettingsStore, reach: Reach) -> None:
         _logger.error("queued runs did not start with the new settings: %s", error)
     if has_other_roots:
         await _look_at_refused(reach.jobs)
+    reach.audit_log.kept_days = kept_audit_days_of(store)
     kept_errors = kept_errors_of(store)
     if kept_errors != reach.error_log.kept:
         reach.error_log.kept = kept_errors

@@ -154,6 +154,17 @@ class SavedSettings(BaseModel):
         gt=0,
         le=36_500,
     )
+    kept_audit_days: float = _setting(
+        365,
+        title="Audit log kept for",
+        description="For how many days it is kept who did what; beyond 100,000 entries the oldest "
+        "go before that.",
+        section="History and logs",
+        effect="within the hour",
+        unit="days",
+        ge=30,
+        le=36_500,
+    )
     max_log_megabytes: float = _setting(
         20,
         title="Log of a run",
@@ -218,6 +229,7 @@ class SavedSettings(BaseModel):
         "kept_run_days",
         "kept_errors",
         "kept_error_days",
+        "kept_audit_days",
         "max_log_megabytes",
         "session_idle_hours",
         "metrics_max_jobs",

@@ -87,6 +87,7 @@ class HandEdits:
             return
         if not record.state.is_active:
             self._table.forget(job_id)
+            self._table.observer.edited(record.job, None)
             self._table.observer.settle(job_faults.EDIT_INVALID, job_id)
             self._table.observer.jobs_changed([job_id])
             return
@@ -134,7 +135,10 @@ class HandEdits:
         self._table.seen[job.id] = Seen(found.content, found.content)
         state = replace(state, version=state.version + 1)
         self._table.put(JobRecord(job, state))
-        self._table.damaged.pop(job.id, None)
+        was_damaged = self._table.damaged.pop(job.id, None) is not None
+        # What a damaged file said before is not known.
+        before = record.job if record else job if was_damaged else None
+        self._table.observer.edited(before, job)
         for error_type in (job_faults.EDIT_INVALID, job_faults.DAMAGED):
             self._table.observer.settle(error_type, job.id)
         self._table.observer.jobs_changed([job.id])

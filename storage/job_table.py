@@ -40,6 +40,8 @@ class Observer:
     """A job came back whose run may be under way."""
     faults_of: Callable[[Job], Sequence[FieldFault]] = lambda _job: ()
     """What a definition that a person wrote must not say here, though it is valid. In a thread."""
+    edited: Callable[[Job | None, Job | None], None] = lambda _before, _after: None
+    """A person wrote a definition's file, or removed it: the job before and after that."""
 
 
 @dataclass(frozen=True)

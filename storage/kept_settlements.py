@@ -40,10 +40,9 @@ class KeptSettlements:
     def forget(self, written: Sequence[Entry]) -> None:
         """Keep those no longer; one that was kept meanwhile in the place of another stays."""
         for settlement in written:
-            if (
-                isinstance(settlement, Settlement)
-                and self._kept.get(_key(settlement)) is settlement
-            ):
+            if not isinstance(settlement, Settlement):
+                continue
+            if self._kept.get(_key(settlement)) is settlement:
                 del self._kept[_key(settlement)]
 
     def _has_room_for(self, settlement: Settlement) -> bool:

@@ -49,6 +49,8 @@ class SettingsObserver:
     report: Callable[[Fault], None] = lambda _fault: None
     settle: Callable[[str], None] = lambda _error_type: None
     """The cause of the faults of this type is gone."""
+    edited: Callable[[SavedSettings, SavedSettings], None] = lambda _before, _after: None
+    """A person wrote the file: the settings before and after that."""
 
 
 class SettingsStore:
@@ -182,13 +184,13 @@ class SettingsStore:
         try:
             await asyncio.to_thread(self._file.replace, content, seen=seen)
         except NotSynced as error:
-            await self._reconcile()
+            await self._reconcile(by_hand=False)
             raise SaveOutcomeUnknown(_SAVING, error.strerror or str(error)) from error
         except OSError as error:
             raise StorageFailed(_SAVING, error.strerror or str(error)) from error
         await self._take(FoundSettings(content, wanted))
 
-    async def _reconcile(self) -> None:
+    async def _reconcile(self, *, by_hand: bool = True) -> None:
         found = await _blocking("Reading the settings", self._file.look)
         if found == self._found:
             return
@@ -199,8 +201,10 @@ class SettingsStore:
             self._observer.report(edit_invalid(found.reason))
         else:
             _logger.info("%s was changed by hand and is taken over", SETTINGS_NAME)
-        before = self._good_content
+        before, saved = self._good_content, self.saved
         await self._take(found)
+        if by_hand and found.reason is None:
+            self._observer.edited(saved, self.saved)
         if before is not None and before != found.content:
             await self._keep_backup(before)
 

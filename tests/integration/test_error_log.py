@@ -16,7 +16,7 @@ import pytest
 from fastapi_app.banners import Banners
 from models.error_event import Component, Fault, Severity
 from models.errors import StorageFailed
-from storage import error_repository
+from storage import batch_writer
 from storage.database import Database
 from storage.error_repository import ErrorRepository
 from storage.layout import DATABASE_NAME
@@ -416,7 +416,7 @@ def test_health_counts_what_is_unresolved(served: ServedApp) -> None:
 def test_while_the_database_refuses_health_says_so_and_pages_show_the_last_banners(
     served: ServedApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(error_repository, "RETRY_SECONDS", (0.05,) * 4)
+    monkeypatch.setattr(batch_writer, "RETRY_SECONDS", (0.05,) * 4)
     served.record(a_fault(message="Known already"))
 
     def tracking() -> tuple[str, int | None, bool]:

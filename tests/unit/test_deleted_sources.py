@@ -133,7 +133,7 @@ async def test_trash_that_cannot_be_emptied_is_told_until_it_can(
     folder.rename(tmp_path / "elsewhere")
     folder.write_text("no folder")
 
-    await tidy(world.manager, world.deleted_sources, log)
+    await tidy(world.manager, world.deleted_sources, log, log)
 
     (event,) = log.unresolved
     assert event.message.endswith(f"That of run run-1 in {tmp_path}: Not a directory.")
@@ -141,7 +141,7 @@ async def test_trash_that_cannot_be_emptied_is_told_until_it_can(
 
     folder.unlink()
     (tmp_path / "elsewhere").rename(folder)
-    await tidy(world.manager, world.deleted_sources, log)
+    await tidy(world.manager, world.deleted_sources, log, log)
 
     assert log.unresolved == []
     assert await purged(world)

@@ -21,6 +21,7 @@ from models.error_query import TrendPoint
 from models.progress import RunOutcome
 from models.run import DayTotal
 from storage import database as database_module
+from storage.audit_table import METADATA as AUDIT
 from storage.database import Database
 from storage.deletion_repository import DeletionRepository
 from storage.deletion_table import METADATA as DELETIONS
@@ -95,6 +96,7 @@ def wanted_columns() -> dict[str, dict[str, tuple[str, bool, bool]]]:
         DELETIONS,
         NOTIFICATIONS,
         UNTOLD,
+        AUDIT,
     )
     return {
         name: columns for metadata in written_for for name, columns in columns_of(metadata).items()

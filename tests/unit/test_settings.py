@@ -49,6 +49,7 @@ def test_what_is_saved_cannot_decide_what_is_decided_at_the_start() -> None:
         ("kept_run_days", (0.5, 36_500), (0, 36_501, float("inf"), "")),
         ("kept_errors", (100, 100_000), (99, 100_001, "all", 100.5, True)),
         ("kept_error_days", (0.5, 36_500), (0, 36_501, "nan", None)),
+        ("kept_audit_days", (30, 36_500), (29.9, 36_501, "nan", None)),
         ("max_log_megabytes", (0.1, 10_000), (0.09, 10_001, "20 MB")),
         ("metrics_max_jobs", (0, "100000"), (-1, 100_001, "all", True)),
         ("resume_interrupted", (True, "false"), ("maybe", 2, None, [])),
