@@ -135,6 +135,8 @@ class JobForm:
     """How the two locations are shown; what is missing here is taken from their values."""
     credentials: tuple[str, ...] = ()
     """The names that can be chosen."""
+    copied_from: str | None = None
+    """The id of the job that a new one was begun with."""
 
     location_kinds: ClassVar = KINDS
     units: ClassVar = duration_fields.UNITS

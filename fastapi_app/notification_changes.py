@@ -8,8 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from starlette.requests import HTTPConnection
+
 from core.notifying.addresses import address_fault, scheme_of
 from fastapi_app.services import Services
+from models.audit import Action, changes
 from models.errors import (
     CredentialUnusable,
     FieldFault,
@@ -42,6 +45,7 @@ async def target_state(credentials: SecretsFile, name: str) -> TargetState:
 
 async def keep_rule(
     services: Services,
+    request: HTTPConnection,
     values: Mapping[str, Any],
     *,
     address: str,
@@ -62,12 +66,22 @@ async def keep_rule(
         wrong += await _faults_of_target(services.credentials, rule.target, has_new=bool(address))
     if rule is None or wrong:
         raise InvalidSettings(tuple(wrong))
+    before = await services.notifier.rules.find(replaces) if replaces else None
     await services.notifier.put_rule(rule, replaces=replaces, version=version)
+    details = {"rule": rule.name, **_differences(before, rule)}
+    services.audit.note(request, Action.NOTIFICATION_RULE_CHANGED, details=details)
     if address:
         # Last: a save that is refused must leave the address as it is, which nobody has twice.
         await _keep_address(services.credentials, rule.target, address)
+        services.audit.note(request, Action.SECRET_CHANGED, details={"secret": rule.target})
     await services.notifier.try_again(rule)
     return rule
+
+
+def _differences(before: NotificationRule | None, after: NotificationRule) -> dict[str, object]:
+    if before is None:
+        return {"is_new": True, "target": after.target}
+    return changes(before.model_dump(mode="json"), after.model_dump(mode="json"))
 
 
 def _fault_of(address: str) -> str | None:

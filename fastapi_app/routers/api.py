@@ -10,10 +10,12 @@ from fastapi.responses import JSONResponse
 
 from core.job_queries import DEFAULT_PAGE, MAX_PAGE, JobFilter, JobSort
 from fastapi_app.access import guarded_router, needs
+from fastapi_app.audit_notes import note_job_edit
 from fastapi_app.documents import job_document, run_document
 from fastapi_app.errors import PreconditionRequired
 from fastapi_app.services import Services, ServicesDep
 from models.access import Role
+from models.audit import Action
 from models.errors import FieldFault, InvalidDefinition
 from models.progress import RunOutcome
 from storage.run_directories import MAX_LOG_WINDOW
@@ -68,9 +70,10 @@ async def list_jobs(
 
 
 @router.post("/jobs", status_code=201)
-async def create_job(services: ServicesDep, definition: Definition) -> Response:
+async def create_job(request: Request, services: ServicesDep, definition: Definition) -> Response:
     """Create a job."""
     job_id = await services.manager.create_job(_definition(definition))
+    services.audit.note(request, Action.JOB_CREATED, job_id=job_id)
     answer = _job_answer(services, job_id, 201)
     answer.headers["Location"] = services.renderer.url("api_job", job_id=job_id)
     return answer
@@ -84,48 +87,56 @@ async def get_job(services: ServicesDep, job_id: str) -> Response:
 
 @router.put("/jobs/{job_id}")
 async def update_job(
+    request: Request,
     services: ServicesDep,
     job_id: str,
     definition: Definition,
     if_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Replace a definition; If-Match says which version was changed."""
-    services.queries.get_job(job_id)
+    before = services.queries.get_job(job_id).job
     if if_match is None:
         raise PreconditionRequired
     await services.manager.update_job(
         job_id, _definition(definition), expected_version=_version(if_match)
     )
+    note_job_edit(services, request, before)
     return _job_answer(services, job_id, 200)
 
 
 @router.delete("/jobs/{job_id}", status_code=204)
-async def delete_job(services: ServicesDep, job_id: str) -> None:
+async def delete_job(request: Request, services: ServicesDep, job_id: str) -> None:
     """Delete a job at rest."""
+    name = services.queries.get_job(job_id).job.name
     await services.manager.delete_job(job_id)
+    services.audit.note(request, Action.JOB_DELETED, job_id=job_id, job_name=name)
 
 
 @router.post("/jobs/{job_id}/start", status_code=202)
 @needs(Role.OPERATOR)
-async def start_job(services: ServicesDep, job_id: str) -> dict[str, str]:
+async def start_job(request: Request, services: ServicesDep, job_id: str) -> dict[str, str]:
     """Start a run, or queue it."""
-    return {"run_id": await services.manager.start_job(job_id)}
+    run_id = await services.manager.start_job(job_id)
+    services.audit.note(request, Action.JOB_STARTED, job_id=job_id, run_id=run_id)
+    return {"run_id": run_id}
 
 
 @router.post("/jobs/{job_id}/stop", status_code=202)
 @needs(Role.OPERATOR)
-async def stop_job(services: ServicesDep, job_id: str) -> dict[str, str | None]:
+async def stop_job(request: Request, services: ServicesDep, job_id: str) -> dict[str, str | None]:
     """Stop the job's run."""
     run_id = services.queries.get_job_status(job_id).run_id
     await services.manager.stop_job(job_id)
+    services.audit.note(request, Action.JOB_STOPPED, job_id=job_id, run_id=run_id)
     return {"run_id": run_id}
 
 
 @router.post("/jobs/{job_id}/discard")
 @needs(Role.OPERATOR)
-async def discard_job(services: ServicesDep, job_id: str) -> Response:
+async def discard_job(request: Request, services: ServicesDep, job_id: str) -> Response:
     """Make a paused or interrupted job pending and remove its partial files."""
     await services.manager.discard(job_id)
+    services.audit.note(request, Action.JOB_DISCARDED, job_id=job_id)
     return _job_answer(services, job_id, 200)
 
 

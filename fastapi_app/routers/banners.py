@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Match
 
 from fastapi_app.access import guarded_router, needs
+from fastapi_app.audit_notes import note_resolved
 from fastapi_app.notices import DISMISSED_COOKIE, DISMISSED_SECONDS, cookie_with
 from fastapi_app.preferences import remember
 from fastapi_app.routers.forms import is_htmx
@@ -38,6 +39,7 @@ async def show_bell(services: ServicesDep) -> HTMLResponse:
 async def resolve_error(request: Request, services: ServicesDep, event_id: str) -> Response:
     """Take an error for done, and go back to the page where that was said."""
     await services.error_log.resolve(event_id)
+    await note_resolved(services, request, event_id)
     await services.banners.refresh()
     if is_htmx(request):
         return _banners(services)

@@ -14,6 +14,7 @@ from fastapi_app.failure_views import MAX_QUERY
 from fastapi_app.query_values import Cursor, OrAny
 from fastapi_app.routers.forms import is_htmx
 from fastapi_app.services import Services, ServicesDep
+from models.audit import Action
 from models.deleted_sources import DeletingRun
 from models.source_deletions import DeletionOutcome
 from storage.deletion_repository import MAX_PAGE
@@ -51,16 +52,25 @@ async def list_deletions(
 
 
 @router.post("/api/v1/runs/{run_id}/put-back")
-async def put_back(services: ServicesDep, run_id: str) -> dict[str, int]:
+async def put_back(request: Request, services: ServicesDep, run_id: str) -> dict[str, int]:
     """Put everything back that a run moved into the trash folder; nothing is written over."""
-    await _known(services, run_id)
-    return (await services.deleted_sources.put_back(run_id))._asdict()
+    run = await _known(services, run_id)
+    done = (await services.deleted_sources.put_back(run_id))._asdict()
+    services.audit.note(
+        request,
+        Action.SOURCES_PUT_BACK,
+        job_id=run.job_id if run else None,
+        job_name=run.job_name if run else None,
+        run_id=run_id,
+        details=done,
+    )
+    return done
 
 
 @router.post("/runs/{run_id}/put-back", name="run_put_back", include_in_schema=False)
 async def put_back_form(request: Request, services: ServicesDep, run_id: str) -> Response:
     """Put it back, and show the run."""
-    await put_back(services, run_id)
+    await put_back(request, services, run_id)
     if is_htmx(request):
         return Response(status_code=200, headers={"HX-Refresh": "true"})
     path = services.renderer.url("run_page", run_id=run_id)

@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import Depends, Query
+from fastapi import Depends, Query, Request
 from fastapi.responses import StreamingResponse
 
 from core.job_queries import DEFAULT_PAGE
 from fastapi_app.access import guarded_router, needs
+from fastapi_app.audit_notes import note_resolved
 from fastapi_app.documents import error_document
 from fastapi_app.error_export import MEDIA_TYPES, ExportFormat, export
 from fastapi_app.error_filter import ResolveBody, asked_for
 from fastapi_app.query_values import Cursor
 from fastapi_app.services import ServicesDep
 from models.access import Role
+from models.audit import Action
 from models.error_query import ErrorFilter
 from models.errors import FieldFault, InvalidDefinition
 from storage.error_reader import MAX_PAGE
@@ -74,13 +76,16 @@ async def export_errors(
 
 @router.post("/errors/resolve")
 @needs(Role.OPERATOR)
-async def resolve_errors(services: ServicesDep, body: ResolveBody) -> dict[str, int]:
+async def resolve_errors(
+    request: Request, services: ServicesDep, body: ResolveBody
+) -> dict[str, int]:
     """Take errors for done: those with these ids, or all that match; says how many were open."""
     if (body.ids is None) == (body.filter is None):
         fault = FieldFault("ids", "Name either ids or a filter; an empty filter means all errors.")
         raise InvalidDefinition((fault,))
     which = body.ids if body.filter is None else body.filter.filter()
     resolved = await services.error_log.resolve_many(which or ())
+    services.audit.note(request, Action.ERROR_RESOLVED, details={"errors": resolved})
     await services.banners.refresh()
     return {"resolved": resolved}
 
@@ -93,8 +98,9 @@ async def get_error(services: ServicesDep, event_id: str) -> dict[str, Any]:
 
 @router.post("/errors/{event_id}/resolve")
 @needs(Role.OPERATOR)
-async def resolve_error(services: ServicesDep, event_id: str) -> dict[str, Any]:
+async def resolve_error(request: Request, services: ServicesDep, event_id: str) -> dict[str, Any]:
     """Take an error for done; again changes nothing."""
     await services.error_log.resolve(event_id)
+    await note_resolved(services, request, event_id)
     await services.banners.refresh()
     return error_document(await services.error_log.get(event_id))

@@ -16,6 +16,7 @@ from fastapi_app.routers.banners import page_before
 from fastapi_app.routers.pages import page
 from fastapi_app.services import ServicesDep
 from models.access import Role
+from models.audit import Action
 from models.errors import FieldFault, InvalidDefinition
 from storage.error_reader import MAX_PAGE
 
@@ -68,12 +69,13 @@ async def resolve_errors(
     that are not newer; then go back to where they were listed."""
     if up_to:
         wanted = replace(query.filter, resolved=False, up_to=up_to)
-        await services.error_log.resolve_many(wanted)
+        resolved = await services.error_log.resolve_many(wanted)
     else:
         posted = await request.form(max_files=0, max_fields=MAX_PAGE)
         ids = [value for value in posted.getlist("event") if isinstance(value, str)]
         if not ids:
             raise InvalidDefinition((FieldFault("event", "No error is ticked."),))
-        await services.error_log.resolve_many(ids)
+        resolved = await services.error_log.resolve_many(ids)
+    services.audit.note(request, Action.ERROR_RESOLVED, details={"errors": resolved})
     await services.banners.refresh()
     return RedirectResponse(page_before(request, services), _SEE_OTHER)

@@ -14,6 +14,7 @@ from fastapi_app.query_values import Cursor
 from fastapi_app.routers.forms import is_htmx
 from fastapi_app.services import ServicesDep
 from models.access import Role
+from models.audit import Action
 
 router = guarded_router()
 _SEE_OTHER = 303
@@ -67,16 +68,26 @@ async def list_skipped(
 
 @router.post("/api/v1/runs/{run_id}/retry-failed", status_code=202)
 @needs(Role.OPERATOR)
-async def retry_failed(services: ServicesDep, run_id: str) -> dict[str, str]:
+async def retry_failed(request: Request, services: ServicesDep, run_id: str) -> dict[str, str]:
     """Start a run of the same job over exactly the files that failed in this one, or queue it."""
-    return {"run_id": await services.manager.retry_failed(run_id)}
+    failed = await services.queries.get_run(run_id)
+    new_id = await services.manager.retry_failed(run_id)
+    services.audit.note(
+        request,
+        Action.FAILED_RETRIED,
+        job_id=failed.job_id,
+        run_id=new_id,
+        details={"of_run": run_id},
+    )
+    return {"run_id": new_id}
 
 
 @router.post("/runs/{run_id}/retry-failed", name="run_retry_failed", include_in_schema=False)
 @needs(Role.OPERATOR)
 async def retry_failed_form(request: Request, services: ServicesDep, run_id: str) -> Response:
     """Start that run, and show it."""
-    path = services.renderer.url("run_page", run_id=await services.manager.retry_failed(run_id))
+    started = await retry_failed(request, services, run_id)
+    path = services.renderer.url("run_page", run_id=started["run_id"])
     if is_htmx(request):
         return Response(status_code=200, headers={"HX-Redirect": path})
     return RedirectResponse(path, _SEE_OTHER)

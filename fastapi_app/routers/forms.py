@@ -10,6 +10,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from fastapi_app.access import guarded_router, needs
+from fastapi_app.audit_notes import note_job_edit
 from fastapi_app.deletion_views import deletion_in_words, deletion_needs
 from fastapi_app.job_form import (
     NEW_JOB,
@@ -27,6 +28,7 @@ from fastapi_app.routers.pages import page
 from fastapi_app.sample import make_sample
 from fastapi_app.services import Services, ServicesDep
 from models.access import Role
+from models.audit import Action
 from models.errors import InvalidDefinition, VersionConflict
 from models.job import Job
 
@@ -56,7 +58,7 @@ async def duplicate_job(services: ServicesDep, job_id: str) -> Response:
     """The form of a new job with all that another one says; nothing is saved yet."""
     job = services.queries.get_job(job_id).job
     values = values_of(job) | {"name": copied_name(job.name)}
-    return await _form_page(services, await _form(services, None, values))
+    return await _form_page(services, await _form(services, None, values, copied_from=job_id))
 
 
 @router.post("/jobs", name="job_create")
@@ -64,12 +66,21 @@ async def create_job(request: Request, services: ServicesDep) -> Response:
     """Create a job, or show the form again with what is wrong and what was typed."""
     posted = await _posted(request)
     values = posted_values(posted)
+    named = str(posted.get("copied_from", ""))
+    copied_from = named if named in services.queries.all_jobs() else None
     try:
         job_id = await services.manager.create_job(definition_of(values, None))
     except InvalidDefinition as error:
         errors, locations = errors_by_field(error.faults), posted_locations(posted)
-        form = await _form(services, None, values, errors=errors, locations=locations)
+        form = await _form(
+            services, None, values, errors=errors, locations=locations, copied_from=copied_from
+        )
         return await _form_again(request, services, form, 422)
+    if copied_from is None:
+        services.audit.note(request, Action.JOB_CREATED, job_id=job_id)
+    else:
+        details = {"of": copied_from}
+        services.audit.note(request, Action.JOB_DUPLICATED, job_id=job_id, details=details)
     return _go_to(request, services.renderer.url("job_page", job_id=job_id))
 
 
@@ -78,7 +89,9 @@ async def create_sample(request: Request, services: ServicesDep) -> Response:
     """Make the sample job and start it."""
     definition = await asyncio.to_thread(make_sample, services.data_dir)
     job_id = await services.manager.create_job(definition)
-    await services.manager.start_job(job_id)
+    services.audit.note(request, Action.JOB_CREATED, job_id=job_id, details={"sample": True})
+    run_id = await services.manager.start_job(job_id)
+    services.audit.note(request, Action.JOB_STARTED, job_id=job_id, run_id=run_id)
     return _go_to(request, services.renderer.url("job_page", job_id=job_id))
 
 
@@ -122,6 +135,7 @@ async def update_job(request: Request, services: ServicesDep, job_id: str) -> Re
             locations=posted_locations(posted),
         )
         return await _form_again(request, services, form, 412)
+    note_job_edit(services, request, job)
     return _go_to(request, services.renderer.url("job_page", job_id=job_id))
 
 
@@ -129,7 +143,8 @@ async def update_job(request: Request, services: ServicesDep, job_id: str) -> Re
 @needs(Role.OPERATOR)
 async def start_job(request: Request, services: ServicesDep, job_id: str) -> Response:
     """Start the job."""
-    await services.manager.start_job(job_id)
+    run_id = await services.manager.start_job(job_id)
+    services.audit.note(request, Action.JOB_STARTED, job_id=job_id, run_id=run_id)
     return await _card_or_page(request, services, job_id)
 
 
@@ -137,7 +152,9 @@ async def start_job(request: Request, services: ServicesDep, job_id: str) -> Res
 @needs(Role.OPERATOR)
 async def stop_job(request: Request, services: ServicesDep, job_id: str) -> Response:
     """Stop the job's run."""
+    run_id = services.queries.get_job_status(job_id).run_id
     await services.manager.stop_job(job_id)
+    services.audit.note(request, Action.JOB_STOPPED, job_id=job_id, run_id=run_id)
     return await _card_or_page(request, services, job_id)
 
 
@@ -146,6 +163,7 @@ async def stop_job(request: Request, services: ServicesDep, job_id: str) -> Resp
 async def discard_job(request: Request, services: ServicesDep, job_id: str) -> Response:
     """Discard the partial files of a stopped run."""
     await services.manager.discard(job_id)
+    services.audit.note(request, Action.JOB_DISCARDED, job_id=job_id)
     return await _card_or_page(request, services, job_id)
 
 
@@ -164,6 +182,7 @@ async def delete_job(request: Request, services: ServicesDep, job_id: str) -> Re
     if await services.queries.newest_run(job_id) and typed.strip() != job.name.strip():
         return await _delete_page(services, job_id, typed=typed)
     await services.manager.delete_job(job_id)
+    services.audit.note(request, Action.JOB_DELETED, job_id=job_id, job_name=job.name)
     return _go_to(request, services.renderer.url("jobs_page"))
 
 

@@ -28,6 +28,7 @@ from fastapi_app.routers.forms import is_htmx
 from fastapi_app.routers.pages import page
 from fastapi_app.services import Services, ServicesDep
 from models.access import Role
+from models.audit import Action
 from models.errors import InvalidSettings, RuleConflict
 from models.notifications import NotificationRule
 from storage.notification_table import WAITING
@@ -94,10 +95,11 @@ async def delete_rule_page(services: ServicesDep, rule_name: str) -> Response:
 
 
 @router.post("/{rule_name}/delete", name="notification_delete")
-async def delete_rule(services: ServicesDep, rule_name: str) -> Response:
+async def delete_rule(request: Request, services: ServicesDep, rule_name: str) -> Response:
     """Forget a rule."""
     await services.notifier.rules.delete(rule_name)
     services.notifier.rules_changed()
+    services.audit.note(request, Action.NOTIFICATION_RULE_DELETED, details={"rule": rule_name})
     return _to_the_list(services)
 
 
@@ -106,6 +108,7 @@ async def test_rule(request: Request, services: ServicesDep, rule_name: str) -> 
     """Send a message in a rule's words, and say in its place what came of it."""
     rule = await services.notifier.rules.find(rule_name)
     tested = _tested(await services.notifier.test(rule))
+    services.audit.note(request, Action.NOTIFICATION_TESTED, details={"rule": rule.name})
     if is_htmx(request):
         return services.renderer.partial("_notification_test.html", tested=tested)
     return await _page(services, tested=(rule.name, tested))
@@ -119,6 +122,7 @@ async def _save(request: Request, services: Services, base: RuleForm) -> Respons
     try:
         await keep_rule(
             services,
+            request,
             values_of(shown, services.queries.all_jobs()),
             address=posted.get("address", "").strip(),
             replaces=base.replaces,

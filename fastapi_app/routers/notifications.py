@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Body, Header, Query, Response
+from fastapi import Body, Header, Query, Request, Response
 
 from fastapi_app.access import guarded_router
 from fastapi_app.notification_changes import keep_rule, target_state
 from fastapi_app.notification_events import RULE_LANE, rule_lane
 from fastapi_app.query_values import EMPTY_IS_NONE, Cursor
 from fastapi_app.services import Services, ServicesDep
+from models.audit import Action
 from models.errors import FieldFault, InvalidSettings
 from models.notifications import DERIVED_OF_RULE, NotificationRule
 from storage.notification_document import version_of
@@ -44,11 +45,14 @@ async def list_rules(services: ServicesDep) -> dict[str, Any]:
 
 @router.post("/rules", status_code=201)
 async def create_rule(
-    services: ServicesDep, response: Response, body: Annotated[dict[str, Any], Body()]
+    request: Request,
+    services: ServicesDep,
+    response: Response,
+    body: Annotated[dict[str, Any], Body()],
 ) -> dict[str, Any]:
     """Create a rule. `address` is kept under the target's name, and never told again."""
     values, address = _taken_apart(body)
-    rule = await keep_rule(services, values, address=address, replaces=None)
+    rule = await keep_rule(services, request, values, address=address, replaces=None)
     response.headers["Location"] = services.renderer.url("notification_rule", rule_name=rule.name)
     return await rule_document(services, rule)
 
@@ -63,6 +67,7 @@ async def get_rule(services: ServicesDep, response: Response, rule_name: str) ->
 
 @router.put("/rules/{rule_name}")
 async def put_rule(
+    request: Request,
     services: ServicesDep,
     rule_name: str,
     body: Annotated[dict[str, Any], Body()],
@@ -72,21 +77,25 @@ async def put_rule(
     that version. Without `address` the one that is kept stays."""
     values, address = _taken_apart({"name": rule_name, **body})
     version = if_match.strip().strip('"')
-    rule = await keep_rule(services, values, address=address, replaces=rule_name, version=version)
+    rule = await keep_rule(
+        services, request, values, address=address, replaces=rule_name, version=version
+    )
     return await rule_document(services, rule)
 
 
 @router.delete("/rules/{rule_name}", status_code=204)
-async def delete_rule(services: ServicesDep, rule_name: str) -> None:
+async def delete_rule(request: Request, services: ServicesDep, rule_name: str) -> None:
     """Forget a rule; what still waits for it is dropped. The address stays in secrets.yaml."""
     await services.notifier.rules.delete(rule_name)
     services.notifier.rules_changed()
+    services.audit.note(request, Action.NOTIFICATION_RULE_DELETED, details={"rule": rule_name})
 
 
 @router.post("/rules/{rule_name}/test")
-async def send_test(services: ServicesDep, rule_name: str) -> dict[str, Any]:
+async def send_test(request: Request, services: ServicesDep, rule_name: str) -> dict[str, Any]:
     """Send a message in the rule's words, and say what came of it."""
     receipt = await services.notifier.test(await services.notifier.rules.find(rule_name))
+    services.audit.note(request, Action.NOTIFICATION_TESTED, details={"rule": rule_name})
     return {"ok": receipt.reason is None, "message": receipt.reason or "It arrived."}
 
 

@@ -14,6 +14,7 @@ from fastapi_app.query_values import Cursor, OrAny
 from fastapi_app.routers.forms import is_htmx
 from fastapi_app.services import Services, ServicesDep
 from models.access import Role
+from models.audit import Action
 from models.errors import NoPreview
 from models.planned_change import ChangeKind
 from models.run import Run
@@ -28,12 +29,12 @@ Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 
 @router.post("/api/v1/jobs/{job_id}/dry-run", status_code=202)
 @needs(Role.OPERATOR)
-async def start_dry_run(services: ServicesDep, job_id: str) -> dict[str, str]:
+async def start_dry_run(request: Request, services: ServicesDep, job_id: str) -> dict[str, str]:
     """Start a dry run, or queue it: it tells what a run would do, and does nothing.
 
     When it ends, in whichever way, the job is what it was before.
     """
-    return {"run_id": await services.manager.start_dry_run(job_id)}
+    return {"run_id": await _start(request, services, job_id)}
 
 
 @router.get("/api/v1/runs/{run_id}/preview")
@@ -69,10 +70,16 @@ async def get_preview(
 @needs(Role.OPERATOR)
 async def start_dry_run_form(request: Request, services: ServicesDep, job_id: str) -> Response:
     """Start a dry run, and show it."""
-    path = services.renderer.url("run_page", run_id=await services.manager.start_dry_run(job_id))
+    path = services.renderer.url("run_page", run_id=await _start(request, services, job_id))
     if is_htmx(request):
         return Response(status_code=200, headers={"HX-Redirect": path})
     return RedirectResponse(path, _SEE_OTHER)
+
+
+async def _start(request: Request, services: Services, job_id: str) -> str:
+    run_id = await services.manager.start_dry_run(job_id)
+    services.audit.note(request, Action.DRY_RUN_STARTED, job_id=job_id, run_id=run_id)
+    return run_id
 
 
 async def _dry_run(services: Services, run_id: str) -> Run:

@@ -12,6 +12,7 @@ from fastapi import Body, Header, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from fastapi_app.access import guarded_router
+from fastapi_app.audit import settings_changes
 from fastapi_app.errors import PreconditionRequired
 from fastapi_app.routers.forms import is_htmx
 from fastapi_app.routers.pages import page
@@ -27,6 +28,7 @@ from fastapi_app.settings_views import (
     typed_texts,
     values_of,
 )
+from models.audit import Action
 from models.errors import FieldFault, InvalidSettings, SettingsConflict
 from models.setting_facts import SAVED, checked
 
@@ -136,7 +138,10 @@ async def _save(
     request: Request, services: Services, values: Mapping[str, Any], *, version: str
 ) -> None:
     lock_out = _lock_out(request, services, values)
+    before = services.settings_store.saved
     await services.settings_store.save(values, expected_version=version, also_wrong=lock_out)
+    details = settings_changes(before, services.settings_store.saved)
+    services.audit.note(request, Action.SETTINGS_CHANGED, details=details)
 
 
 def _lock_out(

@@ -255,7 +255,7 @@ async def test_an_entry_is_written_within_a_second(scene: Scene, raw: sqlite3.Co
     scene.log.add(an_entry())
 
     async def is_there() -> bool:
-        return raw.execute("SELECT count(*) FROM audit_entries").fetchone() == (2,)
+        return bool(raw.execute("SELECT count(*) FROM audit_entries").fetchone() == (2,))
 
     await wait_until_async(is_there, seconds=5)
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from starlette.requests import HTTPConnection
 
 from fastapi_app.notification_changes import keep_rule
 from fastapi_app.services import Services
@@ -24,8 +25,9 @@ class Parts:
     def __init__(self, data_dir: Path, rules: NotificationRules) -> None:
         self.rules = rules
         self.secrets = SecretsFile(data_dir, {})
-        notifier = SimpleNamespace(put_rule=rules.put, try_again=self._nothing_waits)
-        parts = SimpleNamespace(credentials=self.secrets, notifier=notifier)
+        notifier = SimpleNamespace(rules=rules, put_rule=rules.put, try_again=self._nothing_waits)
+        audit = SimpleNamespace(note=lambda *_, **__: None)
+        parts = SimpleNamespace(credentials=self.secrets, notifier=notifier, audit=audit)
         self.services = cast(Services, parts)
 
     async def _nothing_waits(self, _rule: object) -> None:
@@ -34,7 +36,8 @@ class Parts:
     async def save(self, name: str = "mail", **fields: Any) -> None:
         """Save a rule over the target `hook`."""
         values = {"address": "", "replaces": None, "version": ""} | fields
-        await keep_rule(self.services, {"name": name, "target": "hook"}, **values)
+        request = HTTPConnection({"type": "http"})
+        await keep_rule(self.services, request, {"name": name, "target": "hook"}, **values)
 
     async def address(self) -> str:
         """Return the address that is kept."""
