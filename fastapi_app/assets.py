@@ -43,6 +43,7 @@ SHEETS = (
     "bell",
     "errors",
     "access",
+    "audit",
 )
 _KEPT = "public, max-age=31536000, immutable"
 _ASKED_FOR_EACH_TIME = "no-cache"

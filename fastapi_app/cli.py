@@ -6,6 +6,7 @@ import importlib
 
 from fastapi_app.commands import (
     access,
+    audit,
     check,
     deletions,
     doctor,
@@ -47,6 +48,7 @@ failures.add_to(runs.app)
 deletions.add_to(runs.app)
 app.add_typer(runs.app, name="runs")
 app.add_typer(error_events.app, name="errors")
+app.add_typer(audit.app, name="audit")
 app.add_typer(notifications.app, name="notifications")
 app.add_typer(remotes.app, name="remotes")
 app.add_typer(secrets.app, name="secrets")

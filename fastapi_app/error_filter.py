@@ -41,7 +41,7 @@ class FilterBody(BaseModel):
             error_type=self.error_type,
             resolved=self.resolved,
             q=self.q or None,
-            since=_timestamp(self.since) if self.since else None,
+            since=timestamp_of(self.since) if self.since else None,
             up_to=self.up_to,
         )
 
@@ -76,7 +76,7 @@ def asked_for(
     ).filter()
 
 
-def _timestamp(moment: datetime) -> str:
+def timestamp_of(moment: datetime) -> str:
     """Return a time as the error log has it; one without a zone is meant in UTC."""
     known = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     return utc_timestamp(known.timestamp())

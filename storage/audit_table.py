@@ -69,17 +69,15 @@ def row_of(entry: NewAuditEntry) -> dict[str, Any]:
 
 
 def forget(connection: Connection, *, before: str, max_entries: int) -> int:
-    """Forget what is older than a time, and the oldest beyond so many, some thousands at a time;
-    returns how many."""
+    """Forget what is older than a time, but for the newest, and the oldest beyond so many, some
+    thousands at a time; returns how many."""
     newest = connection.execute(select(func.max(_ENTRY.id))).scalar_one() or 0
     old = or_(_ENTRY.time < before, _ENTRY.id <= newest - max_entries)
     # Always the oldest, so that no gap is ever among what stays.
-    first_kept = connection.execute(
-        select(_ENTRY.id).where(~old).order_by(_ENTRY.id).limit(1)
-    ).scalar_one_or_none()
+    kept = select(_ENTRY.id).where(~old).order_by(_ENTRY.id).limit(1)
+    first_kept = connection.execute(kept).scalar_one_or_none()
     gone = select(_ENTRY.id).order_by(_ENTRY.id).limit(_OLD_AT_A_TIME)
-    if first_kept is not None:
-        gone = gone.where(_ENTRY.id < first_kept)
+    gone = gone.where(_ENTRY.id < (newest if first_kept is None else first_kept))
     statement = delete(AUDIT_ENTRIES).where(_ENTRY.id.in_(gone.scalar_subquery()))
     return connection.execute(statement).rowcount
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,8 +13,8 @@ from fastapi_app import formatting
 from fastapi_app.commands.client import as_part, ask, call, parts_of
 from fastapi_app.commands.console import complain, fail, new_app, out, print_json
 from fastapi_app.commands.several import each_of
+from fastapi_app.commands.written import time_in, write_parts
 from storage.import_report import printable
-from utils.timestamps import utc_timestamp
 
 app = new_app("Errors: what went wrong, newest first.")
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print the API's JSON.")]
@@ -30,8 +28,6 @@ Since = Annotated[
     typer.Option(help="Only what was seen since a time (UTC, ISO 8601) or within 90m, 24h, 7d."),
 ]
 Unresolved = Annotated[bool, typer.Option("--unresolved", help="Only what is not done with.")]
-_SECONDS = {"m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
-_MOST_DIGITS = 6
 _SEVERITIES = ("critical", "high", "medium", "low")
 
 
@@ -140,18 +136,7 @@ def export_errors(
 ) -> None:
     """Write all errors that the filters leave as one file."""
     wanted = _wanted(severity, component, job, kind, search, since, unresolved)
-    parts = parts_of("/errors/export", params={**wanted, "format": form})
-    if output is None:
-        for part in parts:
-            sys.stdout.buffer.write(part)
-        return
-    first = next(parts)  # Before a file is touched: the server may say no.
-    try:
-        with output.open("wb") as file:
-            file.write(first)
-            file.writelines(parts)
-    except OSError as error:
-        fail(f"{output}: {error.strerror}")
+    write_parts(parts_of("/errors/export", params={**wanted, "format": form}), output)
 
 
 @app.command("statistics")
@@ -194,16 +179,7 @@ def _wanted(
         "job_id": job,
         "error_type": kind,
         "q": search,
-        "since": _time(since),
+        "since": time_in(since),
         "resolved": "false" if unresolved else "",
     }
     return {name: value for name, value in filters.items() if value}
-
-
-def _time(text: str) -> str:
-    """Return a time that was written as a span before now, and any other text as it is."""
-    number, unit = text[:-1], text[-1:]
-    is_span = unit in _SECONDS and number.isascii() and number.isdecimal()
-    if not is_span or len(number) > _MOST_DIGITS:
-        return text
-    return utc_timestamp(max(0.0, time.time() - int(number) * _SECONDS[unit]))

@@ -13,7 +13,9 @@ import typer
 from core.allowed_roots import Roots
 from core.definition_check import job_root_faults
 from fastapi_app.commands.console import EXIT_FAILED, complain, fail, out, print_json, settings
+from fastapi_app.commands.noted import note
 from fastapi_app.settings_in_force import roots_on_disk
+from models.audit import Action
 from models.errors import InvalidDocument
 from storage.import_report import printable
 from storage.interchange import MAX_FILE_BYTES, Interchange, export_content, read_jobs
@@ -21,6 +23,9 @@ from storage.job_files import JobFiles
 from storage.job_import import ImportOutcome, write_jobs
 from utils.durable_file import create_file, replace_file
 from utils.timestamps import utc_timestamp
+
+_MOST_NAMED = 20
+"""How many ids of imported jobs stand in the audit log; of all their number."""
 
 
 def import_jobs(
@@ -35,6 +40,9 @@ def import_jobs(
     data_dir = given.data_dir.absolute()
     found = _read(file, roots_on_disk(given))
     outcome = write_jobs(data_dir, found.jobs)
+    if outcome.imported:
+        details = {"jobs": len(outcome.imported), "first": outcome.imported[:_MOST_NAMED]}
+        note(data_dir, Action.IMPORTED, details)
     if as_json:
         print_json(_document(found, outcome))
     else:
@@ -65,6 +73,7 @@ def export_jobs(
     else:
         _write(file, content, force=force)
         out.print(f"{len(jobs)} jobs are in {file}", markup=False, soft_wrap=True)
+    note(data_dir, Action.EXPORTED, {"jobs": len(jobs)})
     # Deleted while this looked is not damaged.
     damaged = [job for job in found.damaged.values() if os.path.lexists(files.job_path(job.id))]
     for job in damaged:

@@ -16,6 +16,8 @@ from rich.text import Text
 
 from core.engines.rsync_remote import is_daemon_user
 from fastapi_app.commands.console import fail, new_app, out, print_json, settings
+from fastapi_app.commands.noted import note
+from models.audit import Action
 from models.errors import LongshoreError
 from models.job_options import CREDENTIAL_NAME
 from storage.secrets import SecretsFile, is_fit
@@ -56,6 +58,7 @@ def set_secret(
     password = _asked_password()
     with _faults_told():
         _file().put(name, user=user, password=password)
+    note(settings().data_dir.absolute(), Action.SECRET_CHANGED, {"secret": name})
 
 
 @app.command("remove")
@@ -65,6 +68,7 @@ def remove_secret(name: Name) -> None:
         was_there = _file().remove(name)
     if not was_there:
         fail(f"There is no credential {name!r}.")
+    note(settings().data_dir.absolute(), Action.SECRET_REMOVED, {"secret": name})
 
 
 def _asked_password() -> str:

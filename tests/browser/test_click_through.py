@@ -18,6 +18,7 @@ from models.settings import Settings
 from tests.browser.controls import Account, routes_of
 from tests.browser.lived_in import LivedIn, lived_in
 from tests.browser.touring_access import tour_of_access
+from tests.browser.touring_audit import tour_of_the_audit_log
 from tests.browser.touring_errors import tour_of_errors
 from tests.browser.touring_jobs import tour_of_a_job, tour_of_jobs, tour_of_the_form
 from tests.browser.touring_notifications import tour_of_notifications
@@ -220,5 +221,6 @@ TOURS = (
     _logs,
     _settings,
     tour_of_notifications,
+    tour_of_the_audit_log,
     _nowhere,
 )

@@ -74,6 +74,7 @@ _PAGES: dict[str, tuple[str, ...]] = {
     "notification_delete_page": ("/settings/notifications/hook/delete",),
     "account_page": ("/account",),
     "access_page": ("/settings/access",),
+    "audit_page": ("/audit", "/audit?q=nothing-is-called-so"),
     "error": ("/jobs/nobody",),
 }
 """By route, where its pages are seen; an error is what any route may answer."""

@@ -6,6 +6,11 @@ here, or among those that need no entry, with the reason.
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+import os
+import pwd
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -20,9 +25,11 @@ from fastapi.routing import APIRoute
 from fastapi_app.application import create_app
 from fastapi_app.services import Services
 from models.audit import Action, AuditEntry, AuditFilter
+from models.errors import StorageFailed
 from models.settings import Settings
 from storage.layout import DATABASE_NAME
 from tests.fakes.builders import a_fault
+from tests.integration.command_line import document, words
 from tests.integration.pages import Page
 from tests.integration.running import ended_server, run_to_end, wait_for_status
 from tests.served_app import ServedApp
@@ -446,6 +453,106 @@ def test_what_is_refused_is_not_written_down(scene: Scene) -> None:
     ):
         assert scene.post(path, **options).status_code >= 400, path
     assert scene.entries() == before
+
+
+def listed(scene: Scene, **query: Any) -> list[dict[str, Any]]:
+    """Return the entries that the API lists."""
+    answer = scene.server.http.get("/api/v1/audit", params=query)
+    assert answer.status_code == 200, answer.text
+    items: list[dict[str, Any]] = answer.json()["items"]
+    return items
+
+
+def test_entries_are_listed_exported_and_shown(scene: Scene) -> None:
+    name = "=cmd()<img src=x onerror=window.ran=1>"
+    job_id = scene.a_job(name)
+    scene.server.http.delete(f"/api/v1/jobs/{job_id}")
+    before_that = scene.entries()[0].time
+
+    deleted, created = listed(scene, job_id=job_id)
+    assert (deleted["action"], created["action"]) == ("job_deleted", "job_created")
+    assert deleted | {"id": "", "time": ""} == {
+        "id": "",
+        "time": "",
+        "account": "owner",
+        "role": "admin",
+        "way": "open",
+        "address": "127.0.0.1",
+        "action": "job_deleted",
+        "job_id": job_id,
+        "job_name": name,
+        "run_id": None,
+        "details": {},
+    }
+    assert listed(scene, job_id=job_id, action="job_created") == [created]
+    assert listed(scene, q="=CMD()", until=deleted["time"]) == [created]
+    assert listed(scene, job_id=job_id, since=before_that) == [deleted]
+    assert listed(scene, account="nobody") == []
+    page = scene.server.http.get("/api/v1/audit?limit=1").json()
+    assert (page["items"], page["next_cursor"]) == ([deleted], deleted["id"])
+    assert listed(scene, limit=1, cursor=page["next_cursor"]) == [created]
+    for wrong in ("action=fly", "since=when", "limit=0", "cursor=x"):
+        assert scene.server.http.get(f"/api/v1/audit?{wrong}").status_code == 422, wrong
+
+    as_json = scene.server.http.get("/api/v1/audit/export", params={"format": "json"}).json()
+    assert as_json == listed(scene, limit=500)
+    table = scene.server.http.get("/api/v1/audit/export", params={"job_id": job_id}).text
+    first, second = csv.DictReader(io.StringIO(table))
+    assert (first["action"], second["action"]) == ("job_deleted", "job_created")
+    assert first["job_name"] == f"'{name}"
+
+    shown = scene.server.http.get("/audit", params={"job": job_id}).text
+    assert "2 entries" in Page(shown).text
+    assert f"Job deleted {name}" in Page(shown).text
+    assert "<img" not in shown.partition('id="audit-list"')[2]
+    nothing = scene.server.http.get("/audit?q=nothing-is-called-so").text
+    assert "No entry matches" in nothing
+    job_page = scene.server.http.get(f"/jobs/{scene.ids['job']}").text
+    assert f'href="/audit?job={scene.ids["job"]}"' in job_page
+
+
+def test_the_page_says_when_the_log_cannot_be_read(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_given: Any, **_more: Any) -> None:
+        raise StorageFailed("The database", "disk I/O error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(scene.server.app.state.services.audit.log, "find", refuse)
+        answer = scene.server.http.get("/audit")
+        assert (answer.status_code, "cannot be read now" in answer.text) == (200, True)
+        assert scene.server.http.get("/api/v1/audit").status_code == 503
+        assert scene.server.http.get("/api/v1/audit/export").status_code == 503
+
+
+def test_by_the_command_line(scene: Scene, tmp_path: Path) -> None:
+    job_id = scene.a_job("By [bold]hand")
+    scene.entries()
+    found = document(scene.server, "audit", "list", "--job", job_id)
+    assert found["items"] == listed(scene, job_id=job_id)
+    told = words(scene.server, "audit", "list", "--job", job_id, "--since", "1h")
+    assert "job_created" in told
+    assert "By [bold]hand" in told
+    assert "are shown" in words(scene.server, "audit", "list", "--limit", "1")
+    words(scene.server, "audit", "list", "--action", "fly", code=1)
+    output = tmp_path / "audit.json"
+    words(scene.server, "audit", "export", "--format", "json", "--output", str(output))
+    assert json.loads(output.read_text()) == listed(scene, limit=500)
+
+    # What works on files notes the machine's own user.
+    jobs = tmp_path / "jobs.yaml"
+    words(scene.server, "export", str(jobs))
+    words(scene.server, "import", str(jobs))  # All of them are there already.
+    scene.server.http.delete(f"/api/v1/jobs/{job_id}")
+    words(scene.server, "import", str(jobs))
+    newest: dict[str, dict[str, Any]] = {}
+    for entry in listed(scene, limit=50):
+        newest.setdefault(entry["action"], entry)
+    user = pwd.getpwuid(os.getuid()).pw_name
+    assert newest["imported"]["details"] == {"jobs": 1, "first": [job_id]}
+    for action in ("exported", "imported"):
+        entry = newest[action]
+        assert (entry["account"], entry["way"], entry["address"]) == (user, "local", ""), action
 
 
 def rows(server: RunningServer) -> list[tuple[Any, ...]]:

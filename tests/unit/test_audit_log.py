@@ -33,6 +33,7 @@ from models.audit import (
 from models.errors import StorageFailed
 from models.settings import SavedSettings
 from storage import batch_writer as writer_module
+from storage.audit_append import append
 from storage.audit_repository import AuditRepository
 from storage.database import Database
 from storage.layout import DATABASE_NAME
@@ -178,24 +179,39 @@ async def test_of_too_many_the_oldest_go_and_no_other(
         11,
         MAX_ENTRIES,
     )
+    # One number far ahead would make all others too many.
+    with pytest.raises(sqlite3.IntegrityError, match="right after the newest"):
+        raw.execute(
+            "INSERT INTO audit_entries (id, time, account, address, action, details)"
+            " VALUES (10000000, ?, 'eve', '', 'job_started', '{}')",
+            (utc_timestamp(),),
+        )
     began = time.monotonic()
     page = await scene.log.find(AuditFilter(account="nobody", q="nothing"), limit=50)
     assert page.total == 0
     assert time.monotonic() - began < 5
 
 
-async def test_an_id_is_never_given_again(scene: Scene, raw: sqlite3.Connection) -> None:
+async def test_ids_have_no_gaps_and_the_newest_entry_always_stays(
+    scene: Scene, raw: sqlite3.Connection
+) -> None:
     for _ in range(3):
         scene.log.add(an_entry(time=utc_timestamp(time.time() - 400 * _DAY)))
     await scene.log.flush()
     await scene.log.forget_old()
+    assert [one.id for one in await scene.entries()] == ["3"]
+    with pytest.raises(sqlite3.IntegrityError, match="kept"):
+        raw.execute("DELETE FROM audit_entries")
     scene.log.add(an_entry())
-    assert [one.id for one in await scene.entries()] == ["4"]
-    with pytest.raises(sqlite3.IntegrityError, match="after all others"):
-        raw.execute(
-            "INSERT INTO audit_entries (id, time, account, address, action, details)"
-            " VALUES (2, '2026', 'eve', '', 'job_started', '{}')"
-        )
+    assert [one.id for one in await scene.entries()] == ["4", "3"]
+    for wrong in (2, 3, 6):
+        with pytest.raises(sqlite3.IntegrityError, match="an entry of the audit log comes"):
+            raw.execute(
+                "INSERT INTO audit_entries (id, time, account, address, action, details)"
+                " VALUES (?, '2026', 'eve', '', 'job_started', '{}')",
+                (wrong,),
+            )
+    raw.execute("DELETE FROM audit_entries WHERE id = 3")
 
 
 async def test_entries_are_found_by_what_they_say_and_paged(scene: Scene) -> None:
@@ -377,6 +393,27 @@ async def test_edits_by_hand_are_noted_as_nobodys(scene: Scene) -> None:
     }
     assert entries[2].details["name"] == {"before": "Alpha", "after": "Beta"}
     assert entries[0].details["kept_runs_per_job"] == {"before": 50, "after": 7}
+
+
+async def test_a_command_adds_an_entry_beside_the_server(scene: Scene, tmp_path: Path) -> None:
+    details = {"secret": "nas"}
+    entry = an_entry(action=Action.SECRET_CHANGED, way=Way.LOCAL, details=details)
+    assert append(scene.directory, entry)
+    (kept,) = await scene.entries()
+    assert (kept.action, kept.way, kept.details) == (Action.SECRET_CHANGED, "local", details)
+    assert kept.time == entry.time
+
+    nowhere = tmp_path / "nowhere"
+    assert not append(nowhere, entry)
+    nowhere.mkdir()
+    assert not append(nowhere, entry)
+    assert list(nowhere.iterdir()) == []
+    with closing(sqlite3.connect(nowhere / DATABASE_NAME)) as connection:
+        connection.execute("CREATE TABLE runs (id)")
+    assert not append(nowhere, entry), "an older version made it"
+    (nowhere / DATABASE_NAME).write_bytes(b"no database" * 100)
+    with pytest.raises(StorageFailed):
+        append(nowhere, entry)
 
 
 async def test_adding_never_waits_for_the_database(scene: Scene) -> None:

@@ -9,9 +9,11 @@ revision = "0010"
 down_revision = "0009"
 branch_labels = None
 depends_on = None
-_PROTECTED = """
-    OLD.time > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-30 days')
-    AND OLD.id > (SELECT max(id) FROM audit_entries) - 100000
+_NEWEST = "(SELECT max(id) FROM audit_entries)"
+_PROTECTED = f"""
+    OLD.id = {_NEWEST}
+    OR OLD.time > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-30 days')
+    AND OLD.id > {_NEWEST} - 100000
 """
 
 
@@ -19,9 +21,10 @@ def upgrade() -> None:
     """Add the table, and what refuses to change it.
 
     An entry is removed only when it is older than thirty days or when a hundred thousand newer ones
-    are there: how long entries are really kept is a setting that never says less. INSERT OR REPLACE
-    removes without asking the trigger of removals (sqlite.org/lang_conflict.html), so that an id
-    that was given already is refused as well.
+    are there: how long entries are really kept is a setting that never says less. The newest stays
+    in any case, and a new one has the id after it: ids have no gaps, and tell how many newer ones
+    there are. INSERT OR REPLACE removes without asking the trigger of removals
+    (sqlite.org/lang_conflict.html): an id that was given already is refused before that.
     """
     op.create_table(
         "audit_entries",
@@ -49,6 +52,11 @@ def upgrade() -> None:
     )
     op.execute(
         "CREATE TRIGGER audit_entries_come_last BEFORE INSERT ON audit_entries"
-        " WHEN NEW.id > 0 AND NEW.id <= (SELECT max(id) FROM audit_entries) BEGIN"
+        f" WHEN NEW.id > 0 AND NEW.id <= {_NEWEST} BEGIN"
         " SELECT RAISE(ABORT, 'an entry of the audit log comes after all others'); END"
+    )
+    op.execute(
+        "CREATE TRIGGER audit_entries_leave_no_gap AFTER INSERT ON audit_entries"
+        " WHEN NEW.id <> 1 + (SELECT max(id) FROM audit_entries WHERE id < NEW.id) BEGIN"
+        " SELECT RAISE(ABORT, 'an entry of the audit log comes right after the newest'); END"
     )
