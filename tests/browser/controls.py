@@ -29,7 +29,7 @@ _WATCH = """
     const found = [];
     for (let node = element; node; node = node.parentElement) {
       const { jobId, runId, runRow, happening } = node.dataset;
-      const shown = /^(?:banner|notice|error|group|newest)-(.+)$/.exec(node.id)?.[1];
+      const shown = /^(?:banner|notice|error|group|newest|entry)-(.+)$/.exec(node.id)?.[1];
       found.push(jobId, runId, runRow, happening, shown);
     }
     return found;
