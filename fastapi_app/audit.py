@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from starlette.requests import HTTPConnection
 
-from models.access import Identity, Role, Way
+from models.access import Identity
 from models.audit import SYSTEM, Action, NewAuditEntry, changes
 from models.error_event import Component, Fault, Severity
 from models.job import Job, JobDefinition
@@ -62,10 +62,10 @@ class Audit:
         self.log.add(
             NewAuditEntry(
                 time=utc_timestamp(),
-                account=who.name,
-                role=who.role,
-                way=who.way,
-                address=who.address,
+                account=who.name if who else "",
+                role=who.role if who else None,
+                way=who.way if who else None,
+                address=who.address if who else address_of(request),
                 action=action,
                 job_id=job_id,
                 job_name=job_name or (self._name_of(job_id) if job_id else None),
@@ -122,12 +122,10 @@ class Audit:
         self.log.add(entry)
 
 
-def who_asks(request: HTTPConnection) -> Identity:
-    """Return whoever stands behind a request; while nobody has to sign in that is the owner."""
-    identity = request.scope.get("state", {}).get("identity")
-    if isinstance(identity, Identity):
-        return identity
-    return Identity("owner", Role.ADMIN, Way.OPEN, address_of(request))
+def who_asks(request: HTTPConnection) -> Identity | None:
+    """Return whoever stands behind a request; None for a stranger's."""
+    identity: Identity | None = request.scope.get("state", {}).get("identity")
+    return identity
 
 
 def address_of(request: HTTPConnection) -> str:

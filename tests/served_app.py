@@ -29,9 +29,10 @@ _SECONDS = 20
 class ServedApp(RunningServer):
     """The application behind a real port; it can be started once."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, first_code: str = "") -> None:
         super().__init__(data_dir)
-        self.app: FastAPI = create_app(Settings(data_dir=data_dir, port=self.port))
+        configured = Settings(data_dir=data_dir, port=self.port)
+        self.app: FastAPI = create_app(configured, first_code=first_code)
         config = uvicorn.Config(
             self.app, host="127.0.0.1", port=self.port, log_config=None, access_log=False
         )

@@ -18,7 +18,9 @@ from rich.text import Text
 from core.access.registry import Access
 from core.access.sessions import Sessions
 from fastapi_app.commands.console import fail, new_app, out, print_json, settings
+from fastapi_app.commands.noted import note
 from models.access import DEFAULT_ACCOUNT, MAX_PASSWORD, AccessList, Role
+from models.audit import Action
 from models.errors import InvalidDefinition, LongshoreError
 from storage.access_file import AccessFile
 from storage.session_file import SessionFile
@@ -47,7 +49,7 @@ def passwd(
         else:
             await access.put_password(name, password)
 
-    _do(work)
+    _do(work, Action.PASSWORD_CHANGED, account=name)
 
 
 @accounts.command("list")
@@ -84,7 +86,7 @@ def add_account(
             fail(f"There is an account {name!r} already.")
         await access.put_account(name, role, password)
 
-    _do(work)
+    _do(work, Action.ACCOUNT_CHANGED, account=name, role=role)
 
 
 @accounts.command("role")
@@ -96,13 +98,13 @@ def change_role(name: Name, role: Annotated[Role, typer.Argument(help=_ROLES)]) 
             fail(f"There is no account {name!r}.")
         await access.put_account(name, role, None)
 
-    _do(work)
+    _do(work, Action.ACCOUNT_CHANGED, account=name, role=role)
 
 
 @accounts.command("remove")
 def remove_account(name: Name) -> None:
     """Remove an account; whoever is signed in with it is so no more."""
-    _do(lambda access: access.remove_account(name))
+    _do(lambda access: access.remove_account(name), Action.ACCOUNT_DELETED, account=name)
 
 
 @tokens.command("list")
@@ -142,14 +144,14 @@ def make_token(
     async def work(access: Access) -> None:
         made.append(await access.make_token(name, role, days))
 
-    _do(work)
+    _do(work, Action.TOKEN_MADE, name=name, role=role, days=days)
     sys.stdout.write(made[0] + "\n")
 
 
 @tokens.command("revoke")
 def revoke_token(name: TokenName) -> None:
     """Let a token be worth nothing from now on."""
-    _do(lambda access: access.revoke_token(name))
+    _do(lambda access: access.revoke_token(name), Action.TOKEN_REVOKED, name=name)
 
 
 def _asked_password() -> str:
@@ -169,7 +171,9 @@ def _listed() -> AccessList:
         fail(f"{error}.")
 
 
-def _do(work: Callable[[Access], Coroutine[Any, Any, object]]) -> None:
+def _do(
+    work: Callable[[Access], Coroutine[Any, Any, object]], action: Action, **details: object
+) -> None:
     directory = settings().data_dir.absolute()
 
     async def change() -> None:
@@ -188,3 +192,4 @@ def _do(work: Callable[[Access], Coroutine[Any, Any, object]]) -> None:
         fail(str(error))
     except OSError as error:
         fail(f"The data directory {directory} cannot be made: {error.strerror}.")
+    note(directory, action, details)

@@ -13,6 +13,7 @@ from fastapi_app.routers.account import posted_texts
 from fastapi_app.routers.pages import page
 from fastapi_app.services import Services, ServicesDep
 from models.access import Role
+from models.audit import Action
 from models.errors import AccountNotFound, FieldFault, InvalidSettings, LongshoreError, SignInBusy
 
 router = guarded_router(
@@ -42,16 +43,19 @@ async def put_account(request: Request, services: ServicesDep) -> Response:
         await services.access.put_account(name, role, posted.get("password") or None)
     except _FAULTS as error:
         return await _page(services, error=error, posted=posted)
+    details = {"account": name, "role": role, "new_password": bool(posted.get("password"))}
+    services.audit.note(request, Action.ACCOUNT_CHANGED, details=details)
     return _back(services)
 
 
 @router.post("/accounts/{account}/delete", name="access_account_delete")
-async def delete_account(services: ServicesDep, account: str) -> Response:
+async def delete_account(request: Request, services: ServicesDep, account: str) -> Response:
     """Forget an account; whoever is signed in with it is so no more."""
     try:
         await services.access.remove_account(account)
     except _FAULTS as error:
         return await _page(services, error=error, about=account)
+    services.audit.note(request, Action.ACCOUNT_DELETED, details={"account": account})
     return _back(services)
 
 
@@ -61,19 +65,23 @@ async def make_token(request: Request, services: ServicesDep) -> Response:
     posted = await posted_texts(request)
     name = posted.get("token_name", "").strip()
     try:
-        token = await services.access.make_token(name, _role_of(posted), _days_of(posted))
+        role, days = _role_of(posted), _days_of(posted)
+        token = await services.access.make_token(name, role, days)
     except _FAULTS as error:
         return await _page(services, token_error=error, posted=posted)
+    details = {"name": name, "role": role, "days": days}
+    services.audit.note(request, Action.TOKEN_MADE, details=details)
     return await _page(services, made=(name, token))
 
 
 @router.post("/tokens/{token}/revoke", name="access_token_revoke")
-async def revoke_token(services: ServicesDep, token: str) -> Response:
+async def revoke_token(request: Request, services: ServicesDep, token: str) -> Response:
     """Let a token be worth nothing from now on."""
     try:
         await services.access.revoke_token(token)
     except _FAULTS as error:
         return await _page(services, token_error=error)
+    services.audit.note(request, Action.TOKEN_REVOKED, details={"name": token})
     return _back(services)
 
 

@@ -22,6 +22,7 @@ from fastapi_app.access_views import AccountView, account_view, faults_by_field
 from fastapi_app.routers.pages import page
 from fastapi_app.services import Services, ServicesDep
 from models.access import DEFAULT_ACCOUNT, Role, Way
+from models.audit import Action
 from models.errors import (
     FieldFault,
     InvalidSettings,
@@ -59,8 +60,11 @@ async def sign_in(request: Request, services: ServicesDep) -> Response:
             name, posted.get("password", ""), address_of(request)
         )
     except _REFUSED as error:
+        services.audit.note_refused_sign_in(request, _known(services, name))
         return _sign_in_form(services, next_page, name=name, error=error)
     await _end_session(request, services)
+    who = services.access.by_session(secret, address_of(request))
+    services.audit.note(request, Action.SIGNED_IN, who=who)
     answer = RedirectResponse(_own_path(services, next_page), _SEE_OTHER)
     keep_session(request, answer, secret)
     return answer
@@ -71,6 +75,7 @@ async def sign_in(request: Request, services: ServicesDep) -> Response:
 async def sign_out(request: Request, services: ServicesDep) -> Response:
     """End the session."""
     await _end_session(request, services)
+    services.audit.note(request, Action.SIGNED_OUT)
     answer = RedirectResponse(services.renderer.url("sign_in_page"), _SEE_OTHER)
     forget_session(request, answer)
     # What the browser still has of these pages goes with it (Clear-Site-Data, W3C).
@@ -98,7 +103,11 @@ async def set_first(request: Request, services: ServicesDep) -> Response:
             name, password, posted.get("code", ""), address_of(request)
         )
     except (InvalidSettings, *_REFUSED) as error:
+        if isinstance(error, _REFUSED):
+            services.audit.note_refused_sign_in(request)
         return await _account(request, services, error=error, name=name)
+    details = {"account": name, "role": Role.ADMIN, "new_password": True}
+    services.audit.note(request, Action.ACCOUNT_CHANGED, details=details)
     answer = RedirectResponse(_told(services, "first"), _SEE_OTHER)
     keep_session(request, answer, secret)
     return answer
@@ -120,7 +129,10 @@ async def change_password(request: Request, services: ServicesDep) -> Response:
             who.name, posted.get("old", ""), password, address_of(request)
         )
     except (InvalidSettings, *_REFUSED) as error:
+        if isinstance(error, _REFUSED):
+            services.audit.note_refused_sign_in(request, who.name)
         return await _account(request, services, error=error)
+    services.audit.note(request, Action.PASSWORD_CHANGED)
     answer = RedirectResponse(_told(services, "password"), _SEE_OTHER)
     keep_session(request, answer, secret)
     return answer
@@ -133,6 +145,7 @@ async def end_other_sessions(request: Request, services: ServicesDep) -> Respons
     who, secret = services.who, session_secret(request)
     if who is not None and who.way is Way.SESSION and secret:
         await services.access.sessions.end_of(who.name, but=digest_of(secret))
+        services.audit.note(request, Action.SESSIONS_ENDED)
     return RedirectResponse(_told(services, "sessions"), _SEE_OTHER)
 
 
@@ -156,6 +169,11 @@ async def posted_texts(request: Request) -> dict[str, str]:
 def _same(password: str, again: str) -> None:
     if password != again:
         raise InvalidSettings((FieldFault("again", "These two are not the same."),))
+
+
+def _known(services: Services, name: str) -> str:
+    """Return a name when there is such an account: any other text may be a password."""
+    return name if name in services.access.listed.accounts else ""
 
 
 async def _end_session(request: Request, services: Services) -> None:

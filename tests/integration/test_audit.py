@@ -39,6 +39,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("rsync")]
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _SLOW = {"bandwidth_limit": "100K"}
 _SECRET = "hunter2-of-the-target"
+_CODE = "code-of-the-terminal"
+_PASSWORD = "the owner walks along the quay"
 _ADDRESS = f"json://user:{_SECRET}@127.0.0.1:1/hook"
 _WITHOUT_ENTRY = {
     "POST /deletion-words": "puts a form into words and changes nothing",
@@ -390,10 +392,67 @@ _ACTS: tuple[_Act, ...] = (
 )
 
 
+_ACTS_OF_ACCESS: tuple[_Act, ...] = (
+    (
+        "POST /account/first",
+        Action.ACCOUNT_CHANGED,
+        lambda scene: scene.post(
+            "/account/first",
+            data={"name": "ada", "password": _PASSWORD, "again": _PASSWORD, "code": _CODE},
+        ),
+    ),
+    (
+        "POST /settings/access/accounts",
+        Action.ACCOUNT_CHANGED,
+        lambda scene: scene.post(
+            "/settings/access/accounts",
+            data={"name": "bob", "role": "viewer", "password": _PASSWORD},
+        ),
+    ),
+    (
+        "POST /settings/access/accounts/{account}/delete",
+        Action.ACCOUNT_DELETED,
+        lambda scene: scene.post("/settings/access/accounts/bob/delete"),
+    ),
+    (
+        "POST /settings/access/tokens",
+        Action.TOKEN_MADE,
+        lambda scene: scene.post(
+            "/settings/access/tokens", data={"token_name": "cron", "role": "viewer", "days": "7"}
+        ),
+    ),
+    (
+        "POST /settings/access/tokens/{token}/revoke",
+        Action.TOKEN_REVOKED,
+        lambda scene: scene.post("/settings/access/tokens/cron/revoke"),
+    ),
+    (
+        "POST /account/sessions/end",
+        Action.SESSIONS_ENDED,
+        lambda scene: scene.post("/account/sessions/end"),
+    ),
+    (
+        "POST /account/password",
+        Action.PASSWORD_CHANGED,
+        lambda scene: scene.post(
+            "/account/password",
+            data={"old": _PASSWORD, "password": _PASSWORD + "2", "again": _PASSWORD + "2"},
+        ),
+    ),
+    ("POST /sign-out", Action.SIGNED_OUT, lambda scene: scene.post("/sign-out")),
+    (
+        "POST /sign-in",
+        Action.SIGNED_IN,
+        lambda scene: scene.post("/sign-in", data={"name": "ada", "password": _PASSWORD + "2"}),
+    ),
+)
+"""Of these the first is done by the owner, and the others by whoever that made."""
+
+
 def test_every_route_that_may_change_something_is_known_here(tmp_path: Path) -> None:
     app = create_app(Settings(data_dir=tmp_path))
     routes = set(unsafe_routes(app.routes))
-    done = {name for name, _, _ in _ACTS}
+    done = {name for name, _, _ in (*_ACTS, *_ACTS_OF_ACCESS)}
     assert done.isdisjoint(_WITHOUT_ENTRY)
     assert routes - done - _WITHOUT_ENTRY.keys() == set(), "writes no entry that is proven"
     assert (done | _WITHOUT_ENTRY.keys()) - routes == set(), "is no route any more"
@@ -438,6 +497,32 @@ def _check_details(entries: Sequence[AuditEntry]) -> None:
     assert newest[Action.JOB_STOPPED].run_id
     assert newest[Action.ERROR_RESOLVED].details == {"errors": 1}
     assert _SECRET not in repr(entries)
+
+
+def test_who_gets_in_is_written_down(tmp_path: Path) -> None:
+    with ended_server(ServedApp(tmp_path / "data", first_code=_CODE)) as server:
+        assert isinstance(server, ServedApp)
+        scene = Scene(server, tmp_path)
+        server.http.headers["Origin"] = server.url
+        for number, (name, action, act) in enumerate(_ACTS_OF_ACCESS):
+            answer = act(scene)
+            assert answer.status_code < 400, f"{name}: {answer.status_code} {answer.text[:500]}"
+            entries = scene.entries()
+            assert len(entries) == number + 1, name
+            assert entries[0].action == action, name
+            whose = (entries[0].account, entries[0].role, entries[0].way, entries[0].address)
+            by = ("ada", "admin", "session") if number else ("owner", "admin", "open")
+            assert whose == (*by, "127.0.0.1"), name
+        # A password that was typed as a name is kept nowhere.
+        for given in ("ada", _PASSWORD):
+            data = {"name": given, "password": "wrong and long"}
+            assert server.http.post("/sign-in", data=data).status_code == 401
+        failed, *others = scene.entries()
+        assert (failed.action, failed.account) == (Action.SIGN_IN_FAILED, "ada")
+        assert len(others) == len(_ACTS_OF_ACCESS)
+        assert _PASSWORD not in repr(scene.entries())
+        told = others[len(_ACTS_OF_ACCESS) - 4].details
+        assert told == {"name": "cron", "role": "viewer", "days": 7}
 
 
 def test_what_is_refused_is_not_written_down(scene: Scene) -> None:

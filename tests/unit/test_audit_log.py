@@ -43,6 +43,7 @@ from utils.timestamps import utc_timestamp
 
 _DAY = 24 * 60 * 60
 _ALL = AuditFilter()
+OWNER = Identity("owner", Role.ADMIN, Way.OPEN, "192.0.2.1")
 
 
 def an_entry(**given: Any) -> NewAuditEntry:
@@ -312,17 +313,20 @@ def a_request(address: str = "192.0.2.1", **state: object) -> HTTPConnection:
 
 async def test_whoever_stands_behind_a_request_is_noted(scene: Scene) -> None:
     audit = Audit(scene.log, {"a": "Alpha"}.get)
-    audit.note(a_request(), Action.JOB_STARTED, job_id="a", run_id="run-1")
+    audit.note(a_request(identity=OWNER), Action.JOB_STARTED, job_id="a", run_id="run-1")
     ada = Identity("ada", Role.OPERATOR, Way.SESSION, "198.51.100.1")
     audit.note(a_request(identity=ada), Action.JOB_STOPPED, job_id="gone", job_name="Gone")
     audit.note(a_request(), Action.SIGNED_IN, who=replace(ada, way=Way.PROXY))
-    signed_in, stopped, started = await scene.entries()
+    audit.note(a_request(identity=None), Action.SIGNED_OUT)
+    stranger, signed_in, stopped, started = await scene.entries()
+    assert (stranger.account, stranger.role, stranger.way) == ("", None, None)
+    assert stranger.address == "192.0.2.1"
     assert (started.account, started.role, started.way) == ("owner", "admin", "open")
     assert (started.address, started.job_name, started.run_id) == ("192.0.2.1", "Alpha", "run-1")
     assert (stopped.account, stopped.role, stopped.way) == ("ada", "operator", "session")
     assert (stopped.address, stopped.job_name) == ("198.51.100.1", "Gone")
     assert (signed_in.account, signed_in.way) == ("ada", "proxy")
-    assert who_asks(HTTPConnection({"type": "http", "headers": []})).address == ""
+    assert who_asks(HTTPConnection({"type": "http", "headers": []})) is None
 
 
 async def test_refused_sign_ins_are_counted_and_take_one_entry_a_minute(
