@@ -8,13 +8,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import FastAPI, WebSocket
 
 from fastapi_app import errors
-from fastapi_app.access import AccessGuard, Guard, identity_of
+from core.access.sessions import digest_of
+from fastapi_app.access import AccessGuard, Guard, identity_of, session_secret
 from fastapi_app.addresses import url_maker
 from fastapi_app.assets import Assets
 from fastapi_app.composition import compose
 from fastapi_app.compression import Compression
 from fastapi_app.peers import TrustedProxies, networks_of
 from fastapi_app.rendering import VERSION
+from fastapi_app.request_limits import RequestLimits
 from fastapi_app.request_log import RequestLog
 from fastapi_app.route_faults import RouteWatch
 from fastapi_app.routers import (
@@ -47,6 +49,8 @@ from fastapi_app.routers import (
 from fastapi_app.security import KnownHosts, RequestGuard
 from fastapi_app.services import services_of
 from fastapi_app.websocket.endpoint import serve_live_updates
+from fastapi_app.websocket.seats import share_of_address, share_of_session
+from models.access import Way
 from models.settings import Settings
 
 _ROUTES = (
@@ -104,6 +108,7 @@ def create_app(settings: Settings | None = None, *, first_code: str = "") -> Fas
     app.state.hosts = KnownHosts(settings.extra_hosts)
     app.add_middleware(RouteWatch)
     app.add_middleware(Compression)
+    app.add_middleware(RequestLimits)
     guard = Guard(TrustedProxies(networks_of(settings.trusted_proxies)), settings.user_header)
     app.add_middleware(AccessGuard, guard=guard)
     app.add_middleware(RequestGuard, hosts=app.state.hosts)
@@ -116,7 +121,8 @@ def create_app(settings: Settings | None = None, *, first_code: str = "") -> Fas
 
     @app.websocket("/ws", name="live")
     async def live(websocket: WebSocket) -> None:
-        if identity_of(websocket) is None:
+        identity = identity_of(websocket)
+        if identity is None:
             await websocket.close(_POLICY, "Sign in first.")
             return
 
@@ -126,6 +132,11 @@ def create_app(settings: Settings | None = None, *, first_code: str = "") -> Fas
 
         services = services_of(websocket)
         live_faults, live_access = services.faults.live, services.live_access
-        await serve_live_updates(websocket, services.hub, live_faults, live_access, may_stay)
+        shares = share_of_address(identity.address)
+        if identity.way is Way.SESSION:
+            shares += (share_of_session(digest_of(session_secret(websocket) or "")),)
+        await serve_live_updates(
+            websocket, services.hub, live_faults, live_access, may_stay, *shares
+        )
 
     return app

@@ -140,6 +140,11 @@ def problem(
     return _Problem(body | more, status)
 
 
+def refusal_of(request: Request, status: int, detail: str) -> Response:
+    """Return the answer to a request that comes to no route: a problem or a page."""
+    return _answer(request, status, detail)
+
+
 def title_of(status: int) -> str:
     """Return the title of a status code, for people."""
     return _TITLES.get(status) or HTTPStatus(status).phrase

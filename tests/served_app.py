@@ -17,6 +17,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from fastapi_app.application import create_app
+from fastapi_app.commands.serve import config_of
+from fastapi_app.connections import Connections
 from fastapi_app.services import Services
 from models.error_event import Fault
 from models.settings import Settings
@@ -29,13 +31,20 @@ _SECONDS = 20
 class ServedApp(RunningServer):
     """The application behind a real port; it can be started once."""
 
-    def __init__(self, data_dir: Path, *, first_code: str = "") -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        app: FastAPI | None = None,
+        first_code: str = "",
+        most_connections: int | None = None,
+    ) -> None:
         super().__init__(data_dir)
         configured = Settings(data_dir=data_dir, port=self.port)
-        self.app: FastAPI = create_app(configured, first_code=first_code)
-        config = uvicorn.Config(
-            self.app, host="127.0.0.1", port=self.port, log_config=None, access_log=False
-        )
+        self.app = app or create_app(configured, first_code=first_code)
+        self.connections = Connections(most_connections)
+        config = config_of(self.app, self.connections)
+        config.host, config.port = "127.0.0.1", self.port
         self._server = uvicorn.Server(config)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="served-app")
@@ -44,6 +53,11 @@ class ServedApp(RunningServer):
         """Start it and wait until it answers."""
         self._thread.start()
         wait_until(self._answers, what="the server's answer")
+
+    @property
+    def open_connections(self) -> int:
+        """How many connections the server holds."""
+        return len(self._server.server_state.connections)
 
     def call(self, work: Callable[[Services], Awaitable[Value]]) -> Value:
         """Do something with the composed parts, on their event loop; returns its result."""

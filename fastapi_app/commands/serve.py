@@ -18,23 +18,23 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from fastapi_app import limits
 from fastapi_app.application import create_app
 from fastapi_app.commands.console import fail, out, settings
+from fastapi_app.connections import Connections, as_many_as_files_allow
 from fastapi_app.data_directory import open_data_directory, server_url
 from fastapi_app.rendering import VERSION
+from fastapi_app.slow_clients import protocol_of
+from fastapi_app.websocket.protocol import PatientWebSocket
 from models.errors import DataDirectoryInUse, InvalidDocument, StorageFailed
 from models.settings import Settings
 from storage.access_file import AccessFile
 
 _USER_TIMEOUT_MILLISECONDS = 20_000
 """How long sent bytes may stay unacknowledged: frees a browser that vanished (tcp(7))."""
-_MAX_WEBSOCKET_MESSAGE = 1024 * 1024
 _DRAIN_SECONDS = 2
 """How long requests under way may take once the server is told to end; they are cancelled then."""
-_UNREAD_SECONDS = 1.0
-"""How long a browser may take to read what was sent to it before its WebSocket was closed."""
 _LAST_MOMENT_SECONDS = 4.5
 """When it ends come what may: a service manager and a person may count on five seconds."""
 _SWITCH_SECONDS = 0.001
@@ -75,33 +75,27 @@ def serve() -> None:
 
 def server_of(app: FastAPI) -> uvicorn.Server:
     """Return what serves an application on the socket of `listen`."""
-    config = uvicorn.Config(
+    return _Server(config_of(app, Connections(as_many_as_files_allow())))
+
+
+def config_of(app: FastAPI, connections: Connections) -> uvicorn.Config:
+    """Return how an application is served, to so many connections."""
+    return uvicorn.Config(
         app,
+        http=protocol_of(connections),
         log_config=None,
         access_log=False,
         server_header=False,
         date_header=False,
         # Whose word is taken on where a request comes from stands in the settings (peers.py).
         proxy_headers=False,
-        ws=_WebSocket,
+        ws=PatientWebSocket,
         ws_per_message_deflate=False,
-        ws_max_size=_MAX_WEBSOCKET_MESSAGE,
+        ws_max_size=limits.MAX_MESSAGE,
+        timeout_keep_alive=round(limits.IDLE_SECONDS),
         timeout_graceful_shutdown=_DRAIN_SECONDS,
         lifespan="on",
     )
-    return _Server(config)
-
-
-class _WebSocket(WebSocketsSansIOProtocol):
-    """A WebSocket that is let go of for good soon after the endpoint is done with it.
-
-    Closing it waits until everything was sent: to a browser that reads nothing, for ever.
-    """
-
-    async def run_asgi(self) -> None:
-        """Serve it."""
-        await super().run_asgi()
-        self.loop.call_later(_UNREAD_SECONDS, self.transport.abort)
 
 
 class _Server(uvicorn.Server):

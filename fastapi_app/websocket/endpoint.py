@@ -12,8 +12,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDiscon
 from fastapi_app.live_faults import LiveFaults
 from fastapi_app.websocket.hub import Client, Hub
 from fastapi_app.websocket.live_access import LiveAccess
+from fastapi_app.websocket.seats import Share
 
-MAX_MESSAGE = 1024 * 1024
 _TRY_AGAIN_LATER = 1013
 _POLICY = 1008
 _ITS_END = (WebSocketDisconnect, WebSocketDisconnected)
@@ -27,13 +27,18 @@ async def serve_live_updates(
     faults: LiveFaults,
     access: LiveAccess,
     may_stay: Callable[[], bool],
+    *shares: Share,
 ) -> None:
     """Serve one browser until it goes, or until it may not stay any more. Host, Origin and whose
-    connection it is are checked before."""
+    connection it is are checked before.
+
+    It counts as one of all, and of what else is given, such as its address.
+    """
     client = Client(send=websocket.send_text)
     access.admit(client, may_stay)
     try:
-        await _serve(websocket, hub, client)
+        with hub.seats.taken(*shares) as is_seated:
+            await (_serve(websocket, hub, client) if is_seated else _turn_away(websocket))
     except _ITS_END:
         pass
     except Exception as error:
@@ -46,11 +51,14 @@ async def serve_live_updates(
     faults.ended_well()
 
 
+async def _turn_away(websocket: WebSocket) -> None:
+    # Accepted first, because a browser is told no reason for a handshake that failed.
+    await websocket.accept()
+    await websocket.close(_TRY_AGAIN_LATER, "too many browsers")
+
+
 async def _serve(websocket: WebSocket, hub: Hub, client: Client) -> None:
     await websocket.accept()
-    if hub.is_full():
-        await websocket.close(_TRY_AGAIN_LATER, "too many browsers")
-        return
     await websocket.send_text(json.dumps({"t": "hello", "cursor": hub.cursor}))
     hub.join(client)
     tasks = {
@@ -76,8 +84,8 @@ async def _listen(websocket: WebSocket, hub: Hub, client: Client) -> None:
     while True:
         text = await websocket.receive_text()
         try:
-            message = json.loads(text) if len(text) <= MAX_MESSAGE else None
-        except ValueError:
+            message = json.loads(text)
+        except (ValueError, RecursionError):
             message = None
         if not isinstance(message, dict):
             await websocket.close(_POLICY, "not a message of this protocol")

@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from fastapi_app.websocket.seats import Seats
+
 TICK_SECONDS = 0.08
 """The time from one frame to the next on the average; two may be closer by half of it. Runs are
 looked at every 100 ms: a frame that was late for once does not make all that follow late."""
@@ -21,8 +23,7 @@ PING_SECONDS = 10.0
 STUCK_SECONDS = 5.0
 CALM_SECONDS = 60.0
 """After so long without a dropped client, what was told of those is over."""
-MAX_CLIENTS = 2000
-MAX_SUBSCRIPTIONS = 10_000
+MAX_SUBSCRIPTIONS = 1000
 MAX_REMEMBERED = 20_000
 _MAX_PATCHES = 2000
 _MAX_SHARED, _LONGEST_SHARED = 16, 256 * 1024
@@ -94,6 +95,7 @@ class Hub:
         """The place of the newest change of a structure."""
         self._seen: dict[str, _Seen] = {}
         self._clients: set[Client] = set()
+        self.seats = Seats()
         self._patches: dict[str, str] = {}
         """The values of cards as JSON, since their last change: written once for all clients."""
         self._frames: dict[tuple[int, frozenset[str], frozenset[str]], str] = {}
@@ -117,10 +119,6 @@ class Hub:
     def cursor(self) -> str:
         """The place in the order of changes, of this process."""
         return f"{self._boot}:{self._sequence}"
-
-    def is_full(self) -> bool:
-        """Whether another browser would be one too many."""
-        return len(self._clients) >= MAX_CLIENTS
 
     def jobs_changed(self, job_ids: Iterable[str]) -> None:
         """Take note that these jobs look different; returns at once."""
