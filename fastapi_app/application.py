@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI, WebSocket
 
-from fastapi_app import errors
 from core.access.sessions import digest_of
+from fastapi_app import errors
 from fastapi_app.access import AccessGuard, Guard, identity_of, session_secret
 from fastapi_app.addresses import url_maker
 from fastapi_app.assets import Assets

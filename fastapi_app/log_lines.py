@@ -13,6 +13,7 @@ import unicodedata
 from datetime import UTC, datetime
 
 from utils import log_context
+from utils.shown_names import TURNING
 
 _USER_INFO = re.compile(r"(?<=://)[^\s/?#]*@")
 _ESCAPED = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -75,7 +76,7 @@ def safe(text: str) -> str:
         return text
     return "".join(
         one.encode("unicode_escape").decode("ascii")
-        if unicodedata.category(one) in _ESCAPED
+        if unicodedata.category(one) in _ESCAPED or one in TURNING
         else one
         for one in text
     )

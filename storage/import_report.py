@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from storage.yaml_documents import Place
+from utils.shown_names import safe_text
 
 _MAX_STEP_CHARACTERS = 80
 _MAX_MESSAGE_CHARACTERS = 600
@@ -80,12 +80,7 @@ def spelled(place: Place) -> str:
 
 def printable(text: str) -> str:
     """Return a text of a file so that no terminal takes it for more than a text."""
-    return "".join(
-        character.encode("unicode_escape").decode("ascii")
-        if unicodedata.category(character) in {"Cc", "Cs"}
-        else character
-        for character in text
-    )
+    return safe_text(text)
 
 
 def shortened(text: str, limit: int = _MAX_STEP_CHARACTERS) -> str:

@@ -59,9 +59,9 @@ def list_errors(
             event["job_id"] or formatting.UNKNOWN,
             formatting.ago(event["last_seen"]),
             formatting.count(event["count"]),
-            printable(event["message"]) + told,
+            event["message"] + told,
         )
-        table.add_row(*map(Text, cells))
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     out.print(table)
     if len(found["items"]) < found["total"]:
         complain(f"{len(found['items']):,} of {found['total']:,} are shown: see --limit.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +11,15 @@ import typer
 
 from core.allowed_roots import Roots
 from core.definition_check import job_root_faults
-from fastapi_app.commands.console import EXIT_FAILED, complain, fail, out, print_json, settings
+from fastapi_app.commands.console import (
+    EXIT_FAILED,
+    complain,
+    fail,
+    out,
+    print_json,
+    settings,
+    write_file,
+)
 from fastapi_app.commands.noted import note
 from fastapi_app.settings_in_force import roots_on_disk
 from models.audit import Action
@@ -69,7 +76,7 @@ def export_jobs(
     jobs = [record.job for record in found.records.values()]
     content = export_content(jobs, exported_at=utc_timestamp())
     if file is None:
-        sys.stdout.buffer.write(content)
+        write_file([content])
     else:
         _write(file, content, force=force)
         out.print(f"{len(jobs)} jobs are in {file}", markup=False, soft_wrap=True)

@@ -14,20 +14,13 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from fastapi_app.commands.client import Refusal, answer_of, as_part, call
-from fastapi_app.commands.console import EXIT_FAILED, complain, fail, print_json
+from fastapi_app.commands.console import EXIT_FAILED, complain, fail, is_terminal, print_json
 from fastapi_app.commands.jobs import JobId, JsonFlag, exit_code_of
+from utils.shown_names import safe_text
 
 _WINDOW = 1024 * 1024
 _POLL_SECONDS = 0.3
 _SHOWN_AS_THEY_ARE = "\t\n"
-# Cc, and what turns the direction of a text (Unicode Standard Annex 9).
-_CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x061C, 0x200E, 0x200F]
-_CONTROLS += [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]
-_ESCAPES = {
-    code: chr(code).encode("unicode_escape").decode("ascii")
-    for code in _CONTROLS
-    if chr(code) not in _SHOWN_AS_THEY_ARE
-}
 Follow = Annotated[
     bool, typer.Option("--follow", "-f", help="Go on until the run ends; exit with its outcome.")
 ]
@@ -80,6 +73,8 @@ def run_log(
     """
     if as_json and (follow or raw):
         fail("--json goes neither with --follow nor with --raw.")
+    if raw and is_terminal():
+        fail("--raw is for a file or a pipe: at a terminal these bytes could be commands.")
     if lines is not None and size is not None:
         fail("Choose one of --lines and --bytes.")
     parts = _last(run_id, lines, size) if lines is not None or size is not None else _all(run_id)
@@ -128,7 +123,7 @@ class _Writer:
 
 def safe(text: str) -> str:
     """Return a text in which every control character but tab and newline is an escape."""
-    return text.translate(_ESCAPES)
+    return safe_text(text, keep=_SHOWN_AS_THEY_ARE)
 
 
 def _all(run_id: str) -> Iterator[_Part]:

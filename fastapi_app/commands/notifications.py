@@ -119,7 +119,7 @@ def set_rule(
     if as_json:
         print_json(rule)
     else:
-        out.print(Text(f"{rule['name']}: {_target(rule)}"))
+        out.print(Text(printable(f"{rule['name']}: {_target(rule)}")))
 
 
 @app.command("delete")
@@ -135,7 +135,7 @@ def send_test(name: Name, as_json: JsonFlag = False) -> None:
     if as_json:
         print_json(result)
     else:
-        out.print(Text(result["message"]))
+        out.print(Text(printable(result["message"])))
     if not result["ok"]:
         raise typer.Exit(1)
 

@@ -11,6 +11,7 @@ from rich.text import Text
 from fastapi_app import formatting
 from fastapi_app.commands.client import as_part, call
 from fastapi_app.commands.console import new_app, out, print_json
+from storage.import_report import printable
 
 app = new_app("Remotes: where rclone can copy to and from.")
 CredentialFlag = Annotated[
@@ -29,7 +30,7 @@ def list_remotes(credential: CredentialFlag = "", as_json: JsonFlag = False) -> 
     table = Table("name", "type", "location", box=None)
     for remote in found["items"]:
         cells = (remote["name"], remote["type"], f"rclone://{remote['name']}/")
-        table.add_row(*map(Text, cells))
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     out.print(table)
 
 
@@ -45,7 +46,7 @@ def check_remote(
     if as_json:
         print_json(result)
     else:
-        out.print(Text(result["message"]))
+        out.print(Text(printable(result["message"])))
         if result["free_bytes"] is not None:
             free, total = (formatting.size(result[key]) for key in ("free_bytes", "total_bytes"))
             out.print(f"{free} free of {total}")

@@ -32,7 +32,7 @@ def list_runs(
     for run in found["items"]:
         table.add_row(
             run["id"],
-            run["job_id"],
+            plain(run["job_id"]),
             run["outcome"] or run["status"],
             formatting.ago(run["started_at"]),
             formatting.duration(run["duration_seconds"]),
@@ -52,7 +52,7 @@ def show_run(
         print_json(run)
         return
     table = Table(show_header=False, box=None)
-    table.add_row("job", run["job_id"])
+    table.add_row("job", plain(run["job_id"]))
     table.add_row("outcome", run["outcome"] or run["status"])
     table.add_row("message", plain(run["message"] or formatting.UNKNOWN))
     table.add_row("started", formatting.exact_time(run["started_at"]))

@@ -20,6 +20,7 @@ from fastapi_app.commands.noted import note
 from models.audit import Action
 from models.errors import LongshoreError
 from models.job_options import CREDENTIAL_NAME
+from storage.import_report import printable
 from storage.secrets import SecretsFile, is_fit
 
 _MAX_CHARACTERS = 4096
@@ -39,7 +40,7 @@ def list_secrets(
         return
     table = Table("name", "user", box=None)
     for name, one in found.items():
-        table.add_row(Text(name), Text(one.user or ""))
+        table.add_row(Text(printable(name)), Text(printable(one.user or "")))
     out.print(table)
 
 

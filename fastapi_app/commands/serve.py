@@ -30,6 +30,7 @@ from fastapi_app.websocket.protocol import PatientWebSocket
 from models.errors import DataDirectoryInUse, InvalidDocument, StorageFailed
 from models.settings import Settings
 from storage.access_file import AccessFile
+from storage.import_report import printable
 
 _USER_TIMEOUT_MILLISECONDS = 20_000
 """How long sent bytes may stay unacknowledged: frees a browser that vanished (tcp(7))."""
@@ -55,8 +56,10 @@ def serve() -> None:
     first_code = "" if _has_password(configured) else secrets.token_hex(6)
     server = server_of(create_app(configured, first_code=first_code))
     out.print(
-        f"Longshore {VERSION} is at {server_url(configured)}{configured.root_path}/ "
-        f"with its data in {configured.data_dir.absolute()}",
+        printable(
+            f"Longshore {VERSION} is at {server_url(configured)}{configured.root_path}/ "
+            f"with its data in {configured.data_dir.absolute()}"
+        ),
         markup=False,
         soft_wrap=True,
     )

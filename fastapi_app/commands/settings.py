@@ -12,6 +12,7 @@ from rich.text import Text
 from fastapi_app.commands.client import call
 from fastapi_app.commands.console import complain, fail, new_app, out, print_json
 from models.setting_facts import SAVED, shown
+from storage.import_report import printable
 
 app = new_app("Settings: what they are, who decides them, and what can be changed at once.")
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print the API's JSON.")]
@@ -30,7 +31,7 @@ def show_settings(as_json: JsonFlag = False) -> None:
         decided_by = one["variable"] if one["source"] == "environment" else one["source"]
         value = f"{shown(one['value'])} {unit}".strip()
         cells = (one["name"], value, shown(one["default"]), decided_by, one["description"])
-        table.add_row(*map(Text, cells))
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     out.print(table)
     if found["damage"]:
         complain(f"settings.yaml cannot be used: {found['damage']}")
@@ -85,4 +86,5 @@ def _save(found: Mapping[str, Any], values: Mapping[str, Any], *, as_json: bool)
         if value != found["values"].get(name):
             facts = SAVED.get(name)
             effect = f" (in effect {facts.effect})" if facts else ""
-            out.print(f"{name}: {shown(value) or 'none'}{effect}", markup=False, soft_wrap=True)
+            told = printable(f"{name}: {shown(value) or 'none'}{effect}")
+            out.print(told, markup=False, soft_wrap=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from fastapi_app.commands.console import fail
+from fastapi_app.commands.console import fail, write_file
 from utils.timestamps import utc_timestamp
 
 _SECONDS = {"m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
@@ -26,8 +25,7 @@ def time_in(text: str) -> str:
 def write_parts(parts: Iterator[bytes], output: Path | None) -> None:
     """Write what comes to a file, or to standard output; says what is wrong and exits."""
     if output is None:
-        for part in parts:
-            sys.stdout.buffer.write(part)
+        write_file(parts)
         return
     first = next(parts)  # Before a file is touched: the server may say no.
     try:
