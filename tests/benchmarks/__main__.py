@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.benchmarks import (
     cards,
+    crowds,
     errors,
     fan_out,
     jobs,
@@ -27,6 +28,7 @@ BENCHMARKS = (
     *errors.BENCHMARKS,
     *fan_out.BENCHMARKS,
     *cards.BENCHMARKS,
+    *crowds.BENCHMARKS,
 )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import selectors
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -19,15 +18,14 @@ from websockets.exceptions import ConnectionClosed
 
 from fastapi_app import limits
 from fastapi_app.connections import as_many_as_files_allow
+from tests.crowds import FLOOD, HOST, SLOW, Slow, connect
 from tests.integration.live import live
 from tests.served_app import ServedApp
 from tests.support import RunningServer, wait_until
 
 pytestmark = pytest.mark.integration
-SLOW, FLOOD = 200, 500
 LONG = limits.MAX_BODY + 1
 _PACE = 4_000_000
-HOST = "Host: localhost\r\n"
 JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -35,17 +33,6 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 def chunks(count: int = LONG) -> Iterator[bytes]:
     """Yield a body without telling its length."""
     yield from (b"x" * 65536 for _ in range(count // 65536 + 1))
-
-
-def connect(server: RunningServer, sent: str = "", *, buffer: int = 0) -> socket.socket:
-    """Open a connection and send something."""
-    connection = socket.socket()
-    if buffer:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-    connection.settimeout(20)
-    connection.connect(("127.0.0.1", server.port))
-    connection.sendall(sent.encode())
-    return connection
 
 
 def status_of(connection: socket.socket) -> int:
@@ -117,45 +104,6 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "HEADER_SECONDS", 1.5)
     monkeypatch.setattr(limits, "BODY_GRACE_SECONDS", 1.5)
     monkeypatch.setattr(limits, "UNREAD_SECONDS", 1.0)
-
-
-class Slow:
-    """Two hundred that send one byte a second: half of them a head, half a body."""
-
-    def __init__(self, server: RunningServer, stack: ExitStack) -> None:
-        head = f"GET / HTTP/1.1\r\n{HOST}X: "
-        body = f"POST /jobs HTTP/1.1\r\n{HOST}Content-Length: 900\r\n\r\n"
-        self._open = [
-            stack.enter_context(connect(server, head if number % 2 else body))
-            for number in range(SLOW)
-        ]
-        self._ends = threading.Event()
-        self._thread = threading.Thread(target=self._drip, name="slow")
-        self._thread.start()
-        stack.callback(self._end)
-
-    @property
-    def left(self) -> int:
-        """How many have not been let go of."""
-        return len(self._open)
-
-    def _drip(self) -> None:
-        while not self._ends.is_set():
-            self._open = [one for one in self._open if self._goes_on(one)]
-            self._ends.wait(1.0)
-
-    def _goes_on(self, connection: socket.socket) -> bool:
-        try:
-            connection.send(b"a")
-            return connection.recv(4096, socket.MSG_DONTWAIT) != b"" or self._goes_on(connection)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-
-    def _end(self) -> None:
-        self._ends.set()
-        self._thread.join()
 
 
 @pytest.mark.parametrize("most", [None, SLOW + 20], ids=["with room", "without room"])
