@@ -59,6 +59,11 @@ class ServedApp(RunningServer):
         """How many connections the server holds."""
         return len(self._server.server_state.connections)
 
+    @property
+    def seats_taken(self) -> int:
+        """How many browsers have a WebSocket."""
+        return int(self.app.state.services.hub.seats.count)
+
     def call(self, work: Callable[[Services], Awaitable[Value]]) -> Value:
         """Do something with the composed parts, on their event loop; returns its result."""
 

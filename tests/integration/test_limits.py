@@ -3,6 +3,7 @@ others are answered meanwhile."""
 
 from __future__ import annotations
 
+import asyncio
 import selectors
 import socket
 import time
@@ -96,6 +97,38 @@ async def test_a_long_message_ends_a_websocket(shared_server: RunningServer) -> 
             await client.until(lambda _: False)
     assert told.value.rcvd is not None
     assert told.value.rcvd.code == 1009
+
+
+async def test_what_nobody_could_mean_ends_a_websocket_and_is_no_fault_of_ours(
+    shared_server: RunningServer,
+) -> None:
+    async with live(shared_server) as client:
+        await client.connection.send("[" * 60_000)
+        with pytest.raises(ConnectionClosed) as told:
+            await client.until(lambda _: False)
+    assert told.value.rcvd is not None
+    assert told.value.rcvd.code == 1008
+    assert shared_server.http.get("/api/v1/errors").json()["total"] == 0
+
+
+async def test_one_browser_too_many_is_told_to_come_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MAX_CLIENTS", 1)
+    server = ServedApp(tmp_path / "data")
+    server.start()
+    try:
+        async with live(server):
+            with pytest.raises(ConnectionClosed) as told:
+                async with live(server):
+                    pass
+        assert told.value.rcvd is not None
+        assert told.value.rcvd.code == 1013
+        await asyncio.to_thread(wait_until, lambda: not server.seats_taken, what="a free seat")
+        async with live(server):
+            assert server.seats_taken == 1
+    finally:
+        await asyncio.to_thread(server.close)
 
 
 @pytest.fixture
