@@ -26,7 +26,8 @@ from tests.support import RunningServer, wait_until
 
 pytestmark = pytest.mark.integration
 LONG = limits.MAX_BODY + 1
-_PACE = 4_000_000
+PARTS, PART = 3, b"x" * 4_000_000  # So long that something of it always waits to be read.
+BYTES_PER_SECOND = 4_000_000
 JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -180,7 +181,7 @@ def rest_of(connection: socket.socket) -> int:
     return size
 
 
-def large(parts: int) -> FastAPI:
+def large() -> FastAPI:
     """Return an application with one long answer."""
     app = FastAPI()
 
@@ -190,7 +191,7 @@ def large(parts: int) -> FastAPI:
 
     @app.get("/large")
     async def large_answer() -> StreamingResponse:
-        return StreamingResponse(b"x" * 65536 for _ in range(parts))
+        return StreamingResponse(PART for _ in range(PARTS))
 
     return app
 
@@ -214,7 +215,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[[FastAPI], ServedApp]]:
 def test_who_reads_slowly_gets_all_of_it_and_who_does_not_read_is_let_go(
     serve: Callable[[FastAPI], ServedApp],
 ) -> None:
-    server = serve(large(parts=160))
+    server = serve(large())
     request = f"GET /large HTTP/1.1\r\n{HOST}Connection: close\r\n\r\n"
     with ExitStack() as stack:
         reads = stack.enter_context(connect(server, request, buffer=256 * 1024))
@@ -222,8 +223,8 @@ def test_who_reads_slowly_gets_all_of_it_and_who_does_not_read_is_let_go(
         began, size, pause = time.monotonic(), 0, selectors.DefaultSelector()
         while part := reads.recv(1024 * 1024):
             size += len(part)
-            pause.select(size / _PACE - (time.monotonic() - began))
-        assert size > 160 * 65536
+            pause.select(size / BYTES_PER_SECOND - (time.monotonic() - began))
+        assert size > PARTS * len(PART)
         assert time.monotonic() - began > 2 * limits.UNREAD_SECONDS
         wait_until(lambda: not server.open_connections, what="the end of who does not read")
         assert rest_of(does_not) < size  # What the system had taken for it already.
