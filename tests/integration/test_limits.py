@@ -16,10 +16,13 @@ import pytest
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect as connect_live
 
 from fastapi_app import limits
 from fastapi_app.connections import as_many_as_files_allow
+from models.access import Role
 from tests.crowds import FLOOD, HOST, SLOW, Slow, connect
+from tests.integration.access_server import PASSWORDS, bear_local_token, set_password, signed_in
 from tests.integration.live import live
 from tests.served_app import ServedApp
 from tests.support import RunningServer, wait_until
@@ -130,6 +133,36 @@ async def test_one_browser_too_many_is_told_to_come_later(
             assert server.seats_taken == 1
     finally:
         await asyncio.to_thread(server.close)
+
+
+def test_a_session_has_a_share_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_CLIENTS_OF_SESSION", 1)
+    server = ServedApp(tmp_path / "data")
+    set_password(server, "passwd", "admin", password=PASSWORDS[Role.ADMIN])
+    bear_local_token(server)
+    server.start()
+    with ExitStack() as stack:
+        stack.callback(server.close)
+        browsers = [signed_in(server, Role.ADMIN) for _ in range(2)]
+        for browser in browsers:
+            stack.callback(browser.close)
+        mine, yours = (browser.cookies for browser in browsers)
+
+        def hello(cookies: httpx.Cookies) -> str:
+            headers = {
+                "Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items()),
+                "Origin": server.url,
+            }
+            address = f"ws://127.0.0.1:{server.port}/ws"
+            socket = connect_live(address, additional_headers=headers, proxy=None)
+            return str(stack.enter_context(socket).recv(10))
+
+        assert "hello" in hello(mine)
+        with pytest.raises(ConnectionClosed) as told:
+            hello(mine)
+        assert told.value.rcvd is not None
+        assert told.value.rcvd.code == 1013
+        assert "hello" in hello(yours)
 
 
 @pytest.fixture
