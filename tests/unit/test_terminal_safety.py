@@ -98,6 +98,10 @@ ANSWERS: list[tuple[str, Any]] = [
         "settings": [SETTING], "damage": EVIL, "unknown_keys": [EVIL], "version": 1,
         "values": {EVIL: EVIL},
     }),
+    (r"/audit$", page({
+        "id": 1, "time": WHEN, "account": EVIL, "way": EVIL, "address": EVIL, "action": EVIL,
+        "job_id": EVIL, "job_name": EVIL, "run_id": EVIL, "details": {EVIL: EVIL},
+    })),
     (r"/health$", {
         "status": "degraded", "components": {EVIL: PART},
         "conditions": [{"name": EVIL, "status": "degraded", "count": 1}],
@@ -108,9 +112,9 @@ SHOWING = [
     "runs failures x", "runs deletions x", "runs preview x", "errors list", "errors show x",
     "errors statistics", "notifications list", "notifications show x", "notifications deliveries",
     "notifications test x", "remotes list", "remotes test x", "settings show", "health",
-    "secrets list", "accounts list", "tokens list", "doctor", "check",
+    "secrets list", "accounts list", "tokens list", "doctor", "check", "audit list",
 ]  # fmt: skip
-FILES = ["errors export", "export"]
+FILES = ["errors export", "export", "audit export"]
 """What writes a file: as it is, but at a terminal."""
 CHANGING = {
     "serve", "import", "jobs create", "jobs edit", "jobs duplicate", "jobs tag", "jobs discard",
