@@ -99,7 +99,7 @@ ANSWERS: list[tuple[str, Any]] = [
         "values": {EVIL: EVIL},
     }),
     (r"/audit$", page({
-        "id": 1, "time": WHEN, "account": EVIL, "way": EVIL, "address": EVIL, "action": EVIL,
+        "id": EVIL, "time": WHEN, "account": EVIL, "way": EVIL, "address": EVIL, "action": EVIL,
         "job_id": EVIL, "job_name": EVIL, "run_id": EVIL, "details": {EVIL: EVIL},
     })),
     (r"/health$", {
