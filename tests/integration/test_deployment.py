@@ -23,6 +23,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from fastapi_app.limits import MAX_PIPELINED
 from tests.conftest import need
 from tests.integration.control_group import ControlGroup
 from tests.integration.running import event_of, start_ticks, wait_for_status
@@ -117,7 +118,7 @@ def unread_answers(server: RunningServer) -> Iterator[None]:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", server.port))
         request = b"GET /static/vendor/htmx.min.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-        client.sendall(request * 400)
+        client.sendall(request * MAX_PIPELINED)
         samples = [-1]
 
         def is_stuck() -> bool:

@@ -30,6 +30,7 @@ from pydantic import BaseModel
 
 from fastapi_app import routers
 from fastapi_app.job_form import NEW_JOB
+from fastapi_app.limits import MAX_BODY
 from fastapi_app.location_fields import KINDS, LOCATIONS, LocationFields
 from models.job import JobDefinition
 from models.run_spec import TRASH_FOLDER
@@ -197,8 +198,10 @@ def with_value(body: dict[str, Any], fields: list[str], value: str) -> dict[str,
 
 def post_job(arena: Arena, body: dict[str, Any]) -> httpx.Response:
     """Post a definition; whatever it is, it is answered as it should be."""
-    answer = arena.server.http.post("/api/v1/jobs", content=json.dumps(body), headers=JSON)
-    assert answer.status_code in {201, 422}, f"{answer.status_code}: {answer.text[:2000]}"
+    content = json.dumps(body)
+    answer = arena.server.http.post("/api/v1/jobs", content=content, headers=JSON)
+    known = {413} if len(content) > MAX_BODY else {201, 422}
+    assert answer.status_code in known, f"{answer.status_code}: {answer.text[:2000]}"
     assert "Traceback" not in answer.text
     return answer
 
