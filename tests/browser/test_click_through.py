@@ -45,7 +45,7 @@ _LEFT_ALONE = {
         "stands where a table will be in a moment, and is for pages without a script"
     ),
 }
-_FOR_MACHINES = ["GET /metrics"]
+_FOR_MACHINES = ["GET /api/v1/openapi.json", "GET /metrics"]
 """What no page leads to."""
 
 
