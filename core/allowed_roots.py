@@ -94,8 +94,16 @@ def is_open_allowed(descriptor: int, roots: Roots) -> bool:
 
 def lies_within(real: str, roots: Sequence[str]) -> bool:
     """Whether a real path is one of the allowed folders or in one, by their real paths."""
-    tops = (os.path.realpath(root).rstrip("/") for root in roots)
-    return any(real == top or real.startswith(f"{top}/") for top in tops)
+    # As they are written first: that looks at nothing, where another one may be on a file server
+    # that does not answer.
+    return any(_holds(root, real) for root in roots) or any(
+        _holds(os.path.realpath(root), real) for root in roots
+    )
+
+
+def _holds(top: str, real: str) -> bool:
+    top = top.rstrip("/")
+    return real == top or real.startswith(f"{top}/")
 
 
 def real_path(location: str) -> str:

@@ -19,7 +19,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core.access.registry import Access
-from fastapi_app.peers import TrustedProxies, is_behind_tls
+from fastapi_app.peers import (
+    TrustedProxies,
+    is_behind_tls,
+    is_of_this_machine,
+    was_forwarded,
+)
 from models.access import Identity, Role
 from models.errors import NotAllowed, SignInNeeded
 
@@ -67,6 +72,9 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             if needed is not None:
+                # As things are now: a body may have taken half a minute since the request began.
+                guard: Guard = request.app.state.guard
+                request.scope["state"]["identity"] = guard.identity(request.scope, is_use=False)
                 demand(request, needed)
             return await answer(request)
 
@@ -128,11 +136,15 @@ def forget_session(request: Request, response: Response) -> None:
 
 
 class Guard:
-    """Finds out whose request it is."""
+    """Finds out whose request it is. While there is no account that is the owner's for who is on
+    this machine; with `open_behind_proxy` also for who comes through a proxy, which asks itself."""
 
-    def __init__(self, proxies: TrustedProxies, user_header: str) -> None:
+    def __init__(
+        self, proxies: TrustedProxies, user_header: str, *, open_behind_proxy: bool = False
+    ) -> None:
         self.proxies = proxies
         self._user_header = user_header
+        self._open_behind_proxy = open_behind_proxy
 
     def identity(self, scope: Scope, *, is_use: bool) -> Identity | None:
         """Return whose request it is, as things are now; None for a stranger's."""
@@ -142,11 +154,13 @@ class Guard:
         if authorization[: len(_SCHEME)].lower() == _SCHEME:
             return access.by_token(authorization[len(_SCHEME) :].strip(), address)
         if access.is_open:
-            return access.owner(address)
+            is_here = is_of_this_machine(address) and not was_forwarded(headers)
+            return access.owner(address) if is_here or self._open_behind_proxy else None
         if self._user_header and self.proxies.is_peer(scope):
-            name = headers.get(self._user_header)
-            if name:
-                return access.by_proxy(name, address)
+            names = headers.getlist(self._user_header)
+            if names:
+                # Of two the browser may have sent one.
+                return access.by_proxy(names[0], address) if len(names) == 1 else None
         secret = _cookie(headers)
         return access.by_session(secret, address, is_use=is_use) if secret else None
 

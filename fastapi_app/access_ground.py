@@ -31,7 +31,13 @@ class AccessGround:
 
 
 async def open_access(
-    data_dir: Path, store: SettingsStore, hub: Hub, first_code: str, stack: AsyncExitStack
+    data_dir: Path,
+    store: SettingsStore,
+    hub: Hub,
+    first_code: str,
+    stack: AsyncExitStack,
+    *,
+    may_be_open: bool,
 ) -> AccessGround:
     """Open it. Raises InvalidDocument, StorageFailed: nobody gets in by damage."""
     sessions = Sessions(
@@ -39,7 +45,9 @@ async def open_access(
     )
     token = await asyncio.to_thread(leave_token, data_dir)
     stack.callback(take_token_away, data_dir)
-    access = Access(AccessFile(data_dir), sessions, token, first_code=first_code)
+    access = Access(
+        AccessFile(data_dir), sessions, token, first_code=first_code, may_be_open=may_be_open
+    )
     await access.open()
     stack.push_async_callback(sessions.close)
     live = LiveAccess(hub)

@@ -109,7 +109,12 @@ def create_app(settings: Settings | None = None, *, first_code: str = "") -> Fas
     app.add_middleware(RouteWatch)
     app.add_middleware(Compression)
     app.add_middleware(RequestLimits)
-    guard = Guard(TrustedProxies(networks_of(settings.trusted_proxies)), settings.user_header)
+    guard = Guard(
+        TrustedProxies(networks_of(settings.trusted_proxies)),
+        settings.user_header,
+        open_behind_proxy=settings.open_behind_proxy,
+    )
+    app.state.guard = guard
     app.add_middleware(AccessGuard, guard=guard)
     app.add_middleware(RequestGuard, hosts=app.state.hosts)
     app.add_middleware(RequestLog, is_wanted=settings.access_log)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from starlette.requests import HTTPConnection
 
+from core.access.attempts import network_of
 from models.access import Identity
 from models.audit import SYSTEM, Action, NewAuditEntry, changes
 from models.error_event import Component, Fault, Severity
@@ -81,7 +82,7 @@ class Audit:
         `account` is the name of an account that there is; any other text that was typed as one may
         be a password, and is not to be told.
         """
-        address = address_of(request)
+        address = network_of(address_of(request))
         if address not in self._attempts and len(self._attempts) >= MAX_ADDRESSES:
             address = ""
         attempts = self._attempts.get(address)

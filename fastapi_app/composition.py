@@ -33,7 +33,7 @@ from fastapi_app.kept_history import KeptHistory
 from fastapi_app.late_source import LateSource
 from fastapi_app.notification_courier import Surroundings
 from fastapi_app.notifier import Notifier
-from fastapi_app.peers import Networks, networks_of
+from fastapi_app.peers import Networks, is_loopback_host, networks_of
 from fastapi_app.recovery_events import RecoveryEvents
 from fastapi_app.recovery_words import of_disk, of_history, of_remote, of_run_end, of_target
 from fastapi_app.rendering import VERSION, Cards, Renderer
@@ -102,7 +102,12 @@ async def compose(
         remotes=remotes.look_again, history=pages.history.look_again, disks=disks.look_again
     )
     getting_in = await open_access(
-        ground.data_dir, ground.kept.settings, ground.source.hub, first_code, stack
+        ground.data_dir,
+        ground.kept.settings,
+        ground.source.hub,
+        first_code,
+        stack,
+        may_be_open=is_loopback_host(settings.host),
     )
     works = (*_works(ground, pages, runs), getting_in.watch, *again, *ground.faults.works())
     for work in works:

@@ -12,6 +12,10 @@ MAX_BODY = 1024 * KILOBYTE
 """The longest body of a request: a job is a few KB, a hundred times that is no definition."""
 MAX_BODIES = 32 * MAX_BODY
 """Of all bodies that are being received, in memory: more than that waits for a better moment."""
+MAX_BODY_OF_STRANGER = 16 * KILOBYTE
+"""Of somebody who is not signed in: the form for that is a few hundred characters."""
+MAX_BODIES_OF_STRANGERS = 2 * MAX_BODY
+"""Of all of theirs together: whoever is signed in does not wait for strangers."""
 MAX_DISCARDED = 16 * MAX_BODY
 """So much of a message is read off the line, if only to have a refusal read by whoever sends all
 before it listens; with the framing of chunks and what may follow the last of them."""

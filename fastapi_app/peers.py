@@ -10,6 +10,7 @@ from starlette.types import Scope
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _MAX_FORWARDED = 2_000
+_FORWARDED = ("x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded")
 
 
 def networks_of(setting: str) -> tuple[str, ...]:
@@ -57,6 +58,25 @@ def is_behind_tls(scope: Scope, headers: Headers) -> bool:
     """Whether the browser speaks https. A proxy's word is enough, whoever it is: the answer only
     decides whether the asker's own cookie stays with https."""
     return scope.get("scheme") in {"https", "wss"} or headers.get("x-forwarded-proto") == "https"
+
+
+def was_forwarded(headers: Headers) -> bool:
+    """Whether a proxy has handed a request over, as far as it says so."""
+    return any(name in headers for name in _FORWARDED)
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether a server that listens there is reached from this machine alone."""
+    return host == "localhost" or is_of_this_machine(host)
+
+
+def is_of_this_machine(address: str) -> bool:
+    """Whether an address is one of loopback."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return (getattr(parsed, "ipv4_mapped", None) or parsed).is_loopback
 
 
 def _peer(scope: Scope) -> str:

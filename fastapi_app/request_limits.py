@@ -27,7 +27,8 @@ class RequestLimits:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._bodies = _Bodies()
+        self._bodies = _Bodies(limits.MAX_BODY, limits.MAX_BODIES)
+        self._of_strangers = _Bodies(limits.MAX_BODY_OF_STRANGER, limits.MAX_BODIES_OF_STRANGERS)
         self._under_way = 0
         self._watching = 0
 
@@ -41,7 +42,9 @@ class RequestLimits:
         if refusal is not None:
             await _refuse(refusal, scope, receive, send)
         elif _has_body(headers):
-            async with self._bodies.one() as body:
+            is_known = scope.get("state", {}).get("identity") is not None
+            bodies = self._bodies if is_known else self._of_strangers
+            async with bodies.one() as body:
                 refusal = await body.take(receive)
                 if refusal is None:
                     await self._pass_on(scope, body.receive, send)
@@ -103,9 +106,11 @@ class _Place:
 
 
 class _Bodies:
-    """What is held of all bodies together."""
+    """What is held of all bodies together, of those who are signed in or of strangers."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest: int, together: int) -> None:
+        self.longest = longest
+        self.together = together
         self.held = 0
 
     def one(self) -> _Body:
@@ -137,10 +142,10 @@ class _Body:
             if message["type"] == "http.disconnect":
                 return 0, ""
             part: bytes = message.get("body", b"")
-            if len(self._parts) + len(part) > limits.MAX_BODY:
+            if len(self._parts) + len(part) > self._among.longest:
                 self._forget()
-                return _TOO_LONG
-            if self._among.held + len(part) > limits.MAX_BODIES:
+                return _too_long(self._among.longest)
+            if self._among.held + len(part) > self._among.together:
                 self._forget()
                 return 503, _BUSY
             self._among.held += len(part)
@@ -164,7 +169,8 @@ class _Body:
         self._parts = bytearray()
 
 
-_TOO_LONG = (413, f"A body may have {limits.MAX_BODY // limits.KILOBYTE:,} KB at most.")
+def _too_long(longest: int) -> Refusal:
+    return 413, f"A body may have {longest // limits.KILOBYTE:,} KB at most."
 
 
 def _refusal_of(headers: Headers) -> Refusal | None:
@@ -174,7 +180,7 @@ def _refusal_of(headers: Headers) -> Refusal | None:
     length = headers.get("content-length", "").strip()
     # The parser has seen to it that it is a number; what is received is counted all the same.
     if length.isascii() and length.isdigit() and int(length[:20]) > limits.MAX_BODY:
-        return _TOO_LONG
+        return _too_long(limits.MAX_BODY)
     return None
 
 

@@ -113,7 +113,8 @@ class PatientProtocol(HttpToolsProtocol):
         """A header, or what follows a body in chunks."""
         self._header_count += 1
         self._header_bytes += len(name) + len(value)
-        if not self._is_too_much():
+        # What follows a body in chunks is no header, whatever its name (RFC 9110, 6.5.1).
+        if not self._is_too_much() and self._reading is not _Reading.BODY:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -127,7 +128,6 @@ class PatientProtocol(HttpToolsProtocol):
         elif len(self.pipeline) >= limits.MAX_PIPELINED:
             self.let_go()
         else:
-            self.room.works(self)
             self._waits_for(_Reading.BODY)
             super().on_headers_complete()
 
@@ -141,6 +141,7 @@ class PatientProtocol(HttpToolsProtocol):
         """The request is whole."""
         if self._is_refused:
             return
+        self.room.works(self)
         self._reading = _Reading.NOTHING
         self._received = 0
         self._wait_no_more()

@@ -348,6 +348,13 @@ class Settings(BaseSettings, SavedSettings):
         "is taken on where a request comes from, and on who sends it.",
         section=_AT_START,
     )
+    open_behind_proxy: bool = _setting(
+        False,
+        title="Open behind a proxy",
+        description="Whether, while there is no account, whoever comes through a proxy may do "
+        "everything: for a proxy that asks for a password itself.",
+        section=_AT_START,
+    )
     user_header: str = _setting(
         "",
         title="User header",

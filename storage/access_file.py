@@ -23,6 +23,9 @@ _FORMAT = "1"
 _MAX_BYTES = 1024 * 1024
 _NAME = re.compile(ACCOUNT_NAME)
 _HASH = re.compile(r"\$argon2id\$[\x21-\x7e]{20,500}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+"""As utc_timestamp writes it: times are compared as texts."""
+_FORM_OF_TIME = "write it as 2027-01-31T12:00:00.000Z"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -87,6 +90,9 @@ def parse_access(content: bytes) -> AccessList:
     if document.get("format") != _FORMAT:
         faults.append("format is not 1")
     accounts = dict(_accounts(_mapping(document, "accounts", faults), faults))
+    if not accounts and not faults:
+        # The first account is made with the file: one without any is damaged, or cut.
+        faults.append("it has no account; remove the file to begin anew without a password")
     tokens = dict(_tokens(_mapping(document, "tokens", faults), faults))
     if faults:
         raise InvalidDocument(ACCESS_NAME, "; ".join(faults))
@@ -94,7 +100,9 @@ def parse_access(content: bytes) -> AccessList:
 
 
 def _mapping(document: Mapping[str, Any], key: str, faults: list[str]) -> dict[str, dict[str, Any]]:
-    found = document.get(key) or {}
+    found = document.get(key)
+    if found is None:
+        return {}
     if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):
         faults.append(f"{key} must be names with what belongs to each")
         return {}
@@ -121,12 +129,16 @@ def _tokens(
         digest, created = entry.get("digest"), entry.get("created_at")
         expires = entry.get("expires_at")
         role = _role_of(name, entry, faults)
-        if not (isinstance(digest, str) and _DIGEST.fullmatch(digest) and isinstance(created, str)):
+        if not (isinstance(digest, str) and _DIGEST.fullmatch(digest) and _is_time(created)):
             faults.append(f"the token {name} has no digest or no time")
-        elif not (expires is None or isinstance(expires, str)):
-            faults.append(f"the time at which the token {name} expires is none")
+        elif not (expires is None or _is_time(expires)):
+            faults.append(f"the time at which the token {name} expires is none: {_FORM_OF_TIME}")
         elif role is not None:
-            yield name, AccessToken(role, digest, created, expires)
+            yield name, AccessToken(role, digest, str(created), expires)
+
+
+def _is_time(text: object) -> bool:
+    return isinstance(text, str) and _TIME.fullmatch(text) is not None
 
 
 def _role_of(name: str, entry: Mapping[str, Any], faults: list[str]) -> Role | None:

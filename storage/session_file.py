@@ -13,7 +13,7 @@ from pathlib import Path
 
 from models.access import Session
 from models.errors import StorageFailed
-from utils.durable_file import replace_file
+from utils.durable_file import remove_file, replace_file
 
 SESSIONS_NAME = "sessions.json"
 _MAX_BYTES = 1024 * 1024
@@ -43,6 +43,13 @@ class SessionFile:
             replace_file(self._path, json.dumps(document, indent=1).encode() + b"\n")
         except OSError as error:
             raise StorageFailed(f"Writing {SESSIONS_NAME}", error.strerror or "failed") from error
+
+    def forget(self) -> None:
+        """Keep none, durable when this returns. Blocking. Raises StorageFailed."""
+        try:
+            remove_file(self._path)
+        except OSError as error:
+            raise StorageFailed(f"Removing {SESSIONS_NAME}", error.strerror or "failed") from error
 
 
 def _session(one: dict[str, object]) -> Session:

@@ -29,7 +29,7 @@ class Attempts:
     def admit(self, address: str) -> float:
         """Count an attempt and return 0.0, or return in how many seconds there may be another."""
         now = self._clock()
-        key = _network_of(address)
+        key = network_of(address)
         its = self._of.setdefault(key, deque())
         self._of.move_to_end(key)
         for times in (its, self._of_all):
@@ -48,7 +48,8 @@ class Attempts:
         return max(waits, default=0.0)
 
 
-def _network_of(address: str) -> str:
+def network_of(address: str) -> str:
+    """Return an address, or the network that whoever has it has most likely as a whole."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -33,3 +33,7 @@ class SessionStore(Protocol):
     def write(self, sessions: Iterable[Session]) -> None:
         """Keep these and no others. Raises StorageFailed."""
         ...
+
+    def forget(self) -> None:
+        """Keep none. Raises StorageFailed."""
+        ...

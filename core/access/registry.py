@@ -55,6 +55,7 @@ class Access:
         local_token: str,
         *,
         first_code: str = "",
+        may_be_open: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._file = file
@@ -66,6 +67,7 @@ class Access:
         self._turn = asyncio.Lock()
         self.sessions = sessions
         self._first_code = first_code
+        self._may_be_open = may_be_open
         self.damage: str | None = None
         """Why the file cannot be used; what it said before holds on."""
         self.on_change: Callable[[], None] = _nobody
@@ -83,7 +85,7 @@ class Access:
     @property
     def is_open(self) -> bool:
         """Whether nobody has an account yet: whoever reaches the dashboard is its owner."""
-        return not self._list.accounts
+        return self._may_be_open and not self._list.accounts
 
     @property
     def listed(self) -> AccessList:
@@ -98,6 +100,11 @@ class Access:
             except (InvalidDocument, StorageFailed) as error:
                 self.damage = str(error)
                 _logger.error("who may get in stays as it was: %s", error)
+                return
+            if self._list.accounts and not found.accounts:
+                # Moved away by an editor perhaps, or gone with a full disk: that opens nothing.
+                self.damage = "The file with the accounts is gone."
+                _logger.error("who may get in stays as it was: access.yaml is gone")
                 return
             self.damage = None
             await self._take(found)
@@ -144,8 +151,8 @@ class Access:
         """Change one's own password: every session of the account ends; returns the secret of the
         new one. Raises as `sign_in` does, InvalidSettings and StorageFailed."""
         _check_password(new, field)
-        await self._check(name, old, address)
-        await self.put_password(name, new)
+        checked = await self._check(name, old, address)
+        await self.put_password(name, new, instead_of=checked)
         return await self._begin(name, address)
 
     @property
@@ -153,10 +160,11 @@ class Access:
         """Whether the terminal shows a code, with which the first password is set in a browser."""
         return bool(self._first_code) and self.is_open
 
-    async def put_password(self, name: str, new: str) -> None:
-        """Set the password of an account and end its sessions.
+    async def put_password(self, name: str, new: str, *, instead_of: str | None = None) -> None:
+        """Set the password of an account and end its sessions; only if it still has the hash that
+        is told, where one is.
 
-        Raises AccountNotFound, InvalidSettings, StorageFailed, SignInBusy.
+        Raises AccountNotFound, InvalidSettings, SignInRefused, StorageFailed, SignInBusy.
         """
         _check_password(new, "password")
         hashed = await self._passwords.hash(new)
@@ -164,6 +172,8 @@ class Access:
         def change(accounts: dict[str, Account], _tokens: dict[str, AccessToken]) -> None:
             if name not in accounts:
                 raise AccountNotFound("account", name)
+            if instead_of is not None and accounts[name].password != instead_of:
+                raise SignInRefused  # Somebody else has set another one meanwhile.
             accounts[name] = Account(accounts[name].role, hashed)
 
         await self._change(change)
@@ -182,12 +192,15 @@ class Access:
         if not (self._first_code and is_right):
             fault = FieldFault("code", "This is not the code that the terminal shows.")
             raise InvalidSettings((fault,))
-        await self.put_account(name, Role.ADMIN, password)
+        await self.put_account(name, Role.ADMIN, password, is_first=True)
         self._first_code = ""
         return await self._begin(name, address)
 
-    async def put_account(self, name: str, role: Role, password: str | None) -> None:
-        """Make an account, or change the role of one; a password that is None stays as it is.
+    async def put_account(
+        self, name: str, role: Role, password: str | None, *, is_first: bool = False
+    ) -> None:
+        """Make an account, or change the role of one; a password that is None stays as it is. One
+        that `is_first` is refused where there is another by now.
 
         Raises InvalidSettings with every fault, StorageFailed, SignInBusy.
         """
@@ -200,6 +213,9 @@ class Access:
 
         def change(accounts: dict[str, Account], _tokens: dict[str, AccessToken]) -> None:
             old = accounts.get(name)
+            if is_first and accounts:
+                fault = FieldFault("name", "There is an account already: sign in.")
+                raise InvalidSettings((fault,))
             if old is None and len(accounts) >= MAX_ACCOUNTS:
                 fault = FieldFault("name", f"There can be at most {MAX_ACCOUNTS} accounts.")
                 raise InvalidSettings((fault,))
@@ -232,7 +248,10 @@ class Access:
         expires = None if days is None else utc_timestamp(now + days * 86_400)
         made = AccessToken(role, digest_of(token), utc_timestamp(now), expires)
 
-        def change(_accounts: dict[str, Account], tokens: dict[str, AccessToken]) -> None:
+        def change(accounts: dict[str, Account], tokens: dict[str, AccessToken]) -> None:
+            if not accounts:
+                # Whoever reaches the dashboard now would keep a way in.
+                raise InvalidSettings((FieldFault("name", "Set a password first."),))
             if name in tokens:
                 fault = FieldFault("name", "There is a token of this name: revoke that first.")
                 raise InvalidSettings((fault,))
@@ -259,7 +278,8 @@ class Access:
             raise SignInRefused  # Removed in this moment.
         return await self.sessions.begin(name, address, password=_tag_of(account))
 
-    async def _check(self, name: str, password: str, address: str) -> None:
+    async def _check(self, name: str, password: str, address: str) -> str:
+        """Return the hash that the password belongs to."""
         wait = self._attempts.admit(address)
         if wait:
             raise TooManyAttempts(wait)
@@ -269,8 +289,9 @@ class Access:
             raise SignInRefused
         # Meanwhile it may have been changed.
         now = self._list.accounts.get(name)
-        if now is None or now.password != hashed:
+        if now is None or hashed is None or now.password != hashed:
             raise SignInRefused
+        return hashed
 
     async def _change(
         self, change: Callable[[dict[str, Account], dict[str, AccessToken]], None]

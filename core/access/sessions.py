@@ -55,8 +55,7 @@ class Sessions:
         if self._saving is not None:
             self._saving.cancel()
             await asyncio.gather(self._saving, return_exceptions=True)
-        if self._sessions:
-            await self._save()
+        await self._save()
 
     def of(self, account: str) -> tuple[Session, ...]:
         """Return the sessions of an account, the last used one first."""
@@ -91,17 +90,18 @@ class Sessions:
         return session
 
     async def end(self, digest: str) -> None:
-        """End one session; for good when this returns."""
+        """End one session; for good when this returns. Raises StorageFailed when a restart might
+        bring it back."""
         if self._forget(digest):
-            await self._save()
+            await self._save(is_end=True)
 
     async def end_of(self, account: str, *, but: str | None = None) -> int:
-        """End all sessions of an account, but for one; returns how many."""
+        """End all sessions of an account, but for one; returns how many. Raises as `end` does."""
         ended = [one.digest for one in self.of(account) if one.digest != but]
         for digest in ended:
             self._forget(digest)
         if ended:
-            await self._save()
+            await self._save(is_end=True)
         return len(ended)
 
     def _forget(self, digest: str) -> bool:
@@ -129,7 +129,7 @@ class Sessions:
         if self._saving is None or self._saving.done():
             self._saving = asyncio.create_task(self._save(), name="sessions")
 
-    async def _save(self) -> None:
+    async def _save(self, *, is_end: bool = False) -> None:
         async with self._writing:
             sessions = tuple(self._sessions.values())
             self._noted = {one.digest: one.used_at for one in sessions}
@@ -138,6 +138,9 @@ class Sessions:
             except StorageFailed as error:
                 # It holds for this process; after a restart people sign in again.
                 _logger.warning("sessions are not kept: %s", error)
+                if is_end:
+                    # What stands there still has the one that ended. A full disk can forget.
+                    await asyncio.to_thread(self._file.forget)
 
 
 def digest_of(secret: str) -> str:

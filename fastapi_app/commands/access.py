@@ -7,6 +7,8 @@ seconds.
 from __future__ import annotations
 
 import asyncio
+import os
+import pwd
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
@@ -22,7 +24,7 @@ from fastapi_app.commands.noted import note
 from models.access import DEFAULT_ACCOUNT, MAX_PASSWORD, AccessList, Role
 from models.audit import Action
 from models.errors import InvalidDefinition, LongshoreError
-from storage.access_file import AccessFile
+from storage.access_file import ACCESS_NAME, AccessFile
 from storage.session_file import SessionFile
 
 accounts = new_app("Accounts: who may sign in, and what each may do.")
@@ -50,6 +52,8 @@ def passwd(
             await access.put_password(name, password)
 
     _do(work, Action.PASSWORD_CHANGED, account=name)
+    place = settings().data_dir.absolute() / ACCESS_NAME
+    out.print(f"The password of {name} is set in {place}.", markup=False, soft_wrap=True)
 
 
 @accounts.command("list")
@@ -164,6 +168,13 @@ def _asked_password() -> str:
     return text
 
 
+def _name_of(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)
+
+
 def _listed() -> AccessList:
     try:
         return AccessFile(settings().data_dir.absolute()).read()
@@ -185,6 +196,9 @@ def _do(
 
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = directory.stat().st_uid
+        if owner != os.geteuid():
+            fail(f"{directory} belongs to the user {_name_of(owner)}: run this as that user.")
         asyncio.run(change())
     except InvalidDefinition as error:
         fail(" ".join(fault.message for fault in error.faults))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import ipaddress
 import os
 import queue
 import secrets
@@ -24,6 +23,7 @@ from fastapi_app.application import create_app
 from fastapi_app.commands.console import fail, out, settings
 from fastapi_app.connections import Connections, as_many_as_files_allow
 from fastapi_app.data_directory import open_data_directory, server_url
+from fastapi_app.peers import is_loopback_host
 from fastapi_app.rendering import VERSION
 from fastapi_app.slow_clients import protocol_of
 from fastapi_app.websocket.protocol import PatientWebSocket
@@ -174,13 +174,7 @@ def put_the_loop_first() -> None:
 
 
 def _check_address(configured: Settings) -> None:
-    if configured.host == "localhost":
-        return
-    try:
-        is_loopback = ipaddress.ip_address(configured.host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback and not _has_password(configured):
+    if not is_loopback_host(configured.host) and not _has_password(configured):
         fail(
             f"LONGSHORE_HOST={configured.host} can be reached from other machines, and Longshore "
             "has no password yet: set one with `longshore passwd`."

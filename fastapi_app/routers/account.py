@@ -60,7 +60,8 @@ async def sign_in(request: Request, services: ServicesDep) -> Response:
             name, posted.get("password", ""), address_of(request)
         )
     except _REFUSED as error:
-        services.audit.note_refused_sign_in(request, _known(services, name))
+        if isinstance(error, SignInRefused):  # What was not even looked at is not told either.
+            services.audit.note_refused_sign_in(request, _known(services, name))
         return _sign_in_form(services, next_page, name=name, error=error)
     await _end_session(request, services)
     who = services.access.by_session(secret, address_of(request))
@@ -74,8 +75,8 @@ async def sign_in(request: Request, services: ServicesDep) -> Response:
 @needs(Role.VIEWER)
 async def sign_out(request: Request, services: ServicesDep) -> Response:
     """End the session."""
-    await _end_session(request, services)
-    services.audit.note(request, Action.SIGNED_OUT)
+    if await _end_session(request, services):
+        services.audit.note(request, Action.SIGNED_OUT)
     answer = RedirectResponse(services.renderer.url("sign_in_page"), _SEE_OTHER)
     forget_session(request, answer)
     # What the browser still has of these pages goes with it (Clear-Site-Data, W3C).
@@ -103,7 +104,8 @@ async def set_first(request: Request, services: ServicesDep) -> Response:
             name, password, posted.get("code", ""), address_of(request)
         )
     except (InvalidSettings, *_REFUSED) as error:
-        if isinstance(error, _REFUSED):
+        is_wrong_code = isinstance(error, InvalidSettings) and error.faults[0].field == "code"
+        if is_wrong_code:
             services.audit.note_refused_sign_in(request)
         return await _account(request, services, error=error, name=name)
     details = {"account": name, "role": Role.ADMIN, "new_password": True}
@@ -129,7 +131,7 @@ async def change_password(request: Request, services: ServicesDep) -> Response:
             who.name, posted.get("old", ""), password, address_of(request)
         )
     except (InvalidSettings, *_REFUSED) as error:
-        if isinstance(error, _REFUSED):
+        if isinstance(error, SignInRefused):
             services.audit.note_refused_sign_in(request, who.name)
         return await _account(request, services, error=error)
     services.audit.note(request, Action.PASSWORD_CHANGED)
@@ -143,8 +145,10 @@ async def change_password(request: Request, services: ServicesDep) -> Response:
 async def end_other_sessions(request: Request, services: ServicesDep) -> Response:
     """End all sessions of one's account but this one."""
     who, secret = services.who, session_secret(request)
+    ended = 0
     if who is not None and who.way is Way.SESSION and secret:
-        await services.access.sessions.end_of(who.name, but=digest_of(secret))
+        ended = await services.access.sessions.end_of(who.name, but=digest_of(secret))
+    if ended:
         services.audit.note(request, Action.SESSIONS_ENDED)
     return RedirectResponse(_told(services, "sessions"), _SEE_OTHER)
 
@@ -176,10 +180,14 @@ def _known(services: Services, name: str) -> str:
     return name if name in services.access.listed.accounts else ""
 
 
-async def _end_session(request: Request, services: Services) -> None:
+async def _end_session(request: Request, services: Services) -> bool:
+    """End the session that the browser shows, if it shows one that there is."""
     secret = session_secret(request)
-    if secret:
-        await services.access.sessions.end(digest_of(secret))
+    session = services.access.sessions.find(secret, is_use=False) if secret else None
+    if session is None:
+        return False
+    await services.access.sessions.end(session.digest)
+    return True
 
 
 def _own_path(services: Services, path: str) -> str:

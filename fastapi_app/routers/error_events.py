@@ -85,7 +85,8 @@ async def resolve_errors(
         raise InvalidDefinition((fault,))
     which = body.ids if body.filter is None else body.filter.filter()
     resolved = await services.error_log.resolve_many(which or ())
-    services.audit.note(request, Action.ERROR_RESOLVED, details={"errors": resolved})
+    if resolved:
+        services.audit.note(request, Action.ERROR_RESOLVED, details={"errors": resolved})
     await services.banners.refresh()
     return {"resolved": resolved}
 

@@ -76,6 +76,7 @@ async def resolve_errors(
         if not ids:
             raise InvalidDefinition((FieldFault("event", "No error is ticked."),))
         resolved = await services.error_log.resolve_many(ids)
-    services.audit.note(request, Action.ERROR_RESOLVED, details={"errors": resolved})
+    if resolved:
+        services.audit.note(request, Action.ERROR_RESOLVED, details={"errors": resolved})
     await services.banners.refresh()
     return RedirectResponse(page_before(request, services), _SEE_OTHER)

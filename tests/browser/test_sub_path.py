@@ -31,7 +31,7 @@ _ASKED = "status of 401"
 @pytest.fixture
 def server(make_server: Callable[..., RunningServer]) -> RunningServer:
     """A server that is told of its sub-path."""
-    return make_server(LONGSHORE_ROOT_PATH="/backup")
+    return make_server(LONGSHORE_ROOT_PATH="/backup", LONGSHORE_OPEN_BEHIND_PROXY="true")
 
 
 @pytest.fixture

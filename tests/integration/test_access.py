@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -458,7 +458,15 @@ def test_nobody_gets_in_by_damage(tmp_path: Path) -> None:
     with guarded_server(tmp_path / "data") as server:
         path = server.data_dir / "access.yaml"
         good = path.read_text()
-        for damaged in ("{", "format: 1\naccounts: 5\n", "accounts: {}\n"):
+        for damaged in (
+            "{",
+            "",
+            "format: 1\naccounts: 5\n",
+            "accounts: {}\n",
+            "format: 1\n",
+            "format: 1\naccounts:\n",
+            "format: 1\naccount:\n  anna:\n    role: admin\n",
+        ):
             path.write_text(damaged)
             # Nothing can be waited for: what was there before holds on.
             assert server.http.get("/api/v1/jobs").status_code == 200
@@ -469,6 +477,35 @@ def test_nobody_gets_in_by_damage(tmp_path: Path) -> None:
             server.terminate()
             path.write_text(good)
             server.start()
+
+
+def test_a_list_of_accounts_that_goes_away_opens_nothing(
+    server: RunningServer, clients: dict[Role, httpx.Client]
+) -> None:
+    path = server.data_dir / "access.yaml"
+    good = path.read_bytes()
+    log = server.data_dir / "logs" / "longshore.log"
+    path.rename(path.with_suffix(".away"))
+    try:
+        wait_until(lambda: "access.yaml is gone" in log.read_text(), what="the server's notice")
+        assert httpx.get(f"{server.url}/api/v1/jobs").status_code == 401
+        assert clients[Role.VIEWER].get("/api/v1/jobs").status_code == 200
+    finally:
+        path.write_bytes(good)
+        path.chmod(0o600)
+
+
+def test_what_comes_through_a_proxy_is_a_strangers_until_there_is_an_account(
+    make_server: Callable[..., RunningServer],
+) -> None:
+    for environment, status in (({}, 401), ({"LONGSHORE_OPEN_BEHIND_PROXY": "true"}, 200)):
+        server = make_server(f"data {status}", **environment)
+        assert server.http.get("/api/v1/jobs").status_code == 200
+        for name in ("X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Forwarded-Host"):
+            answer = server.http.get("/api/v1/jobs", headers={name: "192.0.2.7"})
+            assert answer.status_code == status, name
+        made = server.cli("tokens", "make", "mine", "--role", "admin")
+        assert (made.returncode, made.stdout) == (1, "")
 
 
 def test_guesses_are_bounded_and_lock_nobody_out(

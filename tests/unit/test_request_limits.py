@@ -69,8 +69,10 @@ async def ask(
     method: str = "POST",
     headers: dict[str, str] | None = None,
     hold: asyncio.Event | None = None,
+    who: object = "somebody",
 ) -> list[Message]:
-    """Return what is sent to one whose body comes in these messages."""
+    """Return what is sent to one whose body comes in these messages; a stranger where `who` is
+    None."""
     sent: list[Message] = []
     coming = iter(messages)
 
@@ -84,6 +86,7 @@ async def ask(
 
     raw = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
     scope: dict[str, Any] = {"type": "http", "method": method, "path": path, "headers": raw}
+    scope["state"] = {"identity": who}
     await guard(scope, receive, send)
     return sent
 
@@ -150,6 +153,24 @@ async def test_all_bodies_together_have_a_bound(
     application.may_go_on.set()
     assert [status_of(sent) for sent in await asyncio.gather(*under_way)] == [200] * 3
     assert status_of(await ask(guard, MORE, LAST, headers=headers)) == 200
+
+
+async def test_strangers_have_a_small_bound_and_take_no_room_from_others(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MAX_BODY_OF_STRANGER", 150)
+    monkeypatch.setattr(limits, "MAX_BODIES_OF_STRANGERS", 250)
+    monkeypatch.setattr(limits, "MAX_REQUESTS", 10)
+    guard = RequestLimits(application)
+    assert status_of(await ask(guard, MORE, LAST, headers=CHUNKED, who=None)) == 413
+    application.may_go_on.clear()
+    under_way = [asyncio.create_task(ask(guard, LAST, headers=CHUNKED, who=None)) for _ in "12"]
+    await until(lambda: application.begun == 2)
+    assert status_of(await ask(guard, LAST, headers=CHUNKED, who=None)) == 503
+    under_way += [asyncio.create_task(ask(guard, MORE, LAST, headers=CHUNKED)) for _ in "12"]
+    await until(lambda: application.begun == 4)
+    application.may_go_on.set()
+    assert [status_of(sent) for sent in await asyncio.gather(*under_way)] == [200] * 4
 
 
 async def test_one_request_too_many_is_told_to_come_again(application: Application) -> None:

@@ -35,7 +35,7 @@ def test_what_is_saved_cannot_decide_what_is_decided_at_the_start() -> None:
     assert told == dict.fromkeys(("port", "data_dir", "user_header"), "There is no such setting.")
     assert AT_START.keys() == {
         *("data_dir", "host", "port", "root_path"),
-        *("trusted_proxies", "user_header", "metrics_readers"),
+        *("trusted_proxies", "open_behind_proxy", "user_header", "metrics_readers"),
         *("log_format", "log_level", "access_log"),
     }
 

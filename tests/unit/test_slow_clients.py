@@ -79,6 +79,7 @@ class Stage:
         self.may_answer.set()
         self.asked: list[str] = []
         self.bodies: list[bytes] = []
+        self.headers: list[tuple[bytes, bytes]] = []
         self.gone = 0
         self.room = Connections(most=3)
         self.state = ServerState()
@@ -102,6 +103,7 @@ class Stage:
 
     async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.asked.append(scope["path"])
+        self.headers = list(scope["headers"])
         body = b""
         await self.may_read.wait()
         while True:
@@ -258,6 +260,34 @@ async def test_what_follows_a_body_has_a_length(monkeypatch: pytest.MonkeyPatch)
         if not wire.end:
             stage.send(wire, b"x: " + b"y" * 3000 + b"\r\n")
     assert wire.end == "aborted"
+
+
+async def test_what_follows_a_body_is_no_header() -> None:
+    stage = Stage()
+    wire = stage.connect()
+    stage.send(
+        wire,
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
+        b"Remote-User: admin\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n",
+    )
+    await until(partial(has_answers, wire, 1))
+    assert stage.bodies == [b"x"]
+    assert {name for name, _ in stage.headers} == {b"host", b"transfer-encoding"}
+
+
+async def test_whoever_still_sends_a_body_goes_before_whoever_is_answered() -> None:
+    stage = Stage()
+    stage.may_answer.clear()
+    wires = [stage.connect() for _ in range(3)]
+    stage.send(wires[0], b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx")
+    for wire in wires[1:]:
+        stage.send(wire, GET + b"\r\n")
+    newest = stage.connect()
+    assert [one.end for one in (*wires, newest)] == ["aborted", "", "", ""]
+    stage.may_answer.set()
+    for wire in (*wires[1:], newest):
+        wire.abort()
+    await until(lambda: not stage.state.connections)
 
 
 async def test_a_connection_holds_few_requests_that_wait() -> None:
