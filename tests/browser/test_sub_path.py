@@ -197,7 +197,7 @@ def test_a_whole_host_behind_a_password(
     make_server: Callable[..., RunningServer], visitor: Visitor, tmp_path: Path
 ) -> None:
     visitor.allow(_ASKED)
-    server = make_server("whole")
+    server = make_server("whole", LONGSHORE_OPEN_BEHIND_PROXY="true")
     with nginx_to(server.port, tmp_path / "whole host") as nginx:
         page = visitor.open(nginx.url, credentials=_CREDENTIALS)
         expect_live(page)

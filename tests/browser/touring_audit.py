@@ -56,6 +56,13 @@ def _do_something(site: LivedIn) -> None:
     """Fill more than one page, and change so much of a job that not all of it is shown at once."""
     http = site.server.http
     path = f"/api/v1/jobs/{site.jobs['completed']}"
+    document = http.get(path).json()
+    for number in range(_MANY):
+        version = {"If-Match": f'"{document["version"]}"'}
+        tags = {"tags": ["weekly", f"n{number % 2}"]}
+        answer = http.put(path, json={**document, **tags}, headers=version)
+        assert answer.status_code == 200, answer.text
+        document = answer.json()
     job = http.get(path)
     options = {
         "acls": True,
@@ -71,10 +78,8 @@ def _do_something(site: LivedIn) -> None:
     changed = {**document, "options": {**document["options"], **options}}
     answer = http.put(path, json=changed, headers={"If-Match": job.headers["ETag"]})
     assert answer.status_code == 200, answer.text
-    for _ in range(_MANY):
-        http.post("/api/v1/errors/resolve", json={"ids": ["1"]})
 
     def is_known() -> bool:
-        return bool(http.get("/api/v1/audit?action=error_resolved").json()["total"] >= _MANY)
+        return bool(http.get("/api/v1/audit?action=job_edited").json()["total"] >= _MANY)
 
     wait_until(is_known, what="the entries")

@@ -83,6 +83,11 @@ class Scene:
         """Post a form, or JSON."""
         return self.server.http.post(path.format(**self.ids), **options)
 
+    def end_other_sessions(self) -> httpx.Response:
+        """Sign in elsewhere, and end that."""
+        self.server.call(lambda services: services.access.sign_in("ada", _PASSWORD, "192.0.2.7"))
+        return self.post("/account/sessions/end")
+
     def a_job(self, name: str, *, source: Path | None = None, **fields: Any) -> str:
         """Create a job."""
         where = self.room / f"to {name}"
@@ -429,7 +434,7 @@ _ACTS_OF_ACCESS: tuple[_Act, ...] = (
     (
         "POST /account/sessions/end",
         Action.SESSIONS_ENDED,
-        lambda scene: scene.post("/account/sessions/end"),
+        lambda scene: scene.end_other_sessions(),
     ),
     (
         "POST /account/password",
