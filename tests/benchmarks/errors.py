@@ -18,7 +18,10 @@ from models.settings import Settings
 from tests.benchmarks.composed import dashboard
 from tests.benchmarks.table import Row, row
 from tests.benchmarks.ticker import ticking
+from tests.integration.live import live
+from tests.integration.running import ended_server
 from tests.scraped import samples
+from tests.served_app import ServedApp
 from tests.support import wait_until_async
 
 REPORTS = 100_000
@@ -28,6 +31,7 @@ _DISK = "/var/tmp"
 _MICROSECONDS, _MEGABYTE = 1e6, 1e6
 _TRACE = 'Traceback (most recent call last):\n  File "somewhere.py", line 1, in work\n' * 12
 _FLUSH_SECONDS = 60
+_FAULTS = 20
 _SAME = "of the same fault"
 
 
@@ -164,4 +168,32 @@ class _Memory:
         self.more = max(self.more, self._process.memory_info().rss - self.before)
 
 
-BENCHMARKS = (storms,)
+def to_a_page() -> list[Row]:
+    """How long after a component reports a fault an open page is told of it."""
+    with TemporaryDirectory(dir=_DISK) as name, ended_server(ServedApp(Path(name))) as served:
+        seconds = asyncio.run(_seen(served))
+    return [
+        row(
+            f"from a fault to the frame of an open page, worst of {_FAULTS}",
+            max(seconds) * 1000,
+            "ms",
+            reference=1000.0,
+            aim="under 1000 (reference: the bound)",
+        )
+    ]
+
+
+async def _seen(served: ServedApp) -> list[float]:
+    seconds = []
+    async with live(served) as client:
+        for number in range(_FAULTS):
+            words = f"The cable number {number} is out."
+            fault = Fault(Severity.HIGH, Component.ENGINE, f"Cable{number}", words)
+            began = time.monotonic()
+            await asyncio.to_thread(served.report, fault)
+            await client.until(lambda frame, words=words: words in frame.get("html", ""))  # type: ignore[misc]
+            seconds.append(time.monotonic() - began)
+    return seconds
+
+
+BENCHMARKS = (storms, to_a_page)
