@@ -170,8 +170,10 @@ class _Memory:
 
 def to_a_page() -> list[Row]:
     """How long after a component reports a fault an open page is told of it."""
-    with TemporaryDirectory(dir=_DISK) as name, ended_server(ServedApp(Path(name))) as served:
-        seconds = asyncio.run(_seen(served))
+    with TemporaryDirectory(dir=_DISK) as name:
+        served = ServedApp(Path(name))
+        with ended_server(served):
+            seconds = asyncio.run(_seen(served))
     return [
         row(
             f"from a fault to the frame of an open page, worst of {_FAULTS}",
