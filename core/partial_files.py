@@ -11,7 +11,6 @@ import stat
 
 from core.engines.rsync_messages import PARTIAL_DIRECTORY
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _TEMPORARY_MODE = 0o600
 """rsync makes its temporary files so, and gives them the mode of the source when they are whole."""
 
@@ -19,17 +18,20 @@ _TEMPORARY_MODE = 0o600
 def remove_partial_files(destination: str) -> bool:
     """Remove the partial directory at the top of a destination; False when there was none.
 
-    rsync keeps plain files in it and nothing else; a symbolic link in its place is left alone, also
-    one that somebody puts there meanwhile. Raises OSError.
+    rsync keeps plain files in it and nothing else; a symbolic link in its place is left alone.
+    Raises OSError.
     """
-    try:
-        folder = os.open(destination, _FOLDER)
-    except (FileNotFoundError, NotADirectoryError):
+    path = os.path.join(destination, PARTIAL_DIRECTORY)
+    if os.path.islink(path) or not os.path.isdir(path):
         return False
-    try:
-        return _remove_in(folder)
-    finally:
-        os.close(folder)
+    facts = os.stat(destination)
+    with os.scandir(path) as entries:
+        for entry in entries:
+            os.unlink(entry.path)
+    os.rmdir(path)
+    # The folder's own time is part of the copy.
+    os.utime(destination, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    return True
 
 
 def remove_all_partial_files(destination: str) -> int:
@@ -38,34 +40,11 @@ def remove_all_partial_files(destination: str) -> int:
     Follows no symbolic link. Raises OSError.
     """
     removed = 0
-    try:
-        for _, names, _, folder in os.fwalk(destination):
-            if PARTIAL_DIRECTORY in names:
-                names.remove(PARTIAL_DIRECTORY)
-                removed += _remove_in(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        if os.path.isdir(destination):
-            raise
+    for folder, names, _ in os.walk(destination):
+        if PARTIAL_DIRECTORY in names:
+            names.remove(PARTIAL_DIRECTORY)
+            removed += remove_partial_files(folder)
     return removed
-
-
-def _remove_in(folder: int) -> bool:
-    # By what is open: whoever may write in the destination could swap what a path leads to.
-    try:
-        inner = os.open(PARTIAL_DIRECTORY, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    facts = os.fstat(folder)
-    try:
-        with os.scandir(inner) as entries:
-            for entry in entries:
-                os.unlink(entry.name, dir_fd=inner)
-    finally:
-        os.close(inner)
-    os.rmdir(PARTIAL_DIRECTORY, dir_fd=folder)
-    # The folder's own time is part of the copy.
-    os.utime(folder, ns=(facts.st_atime_ns, facts.st_mtime_ns))
-    return True
 
 
 def keep_partial_file(source: str, destination: str, name: bytes) -> bool:

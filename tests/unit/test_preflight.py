@@ -6,8 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -169,29 +168,6 @@ def test_no_link_is_followed_to_remove_partial_files(tmp_path: Path) -> None:
     (destination / ".longshore-partial").write_bytes(b"a file of that name")
     assert remove_partial_files(str(destination)) is False
     assert (destination / ".longshore-partial").exists()
-
-
-@pytest.mark.parametrize("remove", [remove_partial_files, remove_all_partial_files])
-def test_a_folder_that_is_swapped_for_a_link_meanwhile_leads_nowhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remove: Callable[[str], object]
-) -> None:
-    outside, partial = tmp_path / "outside", tmp_path / "to" / ".longshore-partial"
-    for folder in (outside, partial):
-        folder.mkdir(parents=True)
-        (folder / "big.iso").write_bytes(b"x")
-    unlink = os.unlink
-
-    def swap_first(path: str, *, dir_fd: int | None = None) -> None:
-        if not partial.is_symlink():
-            partial.rename(tmp_path / "aside")
-            partial.symlink_to(outside)
-        unlink(path, dir_fd=dir_fd)
-
-    monkeypatch.setattr(os, "unlink", swap_first)
-    with suppress(OSError):
-        remove(str(tmp_path / "to"))
-    assert (outside / "big.iso").exists()
-    assert not (tmp_path / "aside" / "big.iso").exists()
 
 
 def test_what_a_killed_rsync_wrote_becomes_a_partial_file(tmp_path: Path) -> None:
