@@ -63,7 +63,7 @@ def needed_by(endpoint: Callable[..., Any], methods: set[str] | None) -> Role | 
 
 
 class GuardedRoute(APIRoute):
-    """A route that looks who asks before it reads anything of the request's body."""
+    """A route that looks who asks before it makes anything of the request's body."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return what answers those who may."""

@@ -15,6 +15,7 @@ from fastapi_app import formatting
 from fastapi_app.error_filter import MAX_QUERY
 from fastapi_app.moments import Moment, moment
 from fastapi_app.services import Services
+from fastapi_app.spans import SPAN_SECONDS, SPAN_WORDS
 from models.access import Way
 from models.audit import Action, AuditEntry, AuditFilter, AuditPage
 from utils.timestamps import utc_timestamp
@@ -22,15 +23,6 @@ from utils.timestamps import utc_timestamp
 ENTRIES_PER_PAGE = 50
 _MOST_FACTS = 6
 _MOST_JOBS = 500
-_HOUR = 60 * 60
-_SPANS = {"hour": _HOUR, "day": 24 * _HOUR, "week": 7 * 24 * _HOUR, "month": 30 * 24 * _HOUR}
-_SPAN_WORDS = (
-    ("", "Any time"),
-    ("hour", "Last hour"),
-    ("day", "Last 24 hours"),
-    ("week", "Last 7 days"),
-    ("month", "Last 30 days"),
-)
 _ACTION_WORDS = {
     Action.FAILED_RETRIED: "Failed files retried",
     Action.JOBS_TAGGED: "Job tagged",
@@ -61,7 +53,7 @@ class AuditQuery:
     @property
     def filter(self) -> AuditFilter:
         """Return it as a filter of the audit log."""
-        span = _SPANS.get(self.within)
+        span = SPAN_SECONDS.get(self.within)
         return AuditFilter(
             account=self.account or None,
             action=Action(self.action) if self.action else None,
@@ -120,7 +112,7 @@ class AuditView:
     export_urls: Words
     actions: Words
     kept_days: str
-    spans: Words = _SPAN_WORDS
+    spans: Words = SPAN_WORDS
 
 
 async def audit_view(services: Services, query: AuditQuery, cursor: str | None) -> AuditView:

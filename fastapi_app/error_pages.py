@@ -24,6 +24,7 @@ from fastapi_app.error_views import (
 )
 from fastapi_app.error_words import SEVERITIES, SeverityView, component_word, severity_view
 from fastapi_app.services import Services
+from fastapi_app.spans import SPAN_SECONDS, SPAN_WORDS
 from models.error_event import Component, ErrorEvent, ErrorPage, Severity
 from models.error_query import ErrorFilter, ErrorGroup, ErrorJob, ErrorStatistics
 from utils.timestamps import utc_timestamp
@@ -31,15 +32,6 @@ from utils.timestamps import utc_timestamp
 ERRORS_PER_PAGE = 50
 _MOST_JOBS = 200
 _MOST_GROUPS = 200
-_HOUR = 60 * 60
-_SPANS = {"hour": _HOUR, "day": 24 * _HOUR, "week": 7 * 24 * _HOUR, "month": 30 * 24 * _HOUR}
-_SPAN_WORDS = (
-    ("", "Any time"),
-    ("hour", "Last hour"),
-    ("day", "Last 24 hours"),
-    ("week", "Last 7 days"),
-    ("month", "Last 30 days"),
-)
 _STATE_WORDS = (("open", "Unresolved"), ("resolved", "Resolved"), ("all", "All"))
 _COMPONENTS = "|".join(Component)
 _SEVERITIES = "|".join(Severity)
@@ -63,7 +55,7 @@ class ErrorsQuery:
     def filter(self) -> ErrorFilter:
         """Return it as a filter of the error log."""
         resolved = {"open": False, "resolved": True}.get(self.state or "open")
-        span = _SPANS.get(self.within)
+        span = SPAN_SECONDS.get(self.within)
         return ErrorFilter(
             severity=Severity(self.severity) if self.severity else None,
             component=Component(self.component) if self.component else None,
@@ -137,7 +129,7 @@ class ErrorsView:
     components: Words = tuple((one.value, component_word(one)) for one in Component)
     severities: Words = tuple((one.value, severity_view(one).word) for one in SEVERITIES)
     states: Words = _STATE_WORDS
-    spans: Words = _SPAN_WORDS
+    spans: Words = SPAN_WORDS
 
 
 @dataclass(frozen=True)

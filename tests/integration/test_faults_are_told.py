@@ -171,6 +171,8 @@ async def told(served: ServedApp, expected: Told) -> AsyncIterator[Callable[[], 
             found = (await asyncio.to_thread(events, served, expected.error_type))[0]
             kind = (found["severity"], found["component"])
             assert kind == (expected.severity, expected.component)
+            if expected.on_page is not None:
+                await comes_as_toast(client, expected.on_page)
             if expected.is_open:
                 assert not found["resolved"]
                 await asyncio.to_thread(wait_until, are_open(one_more), what="health and metrics")
@@ -194,6 +196,17 @@ def all_over(served: ServedApp, error_type: str) -> list[dict[str, Any]]:
 async def comes_to(client: LiveClient, words: str) -> None:
     """Wait for a page's banners, or the bell's list, to say this."""
     await client.until(lambda frame: words in frame.get("html", ""))
+
+
+async def comes_as_toast(client: LiveClient, words: str) -> None:
+    """Wait for the push of what is news behind the bell, which a page shows as a toast
+    (tests/browser/test_bell.py)."""
+
+    def is_news(frame: dict[str, Any]) -> bool:
+        return words in frame.get("html", "").partition('id="bell-list"')[2]
+
+    if not any(map(is_news, client.frames)):
+        await client.until(is_news)
 
 
 async def in_thread(work: Callable[..., Any], *arguments: Any) -> Any:
