@@ -1,4 +1,4 @@
-"""A real nginx in front of a server, with the configuration that the documentation shows."""
+"""A real nginx in front of a server, set up by deploy/nginx.conf (and docs/deployment.md)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,9 +16,11 @@ from tests.conftest import need
 from tests.support import PROJECT_ROOT, free_port, wait_until
 
 USER, PASSWORD = "somebody", "a password"
+SITE = PROJECT_ROOT / "deploy" / "nginx.conf"
 _PAGE = PROJECT_ROOT / "docs" / "deployment.md"
 _SNIPPET = re.compile(r"^```nginx\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_LOCATION = re.compile(r"^    location / \{\n.*?^    \}\n", re.MULTILINE | re.DOTALL)
+_LOCATIONS = re.compile(r"^    location / \{\n.*(?=^\}$)", re.MULTILINE | re.DOTALL)
+_CERTIFIED = re.compile(r"^    (ssl_\w+|listen \[::\]).*\n", re.MULTILINE)
 _DOCUMENTED_PORT = "127.0.0.1:5001"
 # What belongs to a machine and not to a site: everything is kept in a folder of the test.
 _AROUND = """
@@ -47,29 +49,61 @@ def nginx_path() -> str | None:
 
 
 def documented_site(*, under: bool) -> str:
-    """Return what the documentation tells to write: for a whole host, or for a sub-path of one."""
-    whole, beneath = _SNIPPET.findall(_PAGE.read_text(encoding="utf-8"))
-    assert len(_LOCATION.findall(whole)) == 1
-    return _LOCATION.sub(lambda _: beneath, whole) if under else str(whole)
+    """Return what an administrator is given: for a whole host, or for a sub-path of one."""
+    whole = SITE.read_text(encoding="utf-8")
+    (beneath,) = _SNIPPET.findall(_PAGE.read_text(encoding="utf-8"))
+    assert len(_LOCATIONS.findall(whole)) == 1
+    return _LOCATIONS.sub(lambda _: beneath, whole) if under else whole
+
+
+def make_certificate(place: Path) -> None:
+    """Make a key, and a certificate that nobody vouches for."""
+    openssl = shutil.which("openssl")
+    need("openssl", openssl)
+    assert openssl is not None
+    command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    command += ["-nodes", "-subj", "/CN=backup.example.org", "-days", "2"]
+    command += ["-keyout", str(place / "longshore.key"), "-out", str(place / "longshore.crt")]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 class Nginx:
     """One nginx that passes on to a port of this machine, and what it wrote down."""
 
-    def __init__(self, port: int, place: Path, *, under: str = "") -> None:
+    def __init__(
+        self,
+        port: int,
+        place: Path,
+        *,
+        under: str = "",
+        tls: bool = False,
+        password: bool = True,
+        changes: Mapping[str, str] | None = None,
+    ) -> None:
         self._place = place
-        self._port = free_port()
-        self._under = under
+        self.port = free_port()
+        self._under, self._scheme = under, "https" if tls else "http"
         (place / "empty").mkdir(parents=True)
         site = documented_site(under=bool(under))
-        for documented, here in (
-            (_DOCUMENTED_PORT, f"127.0.0.1:{port}"),
-            ("listen 443 ssl;", f"listen 127.0.0.1:{self._port};"),
-            ("/etc/nginx/longshore.htpasswd", f'"{place}/passwords"'),
-            ("/backup", under or "/backup"),
-        ):
-            assert documented in site or not under, f"the documentation has no {documented}"
-            site = site.replace(documented, here)
+        if tls:
+            make_certificate(place)
+        else:
+            site = _CERTIFIED.sub("", site)
+        listens = f"listen 127.0.0.1:{self.port}"
+        here = {
+            _DOCUMENTED_PORT: f"127.0.0.1:{port}",
+            "listen 443 ssl;": f"{listens} ssl;" if tls else f"{listens};",
+            "listen 80;": f"listen 127.0.0.1:{free_port()};",
+            **({"    listen [::]:443 ssl;\n": "", "    listen [::]:80;\n": ""} if tls else {}),
+            **({"/etc/ssl/": f"{place}/"} if tls else {}),
+            **({"#auth_basic": "auth_basic"} if password else {}),
+            "/etc/nginx/longshore.htpasswd": f'"{place}/passwords"',
+            **({"/backup": under} if under else {}),
+            **(changes or {}),
+        }
+        for documented, instead in here.items():
+            assert documented in site, f"the documentation has no {documented}"
+            site = site.replace(documented, instead)
         (place / "passwords").write_text(f"{USER}:{{PLAIN}}{PASSWORD}\n", encoding="utf-8")
         # Its workers give up root's rights unless they are told not to, and cannot write here then.
         user = "user root;" if os.geteuid() == 0 else ""
@@ -80,7 +114,7 @@ class Nginx:
     @property
     def url(self) -> str:
         """Where it listens, with the sub-path."""
-        return f"http://127.0.0.1:{self._port}{self._under}"
+        return f"{self._scheme}://127.0.0.1:{self.port}{self._under}"
 
     @property
     def strays(self) -> list[str]:
@@ -117,16 +151,24 @@ class Nginx:
         assert self._process is not None
         assert self._process.poll() is None, (self._place / "error.log").read_text(encoding="utf-8")
         try:
-            with socket.create_connection(("127.0.0.1", self._port), timeout=1):
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1):
                 return True
         except OSError:
             return False
 
 
 @contextmanager
-def nginx_to(port: int, place: Path, *, under: str = "") -> Iterator[Nginx]:
+def nginx_to(
+    port: int,
+    place: Path,
+    *,
+    under: str = "",
+    tls: bool = False,
+    password: bool = True,
+    changes: Mapping[str, str] | None = None,
+) -> Iterator[Nginx]:
     """Run one until the block ends."""
-    nginx = Nginx(port, place, under=under)
+    nginx = Nginx(port, place, under=under, tls=tls, password=password, changes=changes)
     nginx.start()
     try:
         yield nginx
