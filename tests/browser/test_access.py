@@ -190,3 +190,20 @@ def test_a_name_that_was_bound_to_this_machine_is_refused(
     assert answer.status == 400
     assert "Jobs" not in page.content()
     context.close()
+
+
+@pytest.mark.parametrize(("policy", "has_origin"), [("same-origin", True), ("no-referrer", False)])
+def test_without_a_referrer_a_form_has_no_origin(
+    browser: Browser, policy: str, has_origin: bool
+) -> None:
+    """Why our policy is `same-origin`: the check of Origin could not tell our form from others'."""
+    html = f"""<!doctype html><meta name="referrer" content="{policy}"><title>a form</title>
+    <form method="post" action="/posted"><button>Post</button></form>"""
+    with foreign_page(html) as port:
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{port}/")
+        with page.expect_request("**/posted") as posted:
+            page.get_by_role("button").click()
+        origin = posted.value.all_headers()["origin"]
+        page.close()
+    assert origin == (f"http://127.0.0.1:{port}" if has_origin else "null")

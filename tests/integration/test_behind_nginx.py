@@ -3,6 +3,7 @@ greedy clients, and headers in which a client says who or where it is."""
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import socket
 import ssl
@@ -100,6 +101,16 @@ def test_a_body_that_is_too_large_is_refused_by_its_length_alone(nginx: Nginx) -
     answer = told(nginx, head + b"Content-Length: 1048577\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b"Server: nginx\r\n" in answer, "it was Longshore that refused it"
+
+
+def test_a_compressed_body_is_not_unfolded(server: RunningServer, http: httpx.Client) -> None:
+    bomb = gzip.compress(b'{"name": "' + b" " * 50_000_000)
+    assert len(bomb) < 1_000_000
+    for content, headers in ((bomb, {"Content-Encoding": "gzip"}), (bomb, {})):
+        posted = {"Content-Type": "application/json", **headers}
+        answer = server.http.post("/api/v1/jobs", content=content, headers=posted)
+        assert answer.status_code == 400, answer.text
+    assert http.get("/sign-in").status_code == 200
 
 
 def test_nobody_gets_in_by_the_header_that_names_an_account(
