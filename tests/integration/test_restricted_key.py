@@ -65,7 +65,9 @@ def test_a_job_needs_no_more(
         "rsync --daemon",
         "rsync -e id a b:",
         "sh -c id",
-        "rsync --server --rsh=id . x",
+        "rsync --server --daemon --config=uploaded.conf .",
+        "rsync --server -slogDtpr --daemon",
+        "rsync --server -s/bin/id",
     ],
 )
 def test_whoever_has_the_key_gets_nothing_else(sshd: SshServer, tmp_path: Path, words: str) -> None:
@@ -80,5 +82,5 @@ def test_whoever_has_the_key_gets_nothing_else(sshd: SshServer, tmp_path: Path, 
         text=True,
         timeout=30,
     )
-    assert result.returncode != 0
-    assert "uid=" not in result.stdout
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "for Longshore’s rsync alone" in result.stderr

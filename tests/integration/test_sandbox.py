@@ -17,7 +17,7 @@ import pytest
 
 from models.access import Role
 from tests.conftest import need
-from tests.integration.access_server import bear_local_token, make_accounts, signed_in
+from tests.integration.access_server import PASSWORDS, bear_local_token, set_password, signed_in
 from tests.integration.running import ended_server, run_to_end
 from tests.support import RunningServer, make_large_file, make_tree, wait_until
 
@@ -81,11 +81,11 @@ def test_it_works_with_what_the_unit_leaves_it(tmp_path: Path, rsync: str) -> No
         (tmp_path / name).mkdir(mode=0o700)
     source = make_tree(tmp_path / "from", files=3)
     server = SandboxedServer(tmp_path, LONGSHORE_STOP_GRACE_SECONDS="1")
-    make_accounts(server)
+    set_password(server, "passwd", "admin", password=PASSWORDS[Role.ADMIN])
     bear_local_token(server)
     with ended_server(server):
         # argon2 and its foreign function interface.
-        signed_in(server, Role.OPERATOR).close()
+        signed_in(server, Role.ADMIN).close()
 
         for engine in ("rsync", "rclone"):
             copied = server.create_job(source, tmp_path / "open" / engine, engine=engine)
