@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 import apprise
+import requests
 
 from core.notifying.addresses import LOCAL_PLUGINS, address_fault
 from core.notifying.child import UNREACHABLE, send_one
@@ -45,6 +46,15 @@ def be_patient(plugin: Any) -> None:
         plugin.socket_read_timeout = _READ_SECONDS
 
 
+def _nowhere_else(self: object, resp: object) -> None:
+    """Whoever takes a message sends it on to nobody, nor into our own network."""
+
+
+def follow_no_redirect() -> None:
+    """Have a redirect be a fault: apprise asks by requests, and has no setting for that."""
+    requests.Session.get_redirect_target = _nowhere_else  # type: ignore[method-assign]
+
+
 def _send(wanted: dict[str, Any]) -> str | None:
     """Send a message; returns why it failed, or None."""
     fault = address_fault(wanted["address"])
@@ -69,6 +79,7 @@ def _send(wanted: dict[str, Any]) -> str | None:
     if LOCAL_PLUGINS & set(type(plugin).__module__.split(".")):
         return _LOCAL
     be_patient(plugin)
+    follow_no_redirect()
     sender = apprise.Apprise(asset=asset)
     sender.add(plugin)
     is_sent = sender.notify(

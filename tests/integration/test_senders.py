@@ -80,6 +80,15 @@ async def test_the_process_itself_refuses_what_stays_here_and_what_leads_elsewhe
     assert len(web.requests) == 1
 
 
+async def test_a_message_follows_no_redirect(tmp_path: Path, web: WebReceiver) -> None:
+    sender = SenderProcess(tmp_path)
+    for number, status in enumerate((302, 307), start=1):
+        web.status = status
+        letter = Letter(f"json://127.0.0.1:{web.port}/hook", "about a run")
+        assert f"status {status}" in ((await sender.send("one", letter)).reason or "")
+        assert [request.path for request in web.requests] == ["/hook"] * number
+
+
 async def test_without_room_for_a_receipt_nothing_is_sent(tmp_path: Path, web: WebReceiver) -> None:
     folder = tmp_path / "gone" / "receipts"
     ping = Letter(f"http://127.0.0.1:{web.port}/ping", "", is_ping=True)
