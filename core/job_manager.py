@@ -283,7 +283,7 @@ class JobManager(RunBeginner):
         roots = self._limits.allowed_roots
         if not is_allowed(destination, roots):
             raise OutsideRoots(destination, outside_words(roots))
-        remove_all_partial_files(destination)
+        remove_all_partial_files(destination, roots)
 
     async def _destination_of_last_run(self, record: JobRecord) -> str:
         # The definition may have been changed since.

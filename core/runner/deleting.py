@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Callable
 
+from core.open_tree import Place, Tree
 from core.runner.proof import (
     LINK,
     OPEN_FOR_WRITING,
@@ -19,7 +20,6 @@ from core.runner.proof import (
     is_open_for_writing,
     open_to_read,
 )
-from core.runner.source_tree import Place, Tree
 from core.runner.trash import Mover, Trash
 from models.source_deletions import DeletionOutcome
 

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 from core.allowed_roots import is_open_allowed, outside_words
+from core.open_tree import Tree
 from core.preflight import location_faults
 from core.runner.claimed_copies import ClaimedCopies
 from core.runner.deleting import Deleter, reason_of
@@ -27,7 +28,6 @@ from core.runner.manifest import MANIFEST_NAME, ManifestWriter, read_manifest
 from core.runner.mount_regions import overlap
 from core.runner.proof import Cancelled, Copies, Proof, Unproven
 from core.runner.selected_files import SELECTED_NAME, read_names
-from core.runner.source_tree import Tree
 from core.runner.trash import FOLDER, Trash, put_back_cut_off, trash_top
 from models.errors import InvalidDocument
 from models.run_spec import TRASH_FOLDER, RunSpec

@@ -24,6 +24,7 @@ from core.runner.network import bytes_written, file_being_received, names_file
 from core.runner.process import Child, file_under_way
 from core.runner.workbench import RunFailed, Stopped, Workbench
 from models import events
+from models.errors import OutsideRoots
 from models.run_spec import RunSpec
 from utils.process_identity import identify
 from utils.timestamps import seconds_since_boot
@@ -125,8 +126,8 @@ class Transfer(Workbench):
         if spec_root_faults(spec):
             return  # What ends the run now is told; nothing is moved out there.
         try:
-            keep_partial_file(spec.source, spec.destination, name)
-        except OSError as error:
+            keep_partial_file(spec.source, spec.destination, name, spec.allowed_roots)
+        except (OSError, OutsideRoots) as error:
             self._log_lines([f"The partial file could not be kept: {error}".encode()])
 
     def _await_daemon(self, spec: RunSpec, name: bytes) -> ExitMeaning | None:
@@ -172,8 +173,8 @@ class Transfer(Workbench):
         if self._spec.destination_is_remote:
             return
         try:
-            remove_partial_files(self._spec.destination)
-        except OSError as error:
+            remove_partial_files(self._spec.destination, self._spec.allowed_roots)
+        except (OSError, OutsideRoots) as error:
             self._log_lines([f"The partial files could not be removed: {error}".encode()])
 
     def _wait_for_next_attempt(self, meaning: ExitMeaning) -> None:

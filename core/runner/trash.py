@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from core.runner.source_tree import Place, Tree
+from core.open_tree import Place, Tree
 from models.run_spec import TRASH_FOLDER
 from models.source_deletions import Deletion
 

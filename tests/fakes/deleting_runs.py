@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.open_tree import Tree
 from core.runner.deleting import Deleter
 from core.runner.deletion_phase import _PROGRAM
 from core.runner.proof import Copies, Proof
 from core.runner.selected_files import SELECTED_NAME
-from core.runner.source_tree import Tree
 from core.runner.trash import Trash
 from models.run_spec import TRASH_FOLDER
 from models.source_deletions import PUT_BACK, DeletionOutcome

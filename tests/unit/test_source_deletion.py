@@ -14,9 +14,9 @@ import pytest
 from pydantic import ValidationError
 
 from core.new_run import RunLimits, new_run, spec_of
+from core.open_tree import parts_of
 from core.runner.proof import OPEN_FOR_WRITING
 from core.runner.source_deletion import EXIT_REFUSED, EXIT_STOPPED
-from core.runner.source_tree import parts_of
 from core.runner.trash import Mover
 from models.job import JobDefinition, faults_of
 from models.job_state import JobRecord, JobState

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from core.runner.source_tree import Tree
+from core.open_tree import Tree
 from core.runner.trash import Mover, PutBack, Trash, purge, put_back
 from models.run_spec import TRASH_FOLDER
 from tests.fakes.deleting_runs import (

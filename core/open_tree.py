@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from core.allowed_roots import EVERYWHERE, Roots, is_open_allowed, outside_words
+from models.errors import OutsideRoots
+
 _TOP = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _COMPONENT = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MODE = 0o700
@@ -38,9 +41,18 @@ class Tree:
         self.top = top
 
     @classmethod
-    def at(cls, path: str | bytes) -> Tree:
-        """Open the tree whose top is at a path. Raises OSError."""
-        return cls(os.open(path, _TOP))
+    def at(cls, path: str | bytes, roots: Roots = EVERYWHERE) -> Tree:
+        """Open the tree whose top is at a path. Raises OSError, and OutsideRoots where that does
+        not lie within the allowed folders, by what is open."""
+        tree = cls(os.open(path, _TOP))
+        try:
+            if is_open_allowed(tree.top, roots):
+                return tree
+        except OSError:
+            tree.close()
+            raise
+        tree.close()
+        raise OutsideRoots(os.fsdecode(path), outside_words(roots))
 
     def within(self, name: bytes) -> Tree:
         """Return the tree of a folder directly in this one, which is made when it is missing.
