@@ -122,7 +122,8 @@ class DeletedSources:
         return Emptied(emptied, tuple(faults))
 
     def _purge(self, run: DeletingRun) -> bool:
-        return purge(self._top_of(run), run.run_id)
+        # The roots again: what was looked at may be another folder by the time that it is opened.
+        return purge(self._top_of(run), run.run_id, self._roots())
 
     def _top_of(self, run: DeletingRun) -> str:
         """Return the folder that holds the trash folder of a run. Raises OutsideRoots."""
@@ -149,9 +150,12 @@ class DeletedSources:
             top = await asyncio.to_thread(self._top_of, run)
         except OutsideRoots as error:
             raise PutBackRefused(run.run_id, f"Source: {error.reason}") from error
-        done = NOTHING
+        done, roots = NOTHING, self._roots()
         try:
-            done = await asyncio.to_thread(put_back, top, run.run_id, tell=tell)
+            done = await asyncio.to_thread(put_back, top, run.run_id, tell=tell, roots=roots)
+        except OutsideRoots as error:
+            # It led elsewhere by the time that it was opened.
+            raise PutBackRefused(run.run_id, f"Source: {error.reason}") from error
         except FileNotFoundError as error:
             if not (found := await self._found_back(run, top)):
                 raise PutBackRefused(run.run_id, _NOT_THERE) from error
@@ -170,7 +174,7 @@ class DeletedSources:
         deletions, after, found = self._ports.deletions, 0, 0
         while some := await deletions.in_trash(run.run_id, after=after):
             after = some[-1].number
-            names = await asyncio.to_thread(found_back, top, run.run_id, some)
+            names = await asyncio.to_thread(found_back, top, run.run_id, some, self._roots())
             found += len(names)
             results = [(name, None) for name in names]
             now = self._ports.clock.now()

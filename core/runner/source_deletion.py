@@ -29,7 +29,7 @@ from core.runner.mount_regions import overlap
 from core.runner.proof import Cancelled, Copies, Proof, Unproven
 from core.runner.selected_files import SELECTED_NAME, read_names
 from core.runner.trash import FOLDER, Trash, put_back_cut_off, trash_top
-from models.errors import InvalidDocument
+from models.errors import InvalidDocument, OutsideRoots
 from models.run_spec import TRASH_FOLDER, RunSpec
 from models.source_deletions import PUT_BACK, DeletionOutcome
 
@@ -272,8 +272,12 @@ class SourceDeletion:
 
 def put_back(spec: RunSpec) -> str | None:
     """Put back what runs that were cut off had moved aside at this source; returns what a person
-    should know of it, as a sentence, or None. Raises OSError."""
-    done = put_back_cut_off(trash_top(spec.source), tell=lambda _name, _reason: None)
+    should know of it, as a sentence, or None. Raises Refused, OSError."""
+    top = trash_top(spec.source)
+    try:
+        done = put_back_cut_off(top, tell=lambda _name, _reason: None, roots=spec.allowed_roots)
+    except OutsideRoots as error:
+        raise Refused(f"Source: {error.reason}") from error
     told = []
     if done.restored:
         were = "file was" if done.restored == 1 else "files were"

@@ -15,10 +15,12 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import NamedTuple
 
+from core.allowed_roots import EVERYWHERE, Roots
 from core.open_tree import Place, Tree
+from models.errors import OutsideRoots
 from models.run_spec import TRASH_FOLDER
 from models.source_deletions import Deletion
 
@@ -114,54 +116,65 @@ class Trash:
         _remove_folder(FOLDER, self._source.top)
 
 
-def put_back(top: str, run_id: str, *, tell: Callable[[bytes, str | None], None]) -> PutBack:
+def put_back(
+    top: str,
+    run_id: str,
+    *,
+    tell: Callable[[bytes, str | None], None],
+    roots: Roots = EVERYWHERE,
+) -> PutBack:
     """Put what a run moved into the trash folder back to where it was, and never over what is there
-    by now; `tell` hears each name, and why it stays when it does. Raises OSError."""
-    aside = os.fsencode(run_id) + ASIDE
-    cut_off = _put_back_folders(top, [aside] if aside in _folders_of_the_gone(top) else [], tell)
-    try:
-        kept = _put_back_folders(top, [os.fsencode(run_id)], tell)
-    except FileNotFoundError:
-        if cut_off == NOTHING:
-            raise
-        return cut_off
+    by now; `tell` hears each name, and why it stays when it does. Raises OSError, OutsideRoots."""
+    run = os.fsencode(run_id)
+    with closing(Tree.at(top, roots)) as source:
+        gone = {run + ASIDE}.intersection(_folders_of_the_gone(source))
+        cut_off = _put_back_folders(source, gone, tell)
+        try:
+            kept = _put_back_folders(source, [run], tell)
+        except FileNotFoundError:
+            if cut_off == NOTHING:
+                raise
+            return cut_off
     return PutBack(*map(sum, zip(cut_off, kept, strict=True)))
 
 
-def put_back_cut_off(top: str, *, tell: Callable[[bytes, str | None], None]) -> PutBack:
+def put_back_cut_off(
+    top: str, *, tell: Callable[[bytes, str | None], None], roots: Roots = EVERYWHERE
+) -> PutBack:
     """Put back what runs that are gone had moved aside to delete it, as `put_back` does. Raises
-    OSError."""
-    return _put_back_folders(top, _folders_of_the_gone(top), tell)
+    OSError, OutsideRoots."""
+    with closing(Tree.at(top, roots)) as source:
+        return _put_back_folders(source, _folders_of_the_gone(source), tell)
 
 
 def _put_back_folders(
-    top: str, folders: Iterable[bytes], tell: Callable[[bytes, str | None], None]
+    source: Tree, folders: Iterable[bytes], tell: Callable[[bytes, str | None], None]
 ) -> PutBack:
     restored = stayed = 0
     for folder in folders:
-        with _opened(top, folder) as (source, tree):
+        with _opened(source, folder) as tree:
             if not _is_ours(tree.top):
                 continue
             done = _put_back_all(source, tree, tell)
         restored += done.restored
         stayed += done.stayed
-        _forget(top, folder)
+        _forget(source, folder)
     return PutBack(restored, stayed)
 
 
-def found_back(top: str, run_id: str, deletions: Iterable[Deletion]) -> list[bytes]:
+def found_back(
+    top: str, run_id: str, deletions: Iterable[Deletion], roots: Roots = EVERYWHERE
+) -> list[bytes]:
     """Return which of these are at the source as they were, and in the trash folder no more; names
-    as on disk. None where the source is not there. Blocks."""
+    as on disk. None where the source is not there, or outside. Blocks."""
     try:
-        source = Tree.at(top)
-    except OSError:
+        source = Tree.at(top, roots)
+    except (OSError, OutsideRoots):
         return []
-    try:
+    with closing(source):
         return [
             os.fsencode(one.path) for one in deletions if _is_back(source, os.fsencode(run_id), one)
         ]
-    finally:
-        source.close()
 
 
 def _is_back(source: Tree, run: bytes, deletion: Deletion) -> bool:
@@ -193,15 +206,14 @@ def trash_top(source: str) -> str:
     return source if os.path.isdir(source) else os.path.dirname(source)
 
 
-def purge(top: str, run_id: str) -> bool:
+def purge(top: str, run_id: str, roots: Roots = EVERYWHERE) -> bool:
     """Remove what a run moved into the trash folder, for good; False when there is nothing. Raises
-    OSError."""
-    source = Tree.at(top)
-    try:
-        folder = os.open(FOLDER, _OPEN_FOLDER, dir_fd=source.top)
-    except FileNotFoundError:
-        return False
-    else:
+    OSError, OutsideRoots."""
+    with closing(Tree.at(top, roots)) as source:
+        try:
+            folder = os.open(FOLDER, _OPEN_FOLDER, dir_fd=source.top)
+        except FileNotFoundError:
+            return False
         try:
             # Follows no symbolic link, nor one that is put in its way (shutil.rmtree,
             # avoids_symlink_attacks).
@@ -212,8 +224,6 @@ def purge(top: str, run_id: str) -> bool:
             os.close(folder)
         _remove_folder(FOLDER, source.top)
         return True
-    finally:
-        source.close()
 
 
 def remove_empty(tree: Tree) -> None:
@@ -223,18 +233,15 @@ def remove_empty(tree: Tree) -> None:
             _remove_folder(folder, descriptor)
 
 
-def _folders_of_the_gone(top: str) -> list[bytes]:
-    source = Tree.at(top)
+def _folders_of_the_gone(source: Tree) -> list[bytes]:
     try:
         folder = os.open(FOLDER, _OPEN_FOLDER, dir_fd=source.top)
-        try:
-            names = [os.fsencode(name) for name in os.listdir(folder)]
-        finally:
-            os.close(folder)
     except FileNotFoundError:
         return []
+    try:
+        names = [os.fsencode(name) for name in os.listdir(folder)]
     finally:
-        source.close()
+        os.close(folder)
     return sorted(name for name in names if name.endswith(ASIDE))
 
 
@@ -260,17 +267,11 @@ def _put_back_all(source: Tree, tree: Tree, tell: Callable[[bytes, str | None], 
 
 
 @contextmanager
-def _opened(top: str, name: bytes) -> Iterator[tuple[Tree, Tree]]:
-    source = Tree.at(top)
-    try:
-        with source.place(FOLDER + b"/" + name) as place:
-            tree = Tree(os.open(place.name, _OPEN_FOLDER, dir_fd=place.directory))
-        try:
-            yield source, tree
-        finally:
-            tree.close()
-    finally:
-        source.close()
+def _opened(source: Tree, name: bytes) -> Iterator[Tree]:
+    with source.place(FOLDER + b"/" + name) as place:
+        tree = Tree(os.open(place.name, _OPEN_FOLDER, dir_fd=place.directory))
+    with closing(tree):
+        yield tree
 
 
 def _names(tree: Tree) -> Iterator[bytes]:
@@ -295,16 +296,13 @@ def _put_back_one(mover: Mover, name: bytes, source: Tree, tree: Tree) -> str | 
     return None
 
 
-def _forget(top: str, name: bytes) -> None:
-    source = Tree.at(top)
+def _forget(source: Tree, name: bytes) -> None:
     try:
         with source.place(FOLDER + b"/" + name) as place:
             _remove_folder(place.name, place.directory)
         _remove_folder(FOLDER, source.top)
     except OSError:
         return  # It is gone, or nothing that we may touch.
-    finally:
-        source.close()
 
 
 def _remove_folder(name: bytes, directory: int) -> None:

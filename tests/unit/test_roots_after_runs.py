@@ -4,13 +4,17 @@ folders too: deleting sources, putting them back, emptying trash, discarding par
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+from core.allowed_roots import Roots, is_allowed
 from core.deleted_sources import DeletedSources, Emptied, deleting_run
 from core.new_run import RunLimits
 from core.runner.source_deletion import EXIT_DONE, EXIT_REFUSED
+from core.runner.trash import PutBack, found_back, put_back
 from models.errors import OutsideRoots, PutBackRefused
 from models.job_state import JobState
 from models.job_status import JobStatus
@@ -66,6 +70,81 @@ async def test_nothing_is_put_back_or_emptied_outside(
     assert not file.exists()
 
 
+async def test_a_source_that_leads_out_only_after_its_check_is_left_alone(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, elsewhere = tmp_path / "root" / "source", tmp_path / "elsewhere"
+    file = await trashed(world, source)
+    shutil.copytree(source, elsewhere)
+    before = contents_of(elsewhere)
+
+    def swap_then(location: str, roots: Roots) -> bool:
+        answer = is_allowed(location, roots)
+        source.rename(tmp_path / "aside")
+        source.symlink_to(elsewhere)
+        return answer
+
+    roots = (str(tmp_path / "root"),)
+    commands = DeletedSources(world.ports, world.manager.at_rest, roots=lambda: roots)
+    monkeypatch.setattr("core.deleted_sources.is_allowed", swap_then)
+    with pytest.raises(PutBackRefused, match="does not lie within the allowed folders"):
+        await commands.put_back(RUN)
+    assert contents_of(elsewhere) == before
+    source.unlink()
+    (tmp_path / "aside").rename(source)
+    world.clock.seconds += 2 * 86_400
+    emptied = await commands.empty_trash()
+    assert emptied.runs == 0
+    assert "does not lie within the allowed folders" in emptied.faults[0]
+    assert contents_of(elsewhere) == before
+    source.unlink()
+    (tmp_path / "aside").rename(source)
+    monkeypatch.undo()
+    assert file.exists()
+    assert await commands.empty_trash() == Emptied(1, ())
+
+
+async def test_what_is_back_is_looked_for_within_alone(world: World, tmp_path: Path) -> None:
+    source = tmp_path / "root" / "source"
+    file = await trashed(world, source)
+    file.rename(source / "file")
+    os.utime(source / "file", ns=(1, 1))
+    (record,) = world.deletions.records[RUN]
+    for roots, found in ((("/nowhere",), []), ((str(tmp_path),), [b"file"])):
+        assert found_back(str(source), RUN, [record], roots) == found
+
+
+def test_a_source_that_is_swapped_while_it_is_put_back_is_left_alone(tmp_path: Path) -> None:
+    source, elsewhere = tmp_path / "source", tmp_path / "elsewhere"
+    for top in (source, elsewhere):
+        (top / TRASH_FOLDER / RUN).mkdir(parents=True)
+    (source / TRASH_FOLDER / RUN / "file").touch()
+
+    def swap(_name: bytes, _reason: str | None) -> None:
+        source.rename(tmp_path / "aside")
+        source.symlink_to(elsewhere)
+
+    assert put_back(str(source), RUN, tell=swap) == PutBack(1, 0)
+    # An empty folder is what it takes away at its end.
+    assert (elsewhere / TRASH_FOLDER / RUN).is_dir()
+    assert [path.name for path in (tmp_path / "aside").rglob("*")] == ["file"]
+
+
+def test_what_was_moved_aside_outside_stays_there(tmp_path: Path) -> None:
+    run = a_photo_and_its_copy(tmp_path)
+    aside = run.source / TRASH_FOLDER / "killed.aside" / "file"
+    aside.parent.mkdir(parents=True)
+    aside.touch()
+    run.prepare(allowed_roots=(str(tmp_path / "to"),))
+    performed = run.put_back_cut_off()
+    assert performed.returncode == EXIT_REFUSED
+    assert "does not lie within the allowed folders" in told(performed)["message"]
+    assert aside.exists()
+    run.prepare(allowed_roots=(str(tmp_path),))
+    assert run.put_back_cut_off().returncode == EXIT_DONE
+    assert not aside.exists()
+
+
 @pytest.mark.parametrize("by_link", [False, True])
 async def test_parts_of_files_are_discarded_within_alone(
     world: World, tmp_path: Path, by_link: bool
@@ -86,6 +165,28 @@ async def test_parts_of_files_are_discarded_within_alone(
     await world.manager.use_limits(RunLimits(allowed_roots=(str(tmp_path),)))
     await world.manager.discard(job.id)
     assert not partial.exists()
+
+
+async def test_a_destination_that_leads_out_only_after_its_check_is_left_alone(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, elsewhere = tmp_path / "root" / "copy", tmp_path / "elsewhere"
+    for top in (copy, elsewhere):
+        (top / ".longshore-partial").mkdir(parents=True)
+    job = a_job(destination=str(copy))
+    await world.jobs.create(job, JobState(job.id, status=JobStatus.PAUSED, run_id="r"))
+    await world.manager.use_limits(RunLimits(allowed_roots=(str(tmp_path / "root"),)))
+
+    def swap_then(location: str, roots: Roots) -> bool:
+        answer = is_allowed(location, roots)
+        copy.rename(tmp_path / "aside")
+        copy.symlink_to(elsewhere)
+        return answer
+
+    monkeypatch.setattr("core.job_manager.is_allowed", swap_then)
+    with pytest.raises(OutsideRoots, match="does not lie within the allowed folders"):
+        await world.manager.discard(job.id)
+    assert (elsewhere / ".longshore-partial").exists()
 
 
 @pytest.mark.parametrize("outside", ["from", "to"])
