@@ -1,10 +1,12 @@
-"""Spellings by which a path may try to leave a folder, and the tree that they are tried on."""
+"""Spellings by which a path may try to leave a folder, in a field and in a URL, and the tree that
+they are tried on."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 SECRET = "secret-of-somebody-else"
 _DOTS = (
@@ -93,3 +95,27 @@ def spellings(root: Path, outside: Path, descriptor: int) -> Iterator[str]:
     yield f"{root}/" + "a" * 5000
     yield str(outside).upper()
     yield f"{root}\udcff/../outside"
+
+
+_DEEP = 16
+_IN_A_URL = (
+    "{dots}", "{dots}/{dots}", "{dots}/canary", "{known}/{dots}/{dots}/canary",
+    "{dots}\\{dots}\\canary", "{many}{outside}/canary", "{known}%2f{dots}%2f{dots}%2fcanary",
+)  # fmt: skip
+"""By `..` from the folder of a thing, of things, and from deeper than the file system is."""
+
+
+def url_spellings(root: Path, outside: Path, *, known: str, descriptor: int) -> tuple[bytes, ...]:
+    """Return spellings for a part of a URL: raw, and encoded once in whole and in part; `known` is
+    the id of something that is there."""
+    texts = list(spellings(root, outside, descriptor))
+    for form in _IN_A_URL:
+        for dots in _DOTS:
+            many = "/".join([dots] * _DEEP)
+            texts.append(form.format(dots=dots, known=known, many=many, outside=outside))
+    found: dict[bytes, None] = {}
+    for text in texts:
+        found[os.fsencode(text)] = None
+        for safe in ("", "/%&#;\\"):
+            found[quote(os.fsencode(text), safe=safe).encode()] = None
+    return tuple(found)
