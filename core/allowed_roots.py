@@ -8,9 +8,10 @@ Blocking.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from models.errors import FieldFault
+from core.real_paths import Touch, real_path, untold
+from models.errors import FieldFault, NoAnswer
 from models.remote import is_remote
 
 Roots = tuple[str, ...] | None
@@ -27,7 +28,11 @@ _UNKNOWN = (
 
 
 def root_faults(
-    source: str | None, destination: str | None, extra_args: Sequence[str], roots: Roots
+    source: str | None,
+    destination: str | None,
+    extra_args: Sequence[str],
+    roots: Roots,
+    touch: Touch = untold,
 ) -> list[FieldFault]:
     """Return all that would lead out of the allowed folders; None is not looked at."""
     if roots == EVERYWHERE:
@@ -35,7 +40,7 @@ def root_faults(
     faults = [
         FieldFault(field, outside_words(roots, f"The {field}"))
         for field, location in (("source", source), ("destination", destination))
-        if location is not None and not is_allowed(location, roots)
+        if location is not None and not is_allowed(location, roots, touch)
     ]
     if source is not None and not is_remote(source):
         faults += [
@@ -69,62 +74,82 @@ def names_of(roots: Roots) -> str:
     return f"{named} and {more} more" if more > 0 else named
 
 
-def is_allowed(location: str, roots: Roots) -> bool:
-    """Whether a location is on another machine, or lies within one of the allowed folders."""
-    if is_remote(location) or roots == EVERYWHERE:
-        return True
-    if roots is None:
+def is_allowed(location: str, roots: Roots, touch: Touch = untold) -> bool:
+    """Whether a location is on another machine, or lies within one of the allowed folders. `touch`
+    is told of each path that is looked at for that."""
+    return is_remote(location) or Fence(roots, touch).allows(location)
+
+
+class Fence:
+    """The allowed folders for some paths that are judged together: each is looked at once."""
+
+    def __init__(self, roots: Roots, touch: Touch = untold) -> None:
+        self._roots = roots
+        self._touch = touch
+        self._real: dict[str, str] | None = None
+        self._silent: NoAnswer | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether everything is allowed."""
+        return self._roots == EVERYWHERE
+
+    def allows(self, path: str) -> bool:
+        """Whether a path leads into one of them. Raises NoAnswer, which is no permission."""
+        if self._roots is None or self._roots == EVERYWHERE:
+            return self._roots is not None
+        try:
+            return self.holds(real_path(path, self._touch))
+        except (OSError, ValueError):
+            # It cannot be looked at, so nobody can say that it is allowed.
+            return False
+
+    def allows_open(self, descriptor: int) -> bool:
+        """Whether an open folder lies within one of them, by what is open: no swap of the path that
+        it was opened by changes that. Raises OSError, NoAnswer."""
+        if self._roots is None or self._roots == EVERYWHERE:
+            return self._roots is not None
+        real = os.readlink(f"/proc/self/fd/{descriptor}")
+        return self.holds(real) and os.path.samestat(os.stat(real), os.fstat(descriptor))
+
+    def holds(self, real: str) -> bool:
+        """Whether a real path is one of them or in one, by their real paths. Raises NoAnswer where
+        that depends on one that does not answer."""
+        if self._roots is None or self._roots == EVERYWHERE:
+            return self._roots is not None
+        # As they are written first: that looks at nothing, where another one may be on a file
+        # server that does not answer.
+        if _is_within(real, self._roots):
+            return True
+        if self._real is None:
+            self._real = self._looked_at(self._roots)
+        if _is_within(real, self._real.values()):
+            return True
+        if self._silent is not None:
+            raise self._silent
         return False
-    try:
-        real = real_path(location)
-    except (OSError, ValueError):
-        # It cannot be looked at, so nobody can say that it is allowed.
-        return False
-    return lies_within(real, roots)
+
+    def _looked_at(self, roots: Sequence[str]) -> dict[str, str]:
+        found = {}
+        for root in roots:
+            try:
+                found[root] = real_path(root, self._touch)
+            except NoAnswer as error:
+                self._silent = error
+            except (OSError, ValueError):
+                continue  # A root that leads nowhere holds nothing.
+        return found
 
 
 def is_open_allowed(descriptor: int, roots: Roots) -> bool:
-    """Whether an open folder lies within one of the allowed folders, by what is open: no swap of
-    the path that it was opened by changes that. Raises OSError."""
-    if roots is None or roots == EVERYWHERE:
-        return roots is not None
-    real = os.readlink(f"/proc/self/fd/{descriptor}")
-    return lies_within(real, roots) and os.path.samestat(os.stat(real), os.fstat(descriptor))
+    """Whether an open folder lies within one of the allowed folders, by what is open. Raises
+    OSError."""
+    return Fence(roots).allows_open(descriptor)
 
 
-def lies_within(real: str, roots: Sequence[str]) -> bool:
-    """Whether a real path is one of the allowed folders or in one, by their real paths."""
-    # As they are written first: that looks at nothing, where another one may be on a file server
-    # that does not answer.
-    return any(_holds(root, real) for root in roots) or any(
-        _holds(os.path.realpath(root), real) for root in roots
-    )
+def _is_within(real: str, tops: Iterable[str]) -> bool:
+    return any(real == top or real.startswith(f"{top}/") for top in map(_without_slash, tops))
 
 
-def _holds(top: str, real: str) -> bool:
-    top = top.rstrip("/")
-    return real == top or real.startswith(f"{top}/")
-
-
-def real_path(location: str) -> str:
-    """Return where a path leads, or would lead once its missing folders are made.
-
-    Raises OSError for one that nobody can tell it of: a link that leads nowhere or in a circle, a
-    `..` behind what is missing, a link of the kernel's own into another view of the file systems
-    (/proc/<pid>/root, proc(5)), whose text names something else here. Raises ValueError for a NUL.
-    """
-    existing, missing = location, list[str]()
-    while True:
-        try:
-            real = os.path.realpath(existing, strict=True)
-            break
-        except FileNotFoundError:
-            if os.path.islink(existing.rstrip("/")) or existing in {"", "/"}:
-                raise
-            existing, _, name = existing.rstrip("/").rpartition("/")
-            existing = existing or "/"
-            missing.insert(0, name)
-    if ".." in missing or not os.path.samestat(os.stat(existing), os.stat(real)):
-        raise FileNotFoundError(location)
-    parts = [name for name in missing if name not in {"", "."}]
-    return os.path.join(real, *parts)
+def _without_slash(top: str) -> str:
+    return top.rstrip("/")

@@ -18,7 +18,7 @@ from threading import Thread
 from typing import NamedTuple
 
 from core.error_recovery import Degradation
-from core.preflight_mounts import mount_points
+from core.mounts import mount_points
 from core.preflight_space import Room, existing_part, room_of
 from core.recovery_states import OnChange
 from utils.timestamps import utc_timestamp

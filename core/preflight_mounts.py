@@ -6,9 +6,9 @@ Standard library only, since the runner imports it. Blocking, and bounded where 
 from __future__ import annotations
 
 import os
-import re
 import time
 
+from core.mounts import mount_points
 from models.errors import FieldFault
 from models.run_spec import TRASH_FOLDER
 
@@ -101,21 +101,5 @@ def has_any_file(source: str) -> bool:
     return False
 
 
-def mount_points() -> list[bytes]:
-    """Return every place where something is mounted at this moment (proc(5), mountinfo)."""
-    try:
-        with open("/proc/self/mountinfo", "rb") as file:
-            lines = [line.split(b" ") for line in file.read().splitlines()]
-    except OSError:
-        return []
-    return [_plain(fields[4]) for fields in lines if len(fields) > 4]
-
-
 def _contains(outer: str, inner: str) -> bool:
     return inner == outer or inner.startswith(outer.rstrip("/") + "/")
-
-
-def _plain(text: bytes) -> bytes:
-    if b"\\" not in text:
-        return text
-    return re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), text)

@@ -332,3 +332,14 @@ class AccountNotFound(LongshoreError):
     def __init__(self, kind: str, name: str) -> None:
         self.name = name
         super().__init__(f"There is no {kind} {name!r}.")
+
+
+class NoAnswer(LongshoreError):
+    """A file system gives no answer, as one on a server that is gone; nothing was done."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+        super().__init__(
+            f"{place} does not answer: is its disk or its server there? It is asked again as soon "
+            "as it does."
+        )

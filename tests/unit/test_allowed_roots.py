@@ -4,16 +4,18 @@ folder browser, and before a run."""
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from core.allowed_roots import is_allowed, names_of, real_path, root_faults
+from core.allowed_roots import is_allowed, names_of, root_faults
 from core.definition_check import check_definition
 from core.engines.registry import ENGINES
 from core.preflight import run_faults
+from core.real_paths import real_path
 from fastapi_app.folders import view_folder
 from models.errors import FieldFault, InvalidDefinition
 from tests.fakes.builders import a_definition, a_spec
@@ -185,20 +187,23 @@ def test_a_folder_that_is_not_there_yet_is_judged_by_where_it_would_be_made(plac
             real_path(f"{place.root}/{path}")
 
 
-def test_a_link_of_the_kernel_is_judged_by_what_it_opens(
-    place: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # In another view of the file systems the same text names another folder: /proc/<pid>/root of a
-    # container leads there, and its link says “/”.
-    inside, elsewhere = str(place.root / "in"), place.root.parent / "elsewhere"
-    (elsewhere / "in").mkdir(parents=True)
-    really = os.path.realpath
-
-    def as_in_a_container(path: str, *, strict: bool = False) -> str:
-        return inside if path == f"{elsewhere}/in" else really(path, strict=strict)
-
-    monkeypatch.setattr(os.path, "realpath", as_in_a_container)
-    assert not is_allowed(f"{elsewhere}/in", place.roots)
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may have its own view of the mounts")
+def test_a_link_of_the_kernel_is_judged_by_what_it_opens(place: Scene) -> None:
+    # In another view of the file systems the same text names another folder: a process of a
+    # container stands there in a folder of an allowed name.
+    inside = str(place.root / "in")
+    command = f'mount --bind "{place.outside}" "{inside}" && cd "{inside}" && echo in && read _'
+    with subprocess.Popen(
+        ["unshare", "--mount", "sh", "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"in\n"
+        path = f"/proc/{process.pid}/cwd"
+        assert (os.readlink(path), os.listdir(path)) == (inside, os.listdir(place.outside))
+        assert not is_allowed(path, place.roots)
+        assert view_folder("source", path, place.roots).path == ""
+        assert process.stdin is not None
+        process.stdin.close()
 
 
 def test_many_folders_are_named_in_part() -> None:

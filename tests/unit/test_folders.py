@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastapi_app.folders import MAX_ENTRIES, FolderView, view_folder
+from fastapi_app import folders
+from fastapi_app.folders import MAX_ENTRIES, FolderView, folder_within, view_folder
 
 
 @pytest.fixture
@@ -41,9 +42,9 @@ def test_folders_in_the_order_of_their_names(root: Path) -> None:
 
 def test_files_are_listed_after_them_where_one_can_be_chosen(root: Path) -> None:
     view = view_folder("source", str(root))
-    folders = names(view_folder("destination", str(root)))
-    assert names(view) == [*folders, "broken", "circle", "file.txt"]
-    assert [entry.is_folder for entry in view.entries] == [True] * len(folders) + [False] * 3
+    first = names(view_folder("destination", str(root)))
+    assert names(view) == [*first, "broken", "circle", "file.txt"]
+    assert [entry.is_folder for entry in view.entries] == [True] * len(first) + [False] * 3
 
 
 @pytest.mark.parametrize(
@@ -80,6 +81,50 @@ def test_a_large_folder_is_cut_and_says_so(tmp_path: Path) -> None:
     assert (len(view.entries), view.truncated) == (MAX_ENTRIES, True)
     (tmp_path / "0000").rmdir()
     assert view_folder("source", str(tmp_path)).truncated is False
+
+
+def test_of_a_large_folder_those_are_listed_that_begin_as_was_typed(tmp_path: Path) -> None:
+    for number in range(MAX_ENTRIES + 1):
+        (tmp_path / f"a{number:04d}").mkdir()
+    (tmp_path / "Zebra").mkdir()
+    view = view_folder("source", f"{tmp_path}/ze")
+    assert (view.path, names(view), view.beginning) == (str(tmp_path), ["Zebra"], "ze")
+    assert view.truncated is False
+    nobody = view_folder("source", f"{tmp_path}/nobody")
+    assert (len(nobody.entries), nobody.beginning, nobody.truncated) == (MAX_ENTRIES, "", True)
+
+
+def test_names_and_links_are_looked_at_within_bounds(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        (root / f"a link {number}").symlink_to("b")
+    monkeypatch.setattr(folders, "MOST_LINKS", 2)
+    view = view_folder("destination", str(root))
+    assert [name for name in names(view) if "link" in name] == ["a link 0", "a link 1"]
+    assert view.truncated is True
+    monkeypatch.setattr(folders, "MOST_LOOKED_AT", 3)
+    assert view_folder("source", str(root)).truncated is True
+
+
+def test_each_allowed_folder_is_looked_at_once_however_many_links_there_are(root: Path) -> None:
+    for number in range(100):
+        (root / "b" / f"{number}").symlink_to(root / "A")
+    (root / "other").symlink_to(root / "A")
+    touched: list[str] = []
+    view = folder_within("source", f"{root}/b", (f"{root}/b", f"{root}/other"), touched.append)
+    assert view is not None
+    assert len(view.entries) == 100
+    assert touched.count(f"{root}/other") == 1
+
+
+def test_a_link_onto_another_disk_is_not_followed_only_to_list_it(root: Path) -> None:
+    (root / "b" / "elsewhere").symlink_to("/proc/version")
+    assert names(view_folder("destination", f"{root}/b")) == ["elsewhere"]
+    assert names(view_folder("destination", f"{root}/b", (f"{root}/b", "/proc"))) == ["elsewhere"]
+    assert names(view_folder("destination", f"{root}/b", (f"{root}/b",))) == []
+    # Once it is opened it is looked at.
+    assert view_folder("destination", f"{root}/b/elsewhere").path == f"{root}/b"
 
 
 def test_a_folder_that_cannot_be_read_says_why(
