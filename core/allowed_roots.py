@@ -34,7 +34,8 @@ def root_faults(
     roots: Roots,
     touch: Touch = untold,
 ) -> list[FieldFault]:
-    """Return all that would lead out of the allowed folders; None is not looked at."""
+    """Return all that would lead out of the allowed folders; None is not looked at. Raises
+    NoAnswer."""
     if roots == EVERYWHERE:
         return []
     faults = [
@@ -42,17 +43,24 @@ def root_faults(
         for field, location in (("source", source), ("destination", destination))
         if location is not None and not is_allowed(location, roots, touch)
     ]
-    if source is not None and not is_remote(source):
-        faults += [
-            FieldFault(
-                "options.extra_args",
-                f"“{argument}” would follow links out of the allowed folders "
-                f"({names_of(roots)}), so no job may have it while there are any.",
-            )
-            for argument in _FOLLOWING
-            if argument in extra_args
-        ]
-    return faults
+    return [*faults, *argument_faults(source, extra_args, roots)]
+
+
+def argument_faults(
+    source: str | None, extra_args: Sequence[str], roots: Roots
+) -> list[FieldFault]:
+    """Return which arguments would lead a tool out of the allowed folders. Looks at nothing."""
+    if roots == EVERYWHERE or source is None or is_remote(source):
+        return []
+    return [
+        FieldFault(
+            "options.extra_args",
+            f"“{argument}” would follow links out of the allowed folders "
+            f"({names_of(roots)}), so no job may have it while there are any.",
+        )
+        for argument in _FOLLOWING
+        if argument in extra_args
+    ]
 
 
 def outside_words(roots: Roots, what: str = "It") -> str:
@@ -64,6 +72,18 @@ def outside_words(roots: Roots, what: str = "It") -> str:
         f"{what} does not lie within the allowed folders ({names_of(roots)}), or a link on the way "
         "leads out of them."
     )
+
+
+def silence_words(error: NoAnswer, roots: Roots) -> str:
+    """Say that a location does not answer. Which disk that is stays unsaid where it has nothing to
+    do with an allowed folder."""
+    if roots == EVERYWHERE:
+        return str(error)
+    place = error.place
+    is_theirs = _is_within(place, roots or ()) or any(
+        _is_within(one, [place]) for one in roots or ()
+    )
+    return str(error if is_theirs else NoAnswer("It"))
 
 
 def names_of(roots: Roots) -> str:

@@ -7,13 +7,16 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 
 from core.allowed_roots import EVERYWHERE, Roots, is_allowed, outside_words
+from core.patience import answers, in_a_thread
 from core.ports import Ports
+from core.questions import Questions
 from core.runner.trash import NOTHING, PutBack, found_back, purge, put_back, trash_top
 from models.deleted_sources import DeletingRun
-from models.errors import JobIsActive, JobNotFound, OutsideRoots, PutBackRefused
+from models.errors import JobIsActive, JobNotFound, NoAnswer, OutsideRoots, PutBackRefused
 from models.run import Run
 from models.run_spec import RunSpec
 from utils.timestamps import utc_timestamp
@@ -69,18 +72,24 @@ class DeletedSources:
     """The commands over what runs have deleted."""
 
     def __init__(
-        self, ports: Ports, at_rest: AtRest, *, roots: Callable[[], Roots] = lambda: EVERYWHERE
+        self,
+        ports: Ports,
+        at_rest: AtRest,
+        *,
+        roots: Callable[[], Roots] = lambda: EVERYWHERE,
+        questions: Questions | None = None,
     ) -> None:
         """`roots` tells the allowed folders as they are at that moment."""
         self._ports = ports
         self._at_rest = at_rest
         self._roots = roots
+        self._questions = questions or Questions()
 
     async def put_back(self, run_id: str) -> PutBack:
         """Put everything back that a run moved into the trash folder, and never over what is there
         by now.
 
-        Raises PutBackRefused, JobIsActive, StorageFailed.
+        Raises PutBackRefused, JobIsActive, NoAnswer, StorageFailed.
         """
         known = await self._ports.deletions.run(run_id)
         if known is None:
@@ -104,7 +113,8 @@ class DeletedSources:
             try:
                 async with self._at_rest(run.job_id, "empty the trash folder of"):
                     # Not there: the disk of the source is not mounted, most likely.
-                    is_gone = await asyncio.to_thread(self._purge, run)
+                    await answers(self._questions, trash_top(run.source))
+                    is_gone = await in_a_thread(partial(self._purge, run), name="trash")
                     if is_gone:
                         now = self._ports.clock.now()
                         await self._ports.deletions.note_purged(run.run_id, now=now)
@@ -112,12 +122,12 @@ class DeletedSources:
                         emptied += 1
             except (JobIsActive, JobNotFound, FileNotFoundError):
                 continue
-            except (OSError, OutsideRoots) as error:
+            except (OSError, OutsideRoots, NoAnswer) as error:
                 ids = {"job_id": run.job_id, "run_id": run.run_id}
                 _logger.warning(
                     "the trash folder of run %s stays: %s", run.run_id, error, extra=ids
                 )
-                why = error.reason if isinstance(error, OutsideRoots) else f"{error.strerror}."
+                why = _told(error)
                 faults.append(f"That of run {run.run_id} in {run.source}: {why}")
         return Emptied(emptied, tuple(faults))
 
@@ -147,12 +157,14 @@ class DeletedSources:
                 asyncio.run_coroutine_threadsafe(note(is_all=False), loop).result()
 
         try:
-            top = await asyncio.to_thread(self._top_of, run)
+            await answers(self._questions, trash_top(run.source))
+            top = await in_a_thread(partial(self._top_of, run), name="put-back")
         except OutsideRoots as error:
             raise PutBackRefused(run.run_id, f"Source: {error.reason}") from error
         done, roots = NOTHING, self._roots()
         try:
-            done = await asyncio.to_thread(put_back, top, run.run_id, tell=tell, roots=roots)
+            work = partial(put_back, top, run.run_id, tell=tell, roots=roots)
+            done = await in_a_thread(work, name="put-back")
         except OutsideRoots as error:
             # It led elsewhere by the time that it was opened.
             raise PutBackRefused(run.run_id, f"Source: {error.reason}") from error
@@ -174,9 +186,16 @@ class DeletedSources:
         deletions, after, found = self._ports.deletions, 0, 0
         while some := await deletions.in_trash(run.run_id, after=after):
             after = some[-1].number
-            names = await asyncio.to_thread(found_back, top, run.run_id, some, self._roots())
+            work = partial(found_back, top, run.run_id, some, self._roots())
+            names = await in_a_thread(work, name="put-back")
             found += len(names)
             results = [(name, None) for name in names]
             now = self._ports.clock.now()
             await deletions.note_put_back(run.run_id, results, now=now, is_all=True)
         return found
+
+
+def _told(error: OSError | OutsideRoots | NoAnswer) -> str:
+    if isinstance(error, OutsideRoots):
+        return error.reason
+    return str(error) if isinstance(error, NoAnswer) else f"{error.strerror}."

@@ -1,8 +1,7 @@
 """How much room the disks have that the jobs' local destinations lie on.
 
-Asking a disk may take for ever when it hangs on a network: each is asked in a thread of its own, no
-second time while it has not answered, and nobody waits for it longer than a moment. One that gives
-no answer is shown as it last was, and since when.
+Asking a disk may take for ever when it hangs on a network (core/questions.py): nobody waits for it
+longer than a moment. One that gives no answer is shown as it last was, and since when.
 """
 
 from __future__ import annotations
@@ -13,14 +12,17 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
-from threading import Thread
+from functools import partial
 from typing import NamedTuple
 
 from core.error_recovery import Degradation
 from core.mounts import mount_points
+from core.patience import ask
 from core.preflight_space import Room, existing_part, room_of
+from core.questions import Questions, reach
+from core.real_paths import Touch
 from core.recovery_states import OnChange
+from models.errors import NoAnswer
 from utils.timestamps import utc_timestamp
 
 FRESH_SECONDS = 30.0
@@ -51,9 +53,14 @@ class Disks:
     """The disks of some destinations, as they were a short while ago."""
 
     def __init__(
-        self, destinations: Callable[[], Iterable[str]], *, on_change: OnChange | None = None
+        self,
+        destinations: Callable[[], Iterable[str]],
+        *,
+        questions: Questions | None = None,
+        on_change: OnChange | None = None,
     ) -> None:
         """Take what returns the local paths that jobs write to."""
+        self._questions = questions or Questions()
         self._destinations = destinations
         self._on_change = on_change
         self._asked: dict[str, asyncio.Future[list[Disk]]] = {}
@@ -94,14 +101,14 @@ class Disks:
     def _ask(self, mount: str) -> None:
         if mount in self._asked or len(self._asked) >= _MOST_ASKED or mount not in self._groups:
             return
-        self._asked[mount] = asked = asyncio.wrap_future(_ask_in_thread(self._groups[mount]))
-        loop = asyncio.get_running_loop()
-        waits = loop.call_later(HANGS_SECONDS, self._note_silence, mount, asked)
+        look = partial(_look_at, self._groups[mount])
+        asked = asyncio.create_task(ask(self._questions, look, seconds=HANGS_SECONDS), name="disk")
+        self._asked[mount] = asked
 
         def answered(answer: asyncio.Future[list[Disk]]) -> None:
-            waits.cancel()
-            answer.exception()  # Told by _take, and not once more by the loop.
-            self._take()
+            if not answer.cancelled():
+                answer.exception()  # Told by _take, and not once more by the loop.
+                self._take()
 
         # Taken when it comes, and not only when somebody looks: what was told of it is over then.
         asked.add_done_callback(answered)
@@ -115,6 +122,8 @@ class Disks:
                 continue
             try:
                 self._answers[mount] = asked.result()
+            except NoAnswer:
+                self._degradation(mount).failed(f"no answer within {HANGS_SECONDS:g} seconds")
             except OSError as error:
                 _logger.warning("the disk at %s does not tell its room: %s", mount, error)
                 self._degradation(mount).failed(error.strerror or str(error))
@@ -129,10 +138,6 @@ class Disks:
         as_of = self._answered_at.get(mount)
         return [disk._replace(as_of=as_of) for disk in self._answers[mount]]
 
-    def _note_silence(self, mount: str, asked: asyncio.Future[list[Disk]]) -> None:
-        if not asked.done() and mount in self._answers:
-            self._degradation(mount).failed(f"no answer within {HANGS_SECONDS:g} seconds")
-
     def _note_answer(self, mount: str) -> None:
         silent = self._silent.pop(mount, None)
         if silent is not None:
@@ -144,18 +149,10 @@ class Disks:
         return self._silent[mount]
 
 
-def _ask_in_thread(paths: Sequence[str]) -> Future[list[Disk]]:
-    answer: Future[list[Disk]] = Future()
-
-    def look() -> None:
-        try:
-            answer.set_result(_disks_of(paths))
-        except OSError as error:
-            answer.set_exception(error)
-
-    # A daemon: one that hangs must not keep the dashboard from ending, as those of a pool do.
-    Thread(target=look, name="disk", daemon=True).start()
-    return answer
+def _look_at(paths: Sequence[str], touch: Touch) -> list[Disk]:
+    for path in paths:
+        reach(path, touch)
+    return _disks_of(paths)
 
 
 def _by_mount(paths: Sequence[str]) -> dict[str, list[str]]:

@@ -10,9 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass, field
-from threading import Thread
 from typing import Any, TypeVar
 
 from models.health import LONG_HUNG_SECONDS, Condition, Part, Reason
@@ -150,25 +148,3 @@ def hung(seconds: float, **figures: Any) -> Finding:
     """Return what there is to tell of a part that has not answered for so long."""
     reason = Reason.HUNG if seconds < LONG_HUNG_SECONDS else Reason.LONG_HUNG
     return Finding(figures, (reason,), hung_seconds=round(seconds, 3))
-
-
-async def in_a_thread(work: Callable[[], Value], *, name: str) -> Value:
-    """Do blocking work in a thread of its own.
-
-    Not in one of a pool: a check that hangs would take a place there, and keep the program from
-    ending.
-    """
-    done: Future[Value] = Future()
-
-    def run() -> None:
-        try:
-            result = work()
-        except BaseException as error:  # noqa: BLE001 - handed on whole to whoever waits
-            if done.set_running_or_notify_cancel():
-                done.set_exception(error)
-        else:
-            if done.set_running_or_notify_cancel():
-                done.set_result(result)
-
-    Thread(target=run, name=f"health-{name}", daemon=True).start()
-    return await asyncio.wrap_future(done)

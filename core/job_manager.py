@@ -6,12 +6,12 @@ in `core/run_keeper.py`, the queue in `core/run_launcher.py`. Reads are in `core
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import takewhile
 from typing import Any
 
@@ -20,6 +20,7 @@ from core.definition_check import check_definition
 from core.failed_files import listed, names_to_retry, narrowed, refuse_folders, retry_run
 from core.new_run import new_run
 from core.partial_files import remove_all_partial_files
+from core.patience import answers, in_a_thread
 from core.run_beginner import RunBeginner
 from models.errors import (
     FileFailed,
@@ -51,7 +52,9 @@ class JobManager(RunBeginner):
 
     async def create_job(self, definition: Mapping[str, Any]) -> str:
         """Keep a new job; returns its id. Raises InvalidDefinition, StorageFailed."""
-        valid = await check_definition(definition, roots=self._limits.allowed_roots)
+        valid = await check_definition(
+            definition, roots=self._limits.allowed_roots, questions=self._questions
+        )
         now = self._ports.clock.now()
         job_id = self._new_job_id(valid.name)
         job = Job(
@@ -67,7 +70,9 @@ class JobManager(RunBeginner):
         """Replace a definition. Raises JobNotFound, VersionConflict, InvalidDefinition,
         StorageFailed."""
         _refuse_old_version(self._record(job_id).job, expected_version)
-        valid = await check_definition(definition, roots=self._limits.allowed_roots)
+        valid = await check_definition(
+            definition, roots=self._limits.allowed_roots, questions=self._questions
+        )
         now = self._ports.clock.now()
 
         def change(record: JobRecord) -> JobRecord:
@@ -128,13 +133,15 @@ class JobManager(RunBeginner):
         """Start, or queue, a run over exactly the files that failed in an ended one; returns the
         new run's id.
 
-        Raises RunNotFound, JobNotFound, RetryRefused, StorageFailed.
+        Raises RunNotFound, JobNotFound, RetryRefused, NoAnswer, StorageFailed.
         """
         failed = await self._ports.runs.get(run_id)
         async with self._lock(failed.job_id):
             record = self._record(failed.job_id)
             names = names_to_retry(failed, await self._ports.directories.files(run_id), record)
-            await asyncio.to_thread(refuse_folders, failed, names)
+            if not is_remote(failed.source):
+                await answers(self._questions, failed.source)
+                await in_a_thread(partial(refuse_folders, failed, names), name="retry")
             run = retry_run(failed, record, files=len(names), now=self._ports.clock.now())
             spec = narrowed(await self._spec_of(run, record), failed)
             await self._begin(run, spec, record, only_files=listed(names, run.engine))
@@ -191,7 +198,7 @@ class JobManager(RunBeginner):
     async def discard(self, job_id: str) -> None:
         """Make a paused or interrupted job pending and remove its partial files.
 
-        Raises JobNotFound, NothingToDiscard, OutsideRoots, FileFailed, StorageFailed.
+        Raises JobNotFound, NothingToDiscard, OutsideRoots, NoAnswer, FileFailed, StorageFailed.
         """
         async with self._lock(job_id):
             record = self._record(job_id)
@@ -201,7 +208,10 @@ class JobManager(RunBeginner):
             try:
                 # What a daemon keeps is its own: the next run goes on from it, or replaces it.
                 if not is_remote(destination):
-                    await asyncio.to_thread(self._remove_partial_files, destination)
+                    await answers(self._questions, destination)
+                    await in_a_thread(
+                        partial(self._remove_partial_files, destination), name="discard"
+                    )
             except OSError as error:
                 raise FileFailed("Removing the partial files", error) from error
             now = self._ports.clock.now()

@@ -208,8 +208,11 @@ def _source_faults(source: str) -> list[FieldFault]:
 def _overlap_faults(source: str, destination: str) -> list[FieldFault]:
     if is_remote(source) or is_remote(destination):
         return []
-    real_source = os.path.realpath(source)
-    real_destination = os.path.realpath(destination)
+    return overlap_faults(os.path.realpath(source), os.path.realpath(destination))
+
+
+def overlap_faults(real_source: str, real_destination: str) -> list[FieldFault]:
+    """Return whether one of two real paths lies within the other. Looks at the texts alone."""
     if real_source == real_destination:
         return [FieldFault("destination", "It is the source itself.")]
     if _contains(real_source, real_destination):

@@ -19,6 +19,7 @@ from core.error_recovery import RetryPolicy
 from core.failed_files import job_end
 from core.new_run import RunLimits, new_run
 from core.ports import Ports
+from core.questions import Questions
 from core.recovery_states import OnChange
 from core.run_queue import Place, RunQueue, Wait
 from models.errors import (
@@ -49,16 +50,23 @@ class RunLauncher:
     """Starts what may start, and gives the place of what has ended to the next."""
 
     def __init__(
-        self, ports: Ports, limits: RunLimits, *, on_recovery: OnChange | None = None
+        self,
+        ports: Ports,
+        limits: RunLimits,
+        *,
+        on_recovery: OnChange | None = None,
+        questions: Questions | None = None,
     ) -> None:
-        """`on_recovery` is told when the end of a run has to be kept in several attempts."""
+        """`on_recovery` is told when the end of a run has to be kept in several attempts; local
+        paths are looked at by `questions`."""
         self._ports = ports
         self._on_recovery = on_recovery
         self._launching = asyncio.Lock()
         self._limits = limits
         self._locks: dict[str, asyncio.Lock] = {}
         self._queue = RunQueue(limits.max_concurrent_runs)
-        self._destinations = Destinations()
+        self._questions = questions or Questions()
+        self._destinations = Destinations(self._questions)
         self.intake = DeletionIntake(ports.deletions, ports.sink)
 
     async def use_limits(self, limits: RunLimits) -> None:

@@ -141,6 +141,7 @@ async def compose(
         overdue=ground.overdue,
         faults=ground.faults,
         tools=ground.tools,
+        questions=ground.questions,
         remotes=remotes,
         hub=hub,
         monitor=runs.monitor,
@@ -209,14 +210,18 @@ async def _runs(ground: Ground) -> _Runs:
         kept.deletions,
     )
     on_recovery = ground.recovery.listener(Component.STORAGE, of_run_end)
-    manager = JobManager(ports, limits_of(store), on_recovery=on_recovery)
+    manager = JobManager(
+        ports, limits_of(store), on_recovery=on_recovery, questions=ground.questions
+    )
     await recover(
         kept.jobs,
         kept.directories,
         manager,
         resumes_interrupted=store.in_force.resume_interrupted,
     )
-    deleted = DeletedSources(ports, manager.at_rest, roots=partial(roots_of, store))
+    deleted = DeletedSources(
+        ports, manager.at_rest, roots=partial(roots_of, store), questions=ground.questions
+    )
     return _Runs(monitor, manager, notifier, deleted)
 
 
@@ -246,6 +251,7 @@ def _remotes(ground: Ground) -> RcloneRemotes:
 def _disks(ground: Ground) -> Disks:
     return Disks(
         partial(_local_destinations, ground.queries),
+        questions=ground.questions,
         on_change=ground.recovery.listener(Component.STORAGE, of_disk),
     )
 

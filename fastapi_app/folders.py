@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 
 from core.allowed_roots import EVERYWHERE, Fence, Roots, names_of, outside_words
 from core.mounts import Mounts
+from core.questions import reach
 from core.real_paths import Touch, real_path, untold
 from fastapi_app.folder_links import LinkJudge
+from models.errors import NoAnswer
 from models.location import control_character
 
 MAX_ENTRIES = 500
@@ -86,16 +88,16 @@ def folder_within(
     no allowed folder. `touch` is told of what is looked at. Blocking; raises NoAnswer."""
     fence = Fence(roots, touch)
     path, beginning = _nearest_folder(typed, touch)
-    if not fence.allows(path):
+    if not _is_within(fence, path, touch):
         return None
-    parent = _parent_of(path, fence)
+    parent = _parent_of(path, fence, touch)
     try:
         descriptor = os.open(path, _FOLDER)
     except OSError as error:
         return FolderView(field, path, parent, (), error=_told(error))
     try:
         # What is open stays what it is, whatever becomes of the path meanwhile.
-        if not fence.allows_open(descriptor):
+        if not _is_open_within(fence, descriptor):
             return None
         top = os.readlink(f"/proc/self/fd/{descriptor}")
         mounts = Mounts()
@@ -111,6 +113,14 @@ def folder_within(
     truncated = not is_all or not names.is_all
     cut_by = beginning if shown is not names else ""
     return FolderView(field, path, parent, entries, truncated=truncated, beginning=cut_by)
+
+
+def silent_folder(field: str, typed: str, why: str, *, has_roots: bool) -> FolderView:
+    """Return what is shown of a folder whose disk does not answer: the way up, as it is written.
+    Where there are allowed folders, to the list of them: nobody knows what the path lies in."""
+    path = _normal(typed)
+    parent = "" if has_roots else None if path == "/" else os.path.dirname(path)
+    return FolderView(field, path, parent, (), error=why)
 
 
 def view_roots(field: str, roots: Roots, there: Mapping[str, bool | None]) -> FolderView:
@@ -130,8 +140,7 @@ def view_roots(field: str, roots: Roots, there: Mapping[str, bool | None]) -> Fo
 
 def _nearest_folder(typed: str, touch: Touch) -> tuple[str, str]:
     """Return the nearest folder, and the name in it that was typed and is not there."""
-    path = os.path.normpath(typed) if typed.startswith("/") and "\0" not in typed else "/"
-    path, missing = "/" + path.lstrip("/"), ""
+    path, missing = _normal(typed), ""
     while path != "/":
         try:
             real_path(path, touch)
@@ -143,11 +152,33 @@ def _nearest_folder(typed: str, touch: Touch) -> tuple[str, str]:
     return path, missing
 
 
-def _parent_of(path: str, fence: Fence) -> str | None:
+def _normal(typed: str) -> str:
+    path = os.path.normpath(typed) if typed.startswith("/") and "\0" not in typed else "/"
+    return "/" + path.lstrip("/")
+
+
+def _parent_of(path: str, fence: Fence, touch: Touch) -> str | None:
     if path == "/":
         return None
     parent = os.path.dirname(path)
-    return parent if fence.allows(parent) else ""
+    return parent if _is_within(fence, parent, touch) else ""
+
+
+def _is_within(fence: Fence, path: str, touch: Touch) -> bool:
+    """Whether a folder may be seen: not where that depends on an allowed folder that does not
+    answer. Raises NoAnswer where it does not answer itself."""
+    reach(path, touch)
+    try:
+        return fence.allows(path)
+    except NoAnswer:
+        return False
+
+
+def _is_open_within(fence: Fence, descriptor: int) -> bool:
+    try:
+        return fence.allows_open(descriptor)
+    except NoAnswer:
+        return False
 
 
 def _names_in(

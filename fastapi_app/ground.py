@@ -13,6 +13,7 @@ from core.definition_check import job_root_faults
 from core.engines.registry import ENGINES
 from core.job_queries import JobQueries
 from core.overdue import OverdueJobs
+from core.questions import Questions
 from core.tools import LocalTools
 from fastapi_app.audit import HandEdits, entries_lost
 from fastapi_app.counting import count_fault, open_counters, tell_of_damage
@@ -70,6 +71,7 @@ class Ground:
     queries: JobQueries
     faults: FaultWatch
     recovery: RecoveryEvents
+    questions: Questions
 
 
 async def lay_ground(settings: Settings, stack: AsyncExitStack) -> Ground:
@@ -82,7 +84,8 @@ async def lay_ground(settings: Settings, stack: AsyncExitStack) -> Ground:
     counters = await _keep_counters(stack, data_dir, database)
     source = LateSource(counters)
     source.hub = hub = Hub(source)
-    kept = await _open(settings, source, database, counters, stack)
+    questions = Questions()
+    kept = await _open(settings, source, database, counters, stack, questions)
     error_log, jobs, runs = kept.error_log, kept.jobs, kept.runs
     tools = LocalTools(ENGINES)
     source.overdue = overdue = OverdueJobs(
@@ -101,7 +104,17 @@ async def lay_ground(settings: Settings, stack: AsyncExitStack) -> Ground:
     hub.on_drop, hub.on_calm = faults.live.dropped, faults.live.calm
     recovery = await _recovery(error_log, source)
     return Ground(
-        data_dir, database, counters, source, kept, tools, overdue, queries, faults, recovery
+        data_dir,
+        database,
+        counters,
+        source,
+        kept,
+        tools,
+        overdue,
+        queries,
+        faults,
+        recovery,
+        questions,
     )
 
 
@@ -111,6 +124,7 @@ async def _open(
     database: Database,
     counters: Counters,
     stack: AsyncExitStack,
+    questions: Questions,
 ) -> Kept:
     """Open what stands on the disk; what is wrong there is told to the error log."""
     data_dir = settings.data_dir.absolute()
@@ -132,7 +146,7 @@ async def _open(
         report=error_log.report,
         settle=settler(error_log),
         run_found=source.run_found,
-        faults_of=lambda job: job_root_faults(job, roots_of(store)),
+        faults_of=lambda job: job_root_faults(job, roots_of(store), questions),
         edited=by_hand.job_edited,
     )
     jobs = await JobStorage.open(data_dir, observer)

@@ -17,10 +17,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from core.health import Finding, Findings, HealthBoard, Look, hung, in_a_thread
+from core.health import Finding, Findings, HealthBoard, Look, hung
 from core.helper_tools import HelperTools
 from core.job_queries import JobQueries
 from core.overdue import OverdueJobs
+from core.patience import in_a_thread
 from core.recovery_states import BREAKER, DEGRADATION, RETRY
 from core.tools import LocalTools, Tool
 from fastapi_app.background import Monitor
@@ -184,7 +185,7 @@ async def _storage(parts: Parts) -> Finding:
     reasons = [Reason.JOBS_DAMAGED] * (figures["damaged_jobs"] > 0)
     reasons += [Reason.SETTINGS_DAMAGED] * (figures["settings"] == "damaged")
     try:
-        seconds = await in_a_thread(partial(_write_durably, parts.data_dir), name="storage")
+        seconds = await in_a_thread(partial(_write_durably, parts.data_dir), name="health-storage")
     except OSError as error:
         words = os.strerror(error.errno or 0)
         return Finding(figures, (Reason.WRITE_FAILED, *reasons), words)
@@ -209,7 +210,7 @@ class DatabaseLook:
     async def look(self) -> Finding:
         """Return how the database is."""
         may_be_own = self._database.is_writing
-        answer = await in_a_thread(partial(probe_database, self._path), name="database")
+        answer = await in_a_thread(partial(probe_database, self._path), name="health-database")
         reason = self._reason(answer, may_be_own=may_be_own or self._database.is_writing)
         self._was_locked = reason is Reason.LOCKED
         if reason is not None:
@@ -323,7 +324,7 @@ async def _error_tracking(parts: Parts) -> Finding:
 
 async def _disk(data_dir: Path) -> Finding:
     try:
-        facts = await in_a_thread(partial(os.statvfs, data_dir), name="disk")
+        facts = await in_a_thread(partial(os.statvfs, data_dir), name="health-disk")
     except OSError as error:
         return Finding(reasons=(Reason.CHECK_FAILED,), detail=os.strerror(error.errno or 0))
     free_bytes = facts.f_bavail * facts.f_frsize
@@ -345,7 +346,7 @@ def _tools_look(queries: JobQueries) -> Look:
     helpers = HelperTools()
 
     async def look() -> Finding:
-        has_ssh, version = await in_a_thread(helpers.ssh, name="tools")
+        has_ssh, version = await in_a_thread(helpers.ssh, name="health-tools")
         available: dict[str, str | None] = {
             "python": platform.python_version(),
             "sqlite": sqlite3.sqlite_version,

@@ -16,6 +16,7 @@ from core.health import HealthBoard
 from core.job_manager import JobManager
 from core.job_queries import JobQueries
 from core.overdue import OverdueJobs
+from core.questions import Questions
 from core.rclone_remotes import RcloneRemotes
 from core.tools import LocalTools
 from fastapi_app.access import identity_of
@@ -71,6 +72,7 @@ class Services:
     overdue: OverdueJobs
     faults: FaultWatch
     tools: LocalTools
+    questions: Questions
     remotes: RcloneRemotes
     hub: Hub
     monitor: Monitor

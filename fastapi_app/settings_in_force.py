@@ -15,7 +15,7 @@ from core.rclone_remotes import RcloneRemotes
 from fastapi_app.background import Monitor
 from fastapi_app.security import KnownHosts
 from models.error_query import KeptErrors
-from models.errors import LongshoreError, StorageFailed
+from models.errors import LongshoreError, NoAnswer, StorageFailed
 from models.setting_facts import SAVED
 from models.settings import Settings
 from storage.audit_repository import AuditRepository
@@ -141,6 +141,6 @@ async def _look_at_refused(jobs: JobStorage) -> None:
     try:
         for job_id in await jobs.changed_on_disk():
             await jobs.reconcile(job_id)
-    except StorageFailed as error:
+    except (NoAnswer, StorageFailed) as error:
         # The next edit, or the next start, finds them.
         _logger.error("refused definitions were not looked at again: %s", error)

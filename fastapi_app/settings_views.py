@@ -3,7 +3,6 @@ that are in force, who decides each, and what was typed."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -146,16 +145,17 @@ def values_of(texts: Mapping[str, str]) -> dict[str, Any]:
 
 def settings_form(
     store: SettingsStore,
+    there: Mapping[str, bool | None],
     *,
     texts: Mapping[str, str] | None = None,
     focus: str | None = None,
     errors: Iterable[FieldFault] = (),
     conflict: tuple[ConflictRow, ...] | None = None,
 ) -> SettingsForm:
-    """Return the form with what was typed, or with the settings in force. Blocking: it looks
-    whether the files are there that settings name."""
+    """Return the form with what was typed, or with the settings in force. `there`
+    tells of what `named_paths` returns whether it is there now; None of what does not answer."""
     now = store.in_force
-    fields = [_field(store, now, facts, texts, focus) for facts in SAVED.values()]
+    fields = [_field(store, now, facts, texts, focus, there) for facts in SAVED.values()]
     told: dict[str, tuple[str, ...]] = {}
     for fault in errors:
         told[fault.field] = (*told.get(fault.field, ()), fault.message)
@@ -179,6 +179,7 @@ def _field(
     facts: SettingFacts,
     texts: Mapping[str, str] | None,
     focus: str | None,
+    there: Mapping[str, bool | None],
 ) -> SettingField:
     value, name = getattr(now, facts.name), facts.name
     is_decided = name in store.decided
@@ -187,21 +188,29 @@ def _field(
         texts[name] if texts is not None else text_of(value),
         variable=facts.variable if is_decided else None,
         can_reset=not is_decided and value != facts.default,
-        note=_note(name, value, now),
+        note=_note(name, value, now, there),
         is_first=name == focus,
     )
 
 
-def _note(name: str, value: object, now: Settings) -> str | None:
+def named_paths(store: SettingsStore) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the folders and the files that settings name."""
+    now = store.in_force
+    values = (getattr(now, name) for name in SAVED)
+    return now.root_folders, tuple(str(value) for value in values if isinstance(value, Path))
+
+
+def _note(name: str, value: object, now: Settings, there: Mapping[str, bool | None]) -> str | None:
     if name == "allowed_roots":
-        gone = [root for root in now.root_folders if not os.path.isdir(root)]
-        return f"Not there now: {', '.join(gone)}." if gone else None
-    try:
-        if isinstance(value, Path) and not value.is_file():
-            return "There is no such file now."
-    except OSError:
-        return "This file cannot be looked at."
-    return None
+        gone = [root for root in now.root_folders if there[root] is False]
+        silent = [root for root in now.root_folders if there[root] is None]
+        notes = [f"Not there now: {', '.join(gone)}."] if gone else []
+        notes += [f"No answer from {', '.join(silent)}."] if silent else []
+        return " ".join(notes) or None
+    if not isinstance(value, Path) or there[str(value)]:
+        return None
+    is_gone = there[str(value)] is False
+    return "There is no such file now." if is_gone else "This file cannot be looked at."
 
 
 def _fixed(store: SettingsStore, now: Settings, facts: SettingFacts) -> SettingField:

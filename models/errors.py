@@ -339,7 +339,4 @@ class NoAnswer(LongshoreError):
 
     def __init__(self, place: str) -> None:
         self.place = place
-        super().__init__(
-            f"{place} does not answer: is its disk or its server there? It is asked again as soon "
-            "as it does."
-        )
+        super().__init__(f"{place} does not answer: is its disk or its server there?")

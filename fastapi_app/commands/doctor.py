@@ -12,8 +12,9 @@ from typing import Annotated
 import typer
 
 from core.allowed_roots import names_of, outside_words
-from core.definition_check import job_root_faults
+from core.definition_check import told_root_faults
 from core.engines.registry import ENGINES
+from core.questions import Questions
 from core.tools import LocalTools, Tool
 from fastapi_app.commands.console import EXIT_FAILED, out, print_json, settings
 from fastapi_app.data_directory import holder_of, url_of_running_server
@@ -31,11 +32,11 @@ def doctor(
     tools = asyncio.run(LocalTools(ENGINES).all())
     usable = os.access(data_dir if data_dir.exists() else data_dir.parent, os.W_OK)
     found = JobFiles(data_dir).look()
-    roots = roots_on_disk(given)
+    roots, questions = roots_on_disk(given), Questions()
     outside = [
         (job_id, fault)
         for job_id, record in found.records.items()
-        for fault in job_root_faults(record.job, roots)
+        for fault in told_root_faults(record.job, roots, questions)
     ]
     running = url_of_running_server(data_dir)
     if as_json:

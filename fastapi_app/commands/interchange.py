@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from core.allowed_roots import Roots
-from core.definition_check import job_root_faults
+from core.definition_check import told_root_faults
+from core.questions import Questions
 from fastapi_app.commands.console import (
     EXIT_FAILED,
     complain,
@@ -92,6 +93,7 @@ def export_jobs(
 
 
 def _read(file: Path, roots: Roots) -> Interchange:
+    questions = Questions()
     try:
         with file.open("rb") as source:
             content = source.read(MAX_FILE_BYTES + 1)
@@ -99,7 +101,7 @@ def _read(file: Path, roots: Roots) -> Interchange:
             content,
             file.name,
             now=datetime.now(UTC),
-            faults_of=lambda job: job_root_faults(job, roots),
+            faults_of=lambda job: told_root_faults(job, roots, questions),
         )
     except OSError as error:
         fail(f"{file} cannot be read: {error.strerror}")

@@ -12,6 +12,7 @@ from core.deleted_sources import why_not_back
 from core.failed_files import why_not
 from core.job_queries import DEFAULT_PAGE, JobSort
 from fastapi_app.access import guarded_router, needs
+from fastapi_app.browsing import browse
 from fastapi_app.dashboard_views import disks_view, errors_view
 from fastapi_app.deleted_source_views import (
     ROWS_PER_PAGE,
@@ -22,7 +23,6 @@ from fastapi_app.deleted_source_views import (
 from fastapi_app.deletion_views import deletion_in_words
 from fastapi_app.failure_views import FilesQuery, run_files_view
 from fastapi_app.figures_pages import NEWEST_RUNS, activity_of, figures_of
-from fastapi_app.folders import view_folder
 from fastapi_app.log_viewer import viewer
 from fastapi_app.log_views import LogQuery
 from fastapi_app.moments import moment
@@ -215,7 +215,7 @@ async def folders(
     typed = {"source": source, "destination": destination}[field]
     wanted = typed if typed is not None else path
     roots = roots_of(services.settings_store)
-    view = await asyncio.to_thread(view_folder, field, wanted, roots)
+    view = await browse(services.questions, field, wanted, roots)
     return services.renderer.partial("_folder_browser.html", browser=view)
 
 

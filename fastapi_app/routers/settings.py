@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Body, Header, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
+from core.patience import there_now
+from core.questions import is_file
 from fastapi_app.access import guarded_router
 from fastapi_app.audit import settings_changes
 from fastapi_app.errors import PreconditionRequired
@@ -22,6 +23,7 @@ from fastapi_app.settings_views import (
     SettingsForm,
     changes_in_words,
     conflict_rows,
+    named_paths,
     settings_document,
     settings_form,
     text_of,
@@ -74,7 +76,7 @@ async def put_settings(
 @pages.get("/settings", name="settings_page")
 async def settings_page(services: ServicesDep, saved: str = "") -> Response:
     """The settings, each with what it means, its default, and who decides it."""
-    form = await asyncio.to_thread(settings_form, services.settings_store)
+    form = await _form(services)
     return await _page(services, form, status=_SAVED if saved == "1" else "")
 
 
@@ -88,7 +90,7 @@ async def save_settings(request: Request, services: ServicesDep) -> Response:
         return refused
     if not is_htmx(request):
         return RedirectResponse(f"{services.renderer.url('settings_page')}?saved=1", _SEE_OTHER)
-    form = await asyncio.to_thread(settings_form, services.settings_store)
+    form = await _form(services)
     return await _form_answer(request, services, form, status=refused)
 
 
@@ -106,7 +108,7 @@ async def reset_setting(request: Request, services: ServicesDep) -> Response:
         return refused
     if name in SAVED:
         texts[name] = text_of(getattr(store.in_force, name))
-    form = await asyncio.to_thread(partial(settings_form, store, texts=texts, focus=name))
+    form = await _form(services, texts=texts, focus=name)
     return await _form_answer(request, services, form, status=refused)
 
 
@@ -123,15 +125,22 @@ async def _try(
     try:
         await _save(request, services, values, version=str(posted.get("version", "")))
     except InvalidSettings as error:
-        form = await asyncio.to_thread(
-            partial(settings_form, store, texts=texts, errors=error.faults)
-        )
+        form = await _form(services, texts=texts, errors=error.faults)
         return await _form_answer(request, services, form, status_code=422)
     except SettingsConflict:
         rows = conflict_rows(store, texts)
-        form = await asyncio.to_thread(partial(settings_form, store, texts=texts, conflict=rows))
+        form = await _form(services, texts=texts, conflict=rows)
         return await _form_answer(request, services, form, status_code=412)
     return changes_in_words(before, store.saved)
+
+
+async def _form(services: Services, **given: Any) -> SettingsForm:
+    store = services.settings_store
+    folders, files = named_paths(store)
+    there = await asyncio.gather(
+        there_now(services.questions, folders), there_now(services.questions, files, is_file)
+    )
+    return settings_form(store, there[0] | there[1], **given)
 
 
 async def _save(

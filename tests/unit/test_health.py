@@ -13,7 +13,8 @@ import jsonschema
 import pytest
 
 from core import health as rooms
-from core.health import Check, Finding, HealthBoard, Look, in_a_thread
+from core.health import Check, Finding, HealthBoard, Look
+from core.patience import in_a_thread
 from core.recovery_states import (
     BREAKER,
     CIRCUIT_CLOSED,
@@ -233,7 +234,7 @@ async def test_what_hangs_is_told_with_its_time_and_neither_begun_nor_waited_for
         assert release.wait(30)
 
     async def look() -> Finding:
-        await in_a_thread(hang, name="storage")
+        await in_a_thread(hang, name="health-storage")
         return Finding({"jobs": 3})
 
     async with board({Part.STORAGE: look}, clock=clock) as one:

@@ -13,6 +13,7 @@ import pytest
 from core import destinations
 from core.destinations import Destinations
 from core.interruptions import NEVER_BEGAN, NOT_OURS, RESTARTED, RUNNER_GONE, why_interrupted
+from core.questions import Questions
 from core.recovery import recover
 from models.errors import JobIsActive
 from models.job_status import JobStatus
@@ -209,7 +210,7 @@ async def test_a_mount_that_hangs_delays_one_job_and_not_for_long(
         "realpath",
         lambda path: (path == "/hung/a/../b" and let_go.wait(10), real(path))[1],
     )
-    keys = Destinations()
+    keys = Destinations(Questions())
     waiting = asyncio.create_task(keys.key_of("/hung/a/../b"))
     assert await keys.key_of("/proc/self/../self") == f"/proc/{os.getpid()}"
     assert await waiting == "/hung/b"
