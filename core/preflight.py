@@ -14,6 +14,8 @@ from core.allowed_roots import root_faults
 from core.engines.base import Engine, too_old
 from core.preflight_mounts import has_any_file, marker_fault, mount_fault
 from core.preflight_space import existing_part, inode_fault
+from core.questions import reach
+from core.real_paths import Touch, untold
 from models.errors import FieldFault
 from models.remote import is_remote
 from models.run_spec import RunSpec
@@ -49,10 +51,14 @@ _WHERE = {
 }
 
 
-def run_faults(spec: RunSpec, engine: Engine) -> tuple[FieldFault, ...]:
-    """Return why a run must not begin, all of it at once: asked before anything is touched."""
-    outside = spec_root_faults(spec)
+def run_faults(spec: RunSpec, engine: Engine, touch: Touch = untold) -> tuple[FieldFault, ...]:
+    """Return why a run must not begin, all of it at once: asked before anything is touched. Raises
+    NoAnswer."""
+    outside = spec_root_faults(spec, touch)
     source, destination = within(spec.source, spec.destination, outside)
+    for path in (spec.source_mount, spec.destination_mount, destination, source):
+        if path is not None and not is_remote(path):
+            reach(path, touch)
     faults = [
         *tool_faults(spec, engine),
         *outside,
@@ -66,10 +72,10 @@ def run_faults(spec: RunSpec, engine: Engine) -> tuple[FieldFault, ...]:
     return tuple(faults)
 
 
-def spec_root_faults(spec: RunSpec) -> list[FieldFault]:
+def spec_root_faults(spec: RunSpec, touch: Touch = untold) -> list[FieldFault]:
     """Return what of a run leads out of the allowed folders now, whatever it did when the job was
-    saved."""
-    return root_faults(spec.source, spec.destination, spec.extra_args, spec.allowed_roots)
+    saved. Raises NoAnswer."""
+    return root_faults(spec.source, spec.destination, spec.extra_args, spec.allowed_roots, touch)
 
 
 def within(

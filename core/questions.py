@@ -130,20 +130,18 @@ class Questions:
         work: Callable[[Touch], Value],
         *,
         seconds: float = PATIENCE_SECONDS,
-        meanwhile: Callable[[float], object] | None = None,
+        meanwhile: Callable[[], object] = lambda: None,
     ) -> Value:
-        """Return the answer; blocking, and for so long at most. `meanwhile` waits in the place of
-        this thread, a part of a second at a time, and may raise. Raises what the work raises, and
-        NoAnswer."""
+        """Return the answer; blocking, and for so long at most. `meanwhile` is called many times a
+        second while it has not come, and may raise. Raises what the work raises, and NoAnswer."""
         give_up_at = time.monotonic() + seconds
         while True:
             try:
                 question = self.begin(work, give_up_at=give_up_at)
-                while not question.answered.is_set() and time.monotonic() < give_up_at:
-                    if meanwhile is None:
-                        question.answered.wait(max(0.0, give_up_at - time.monotonic()))
-                    elif not question.answered.wait(AGAIN_SECONDS):
-                        meanwhile(AGAIN_SECONDS)
+                while not question.answered.wait(AGAIN_SECONDS):
+                    meanwhile()
+                    if time.monotonic() > give_up_at:
+                        break
                 return question.answer()
             except Occupied as error:
                 if time.monotonic() > give_up_at:

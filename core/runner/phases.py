@@ -9,10 +9,9 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 
-from core.engines.base import (
-    Verdict,
-)
+from core.engines.base import ExitMeaning, Verdict
 from core.kept_folder import kept_folder_fault
 from core.preflight import files_at_most, run_faults, told_at_once
 from core.preflight_mounts import mounts_beneath
@@ -20,8 +19,9 @@ from core.runner.leftovers import end_what_is_left
 from core.runner.process import file_under_way
 from core.runner.transfer import Transfer
 from core.runner.verification import Differences
-from core.runner.workbench import MAX_FAILURES_NAMED, RunFailed, Stopped
+from core.runner.workbench import MAX_FAILURES_NAMED, NotAnswered, RunFailed, Stopped
 from models import events
+from models.errors import FieldFault
 from models.progress import PhaseName, RunOutcome
 from utils.timestamps import seconds_since_boot, utc_timestamp
 
@@ -92,7 +92,7 @@ class Performance(Transfer):
         self._journal.append_if_possible(events.PhaseEnded(name, outcome, message, took))
 
     def _preflight(self) -> None:
-        faults = run_faults(self._spec, self._engine)
+        faults = self._faults()
         if faults:
             raise RunFailed(told_at_once(faults))
         # A remote source is a folder: its contents are copied.
@@ -102,6 +102,17 @@ class Performance(Transfer):
         if self._spec.destination_is_remote:
             return
         self._make_destination()
+
+    def _faults(self) -> tuple[FieldFault, ...]:
+        """Look whether the run may begin; a disk that does not answer is asked again, as often as a
+        link that was cut. Raises NotAnswered."""
+        while True:
+            try:
+                return self._ask(partial(run_faults, self._spec, self._engine))
+            except NotAnswered as error:
+                if self._tally.attempt >= self._spec.max_attempts:
+                    raise
+                self._wait_for_next_attempt(ExitMeaning(Verdict.TRANSIENT, str(error)))
 
     def _write_only_files(self) -> None:
         try:

@@ -16,13 +16,13 @@ from core.engines.base import (
 from core.engines.rsync import temporary_file_argv
 from core.engines.rsync_remote import is_over_ssh
 from core.partial_files import keep_partial_file, remove_partial_files
-from core.preflight import EMPTY_SOURCE, source_fault, spec_root_faults
+from core.preflight import EMPTY_SOURCE, source_fault
 from core.preflight_space import full_disk, is_full
 from core.runner.known_hosts import make_known_hosts
 from core.runner.leftovers import end_what_is_left
 from core.runner.network import bytes_written, file_being_received, names_file
 from core.runner.process import Child, file_under_way
-from core.runner.workbench import RunFailed, Stopped, Workbench
+from core.runner.workbench import NotAnswered, RunFailed, Stopped, Workbench
 from models import events
 from models.errors import OutsideRoots
 from models.run_spec import RunSpec
@@ -58,9 +58,13 @@ class Transfer(Workbench):
             under_way = os.fsencode(spec.cut_off_file)
             self._keep_partial_file(spec, under_way)
         while True:
-            meaning = self._await_daemon(spec, under_way) or self._attempt(spec)
-            # Of what was swapped while it went on nothing good can be said, and nothing is tidied.
-            self._refuse_outside()
+            try:
+                meaning = self._await_daemon(spec, under_way) or self._attempt(spec)
+                # Of what was swapped while it went on nothing good can be said, and nothing is
+                # tidied.
+                self._refuse_outside()
+            except NotAnswered as error:
+                meaning = ExitMeaning(Verdict.TRANSIENT, str(error))
             if meaning.verdict is Verdict.GOOD:
                 self._tidy_up()
                 if self._tally.files_failed:
@@ -123,8 +127,11 @@ class Transfer(Workbench):
     def _keep_partial_file(self, spec: RunSpec, name: bytes) -> None:
         if not name or not self._engine.reads_source_itself or spec.is_remote:
             return
-        if spec_root_faults(spec):
-            return  # What ends the run now is told; nothing is moved out there.
+        try:
+            if self._outside():
+                return  # What ends the run now is told; nothing is moved out there.
+        except NotAnswered:
+            return
         try:
             keep_partial_file(spec.source, spec.destination, name, spec.allowed_roots)
         except (OSError, OutsideRoots) as error:

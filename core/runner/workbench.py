@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
+from core.allowed_roots import EVERYWHERE
 from core.engines.base import (
     MAX_LINE,
     Engine,
@@ -16,6 +20,8 @@ from core.engines.base import (
     tells_of_full_disk,
 )
 from core.preflight import spec_root_faults, told_at_once
+from core.questions import Questions
+from core.real_paths import Touch
 from core.runner.journal import CappedLog, Journal
 from core.runner.meter import Meter
 from core.runner.pipe import Bulk, Intake, Segments
@@ -23,15 +29,20 @@ from core.runner.process import Attendant, Child, StopSwitch
 from core.runner.room import RoomWatch
 from core.runner.specials import Specials
 from models import events
+from models.errors import FieldFault, NoAnswer
 from models.run_spec import RunSpec
 from utils.process_identity import identify
 from utils.process_search import RUN_VARIABLE
 from utils.timestamps import utc_timestamp
 
+Value = TypeVar("Value")
 MAX_FAILURES_NAMED = 1000
 """How many failed files of an attempt the journal names; all of them are counted."""
 _MAX_NAMED_IN_ALL = 10 * MAX_FAILURES_NAMED
 """The same over all attempts of a run: a journal has a bound."""
+PATIENCE_SECONDS = 20.0
+"""How long a disk may be silent that has to wake up, where the job says nothing else."""
+NOTHING_KNOWN = "So nobody can tell whether the run may look at it, and it did not go on."
 _JOURNAL_LIMIT = 16 * 1024 * 1024
 
 
@@ -41,6 +52,10 @@ class RunFailed(Exception):
     def __init__(self, message: str, exit_code: int | None = None) -> None:
         self.exit_code = exit_code
         super().__init__(message)
+
+
+class NotAnswered(RunFailed):
+    """A disk that the run has to look at does not answer; the message names it."""
 
 
 class Stopped(Exception):
@@ -85,6 +100,7 @@ class Workbench:
         self._meter = Meter(tells_time_left=not spec.hard_links)
         if spec.expected_bytes is not None and spec.expected_files is not None:
             self._meter.expect_totals(ScannedTotals(spec.expected_files, spec.expected_bytes))
+        self._questions = Questions()
         self._tally = Tally()
         self._specials = Specials(spec)
         self._room = RoomWatch(spec)
@@ -124,10 +140,24 @@ class Workbench:
 
     def _refuse_outside(self) -> None:
         """Before each process: hours may lie between an attempt and the next, and a folder may have
-        become a link meanwhile. Raises RunFailed."""
-        outside = spec_root_faults(self._spec)
+        become a link meanwhile. Raises RunFailed, and NotAnswered where nobody can tell."""
+        outside = self._outside()
         if outside:
             raise RunFailed(told_at_once(tuple(outside)))
+
+    def _outside(self) -> list[FieldFault]:
+        if self._spec.allowed_roots == EVERYWHERE:
+            return []
+        return self._ask(partial(spec_root_faults, self._spec))
+
+    def _ask(self, work: Callable[[Touch], Value]) -> Value:
+        """Look at what may be on a disk that hangs, and hear a stop meanwhile. Raises NotAnswered,
+        Stopped."""
+        seconds = float(self._spec.timeout_seconds or PATIENCE_SECONDS)
+        try:
+            return self._questions.ask(work, seconds=seconds, meanwhile=self._check_stop)
+        except NoAnswer as error:
+            raise NotAnswered(f"{error} {NOTHING_KNOWN}") from error
 
     def _help(self, purpose: str, child: Child) -> Child:
         """Put a process beside the transfer on record: it must not outlive a dead runner."""

@@ -134,7 +134,7 @@ def test_who_waits_may_be_called_away(disk: HangingDisk) -> None:
     class CalledAway(Exception):
         pass
 
-    def leave(_: float) -> None:
+    def leave() -> None:
         raise CalledAway
 
     with pytest.raises(CalledAway):

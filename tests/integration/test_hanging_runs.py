@@ -1,0 +1,75 @@
+"""Proves with a disk that really hangs that no run begins that cannot be judged: it is tried again
+as one whose link was cut, hears a stop meanwhile, and runs of other disks know nothing of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.hanging import HangingDisk, hanging_disk
+from tests.spec_runs import SpecRun
+from tests.support import make_tree, tree_of, wait_until
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("rsync")]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[HangingDisk]:
+    """One that hangs, over a folder with files, which are there once it is let go of."""
+    make_tree(tmp_path / "dead" / "photos", files=3)
+    with hanging_disk(tmp_path / "dead") as disk:
+        yield disk
+
+
+def run_of(disk: HangingDisk, **fields: Any) -> SpecRun:
+    """Return a run from the disk that hangs to one that does not, which waits for a second."""
+    place = disk.path.parent
+    values: dict[str, Any] = {
+        "source": f"{disk.path}/photos",
+        "destination": f"{place}/to",
+        "timeout_seconds": 1,
+        "max_attempts": 2,
+        "allowed_roots": (str(disk.path), str(place)),
+    }
+    return SpecRun(place / "run", **(values | fields))
+
+
+@pytest.mark.parametrize("roots", [(), None])
+def test_a_run_that_cannot_be_judged_does_not_begin(
+    disk: HangingDisk, roots: tuple[str, ...] | None
+) -> None:
+    run = run_of(disk, **({"allowed_roots": roots} if roots is not None else {}))
+    result = run.perform()
+    assert result["outcome"] == "failed"
+    assert result["message"].startswith(f"{disk.path} does not answer: is its disk")
+    assert len(run.journal("retry_scheduled")) == 1
+    assert run.journal("engine_started") == []
+    assert not (disk.path.parent / "to").exists()
+
+
+def test_it_begins_once_the_disk_answers(disk: HangingDisk) -> None:
+    run = run_of(disk, max_attempts=20)
+    run.start()
+    wait_until(lambda: bool(run.journal("retry_scheduled")), what="the second attempt")
+    disk.let_go()
+    assert run.result()["outcome"] == "completed", run.result()["message"]
+    assert tree_of(disk.path.parent / "to") == tree_of(disk.path / "photos")
+
+
+def test_a_stop_is_heard_while_it_waits(disk: HangingDisk) -> None:
+    run = run_of(disk, timeout_seconds=300)
+    run.start()
+    wait_until(lambda: bool(run.journal("phase_started")), what="the preflight")
+    os.kill(run.journal("run_started")[0]["runner"]["pid"], signal.SIGTERM)
+    assert run.result(seconds=10)["outcome"] == "paused"
+
+
+def test_another_allowed_folder_that_hangs_is_none_of_its_business(disk: HangingDisk) -> None:
+    make_tree(disk.path.parent / "from", files=2)
+    run = run_of(disk, source=f"{disk.path.parent}/from", timeout_seconds=300)
+    assert run.perform()["outcome"] == "completed", run.result()["message"]
