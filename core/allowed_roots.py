@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 
+from core.own_folder import meets
 from core.real_paths import Touch, real_path, untold
 from models.errors import FieldFault, NoAnswer
 from models.remote import is_remote
@@ -21,6 +22,10 @@ EVERYWHERE: Roots = ()
 _MOST_NAMED = 10
 _FOLLOWING = ("--copy-links", "--copy-unsafe-links")
 """With these a tool reads what a link within the source leads to, wherever that is."""
+_OWN = (
+    "The {field} lies in Longshore’s own data directory, or would have it replaced: accounts, "
+    "secrets and runs are there, and no job may have them while there are allowed folders."
+)
 _UNKNOWN = (
     "settings.yaml cannot be used, so nobody knows which folders are allowed. Mend the file, save "
     "the settings, or set LONGSHORE_ALLOWED_ROOTS."
@@ -33,16 +38,21 @@ def root_faults(
     extra_args: Sequence[str],
     roots: Roots,
     touch: Touch = untold,
+    *,
+    data_dir: str | None = None,
 ) -> list[FieldFault]:
-    """Return all that would lead out of the allowed folders; None is not looked at. Raises
-    NoAnswer."""
+    """Return all that would lead out of the allowed folders, of which the data directory is no part
+    wherever it lies; None is not looked at. Raises NoAnswer."""
     if roots == EVERYWHERE:
         return []
-    faults = [
-        FieldFault(field, outside_words(roots, f"The {field}"))
-        for field, location in (("source", source), ("destination", destination))
-        if location is not None and not is_allowed(location, roots, touch)
-    ]
+    faults = []
+    for field, location in (("source", source), ("destination", destination)):
+        if location is None:
+            continue
+        if not is_allowed(location, roots, touch):
+            faults.append(FieldFault(field, outside_words(roots, f"The {field}")))
+        elif data_dir is not None and meets(location, data_dir, is_written=field == "destination"):
+            faults.append(FieldFault(field, _OWN.format(field=field)))
     return [*faults, *argument_faults(source, extra_args, roots)]
 
 

@@ -33,7 +33,11 @@ _NOTHING = _Seen([], [], [])
 
 
 async def check_definition(
-    definition: Mapping[str, Any], *, roots: Roots, questions: Questions | None = None
+    definition: Mapping[str, Any],
+    *,
+    roots: Roots,
+    questions: Questions | None = None,
+    data_dir: str | None = None,
 ) -> JobDefinition:
     """Return the definition, validated here and on this machine, within the allowed folders.
 
@@ -53,8 +57,8 @@ async def check_definition(
     destination = destination if is_usable else None
     room = questions or Questions()
     of_source, of_destination = await asyncio.gather(
-        _look(room, "source", source, valid, roots),
-        _look(room, "destination", destination, valid, roots),
+        _look(room, "source", source, valid, roots, data_dir),
+        _look(room, "destination", destination, valid, roots, data_dir),
     )
     faults += (
         *of_source.outside,
@@ -72,21 +76,28 @@ async def check_definition(
 
 
 def job_root_faults(
-    job: JobDefinition, roots: Roots, questions: Questions | None = None
+    job: JobDefinition,
+    roots: Roots,
+    questions: Questions | None = None,
+    *,
+    data_dir: str | None = None,
 ) -> list[FieldFault]:
     """Return what of a definition leads out of the allowed folders. Blocking, with patience; raises
     NoAnswer."""
     if roots == EVERYWHERE:
         return []
     room = questions or Questions()
-    source = room.ask(partial(root_faults, job.source, None, job.options.extra_args, roots))
-    return source + room.ask(partial(root_faults, None, job.destination, (), roots))
+    look = partial(root_faults, data_dir=data_dir)
+    source = room.ask(partial(look, job.source, None, job.options.extra_args, roots))
+    return source + room.ask(partial(look, None, job.destination, (), roots))
 
 
-def told_root_faults(job: JobDefinition, roots: Roots, questions: Questions) -> list[FieldFault]:
+def told_root_faults(
+    job: JobDefinition, roots: Roots, questions: Questions, data_dir: str
+) -> list[FieldFault]:
     """Return the same, with that one of its folders does not answer as a fault. Blocking."""
     try:
-        return job_root_faults(job, roots, questions)
+        return job_root_faults(job, roots, questions, data_dir=data_dir)
     except NoAnswer as error:
         return [FieldFault("source or destination", str(error))]
 
@@ -97,20 +108,26 @@ async def _look(
     location: str | None,
     valid: JobDefinition | None,
     roots: Roots,
+    data_dir: str | None,
 ) -> _Seen:
     if location is None:
         return _NOTHING
     try:
-        return await ask(questions, lambda touch: _seen(field, location, valid, roots, touch))
+        return await ask(questions, partial(_seen, field, location, valid, roots, data_dir))
     except NoAnswer as error:
         return _NOTHING._replace(here=[FieldFault(field, silence_words(error, roots))])
 
 
 def _seen(
-    field: str, location: str, valid: JobDefinition | None, roots: Roots, touch: Touch
+    field: str,
+    location: str,
+    valid: JobDefinition | None,
+    roots: Roots,
+    data_dir: str | None,
+    touch: Touch,
 ) -> _Seen:
     source, destination = (location, None) if field == "source" else (None, location)
-    outside = root_faults(source, destination, (), roots, touch)
+    outside = root_faults(source, destination, (), roots, touch, data_dir=data_dir)
     if outside:
         return _NOTHING._replace(outside=outside)
     if is_remote(location):

@@ -33,7 +33,7 @@ from models.errors import (
     VersionConflict,
 )
 from models.events import JournalLine
-from models.job import Job, id_stem
+from models.job import Job, JobDefinition, id_stem
 from models.job_state import JobRecord, JobState
 from models.job_status import JobStatus
 from models.progress import RunOutcome
@@ -52,9 +52,7 @@ class JobManager(RunBeginner):
 
     async def create_job(self, definition: Mapping[str, Any]) -> str:
         """Keep a new job; returns its id. Raises InvalidDefinition, StorageFailed."""
-        valid = await check_definition(
-            definition, roots=self._limits.allowed_roots, questions=self._questions
-        )
+        valid = await self._checked(definition)
         now = self._ports.clock.now()
         job_id = self._new_job_id(valid.name)
         job = Job(
@@ -70,9 +68,7 @@ class JobManager(RunBeginner):
         """Replace a definition. Raises JobNotFound, VersionConflict, InvalidDefinition,
         StorageFailed."""
         _refuse_old_version(self._record(job_id).job, expected_version)
-        valid = await check_definition(
-            definition, roots=self._limits.allowed_roots, questions=self._questions
-        )
+        valid = await self._checked(definition)
         now = self._ports.clock.now()
 
         def change(record: JobRecord) -> JobRecord:
@@ -147,6 +143,15 @@ class JobManager(RunBeginner):
             await self._begin(run, spec, record, only_files=listed(names, run.engine))
         self._ports.sink.jobs_changed([failed.job_id])
         return run.id
+
+    async def _checked(self, definition: Mapping[str, Any]) -> JobDefinition:
+        limits = self._limits
+        return await check_definition(
+            definition,
+            roots=limits.allowed_roots,
+            questions=self._questions,
+            data_dir=limits.data_dir,
+        )
 
     @asynccontextmanager
     async def at_rest(self, job_id: str, command: str) -> AsyncIterator[None]:

@@ -32,6 +32,8 @@ class RunLimits:
     rclone_config: str | None = None
     """The configuration with rclone's remotes, as an absolute path; None leaves it to rclone."""
     allowed_roots: Roots = EVERYWHERE
+    data_dir: str | None = None
+    """Longshore's own data directory, an absolute path."""
 
 
 def new_run(job: Job, *, now: str, kind: RunKind = RunKind.TRANSFER) -> Run:
@@ -125,6 +127,7 @@ def spec_of(
         delete_empty_directories=job.source_deletion.delete_empty_directories,
         trash_days=job.source_deletion.trash_days,
         allowed_roots=limits.allowed_roots,
+        data_dir=limits.data_dir,
     )
 
 

@@ -75,7 +75,14 @@ def run_faults(spec: RunSpec, engine: Engine, touch: Touch = untold) -> tuple[Fi
 def spec_root_faults(spec: RunSpec, touch: Touch = untold) -> list[FieldFault]:
     """Return what of a run leads out of the allowed folders now, whatever it did when the job was
     saved. Raises NoAnswer."""
-    return root_faults(spec.source, spec.destination, spec.extra_args, spec.allowed_roots, touch)
+    return root_faults(
+        spec.source,
+        spec.destination,
+        spec.extra_args,
+        spec.allowed_roots,
+        touch,
+        data_dir=spec.data_dir,
+    )
 
 
 def within(

@@ -146,7 +146,9 @@ async def _open(
         report=error_log.report,
         settle=settler(error_log),
         run_found=source.run_found,
-        faults_of=lambda job: job_root_faults(job, roots_of(store), questions),
+        faults_of=lambda job: job_root_faults(
+            job, roots_of(store), questions, data_dir=str(data_dir)
+        ),
         edited=by_hand.job_edited,
     )
     jobs = await JobStorage.open(data_dir, observer)

@@ -62,6 +62,7 @@ def limits_of(store: SettingsStore) -> RunLimits:
         resume_interrupted=now.resume_interrupted,
         rclone_config=str(now.rclone_config) if now.rclone_config else None,
         allowed_roots=roots_of(store),
+        data_dir=str(store.directory),
     )
 
 

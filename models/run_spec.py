@@ -104,6 +104,8 @@ class RunSpec(NamedTuple):
     allowed_roots: tuple[str, ...] | None = ()
     """The folders within which the run stays; without any, everywhere. None: nobody knows which
     ones, so it does not begin (core/allowed_roots.py)."""
+    data_dir: str | None = None
+    """The data directory, which no run reads or writes while there are allowed folders."""
     tool_version: str | None = None
     """The version of the executable, as far as the dashboard knows it: asking costs time."""
 

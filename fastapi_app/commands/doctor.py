@@ -36,7 +36,7 @@ def doctor(
     outside = [
         (job_id, fault)
         for job_id, record in found.records.items()
-        for fault in told_root_faults(record.job, roots, questions)
+        for fault in told_root_faults(record.job, roots, questions, str(data_dir))
     ]
     running = url_of_running_server(data_dir)
     if as_json:

@@ -46,7 +46,7 @@ def import_jobs(
     """
     given = settings()
     data_dir = given.data_dir.absolute()
-    found = _read(file, roots_on_disk(given))
+    found = _read(file, roots_on_disk(given), given.data_dir.absolute())
     outcome = write_jobs(data_dir, found.jobs)
     if outcome.imported:
         details = {"jobs": len(outcome.imported), "first": outcome.imported[:_MOST_NAMED]}
@@ -92,7 +92,7 @@ def export_jobs(
         raise typer.Exit(EXIT_FAILED)
 
 
-def _read(file: Path, roots: Roots) -> Interchange:
+def _read(file: Path, roots: Roots, data_dir: Path) -> Interchange:
     questions = Questions()
     try:
         with file.open("rb") as source:
@@ -101,7 +101,7 @@ def _read(file: Path, roots: Roots) -> Interchange:
             content,
             file.name,
             now=datetime.now(UTC),
-            faults_of=lambda job: told_root_faults(job, roots, questions),
+            faults_of=lambda job: told_root_faults(job, roots, questions, str(data_dir)),
         )
     except OSError as error:
         fail(f"{file} cannot be read: {error.strerror}")

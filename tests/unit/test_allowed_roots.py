@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ import pytest
 from core.allowed_roots import is_allowed, names_of, root_faults
 from core.definition_check import check_definition
 from core.engines.registry import ENGINES
-from core.preflight import run_faults
+from core.preflight import run_faults, spec_root_faults
 from core.real_paths import real_path
 from fastapi_app.folders import view_folder
 from models.errors import FieldFault, InvalidDefinition
@@ -204,6 +205,60 @@ def test_a_link_of_the_kernel_is_judged_by_what_it_opens(place: Scene) -> None:
         assert view_folder("source", path, place.roots).path == ""
         assert process.stdin is not None
         process.stdin.close()
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "is_refused"),
+    [
+        ("source", "data", True),
+        ("source", "data/runs/new", True),
+        ("source", "link to data/jobs", True),
+        ("source", "in", False),
+        ("source", "", False),
+        ("destination", "data", True),
+        ("destination", "data/sample-copy", True),
+        ("destination", "link to data", True),
+        ("destination", "", True),
+        ("destination", "data-twin", False),
+        ("destination", "in/new", False),
+    ],
+)
+def test_the_data_directory_lies_in_no_allowed_folder(
+    place: Scene, field: str, name: str, is_refused: bool
+) -> None:
+    data = place.root / "data"
+    (data / "jobs").mkdir(parents=True)
+    (place.root / "link to data").symlink_to(data)
+    location = f"{place.root}/{name}"
+    source = location if field == "source" else None
+    destination = location if field == "destination" else None
+    for data_dir in (str(data), f"{place.root}/link to data", f"{place.root}/in/../data/"):
+        faults = root_faults(source, destination, (), place.roots, data_dir=data_dir)
+        assert [fault.field for fault in faults] == ([field] if is_refused else [])
+        assert all("Longshore’s own data directory" in fault.message for fault in faults)
+    # Without any allowed folders whoever makes jobs may have all of it (SECURITY.md).
+    assert root_faults(source, destination, (), (), data_dir=str(data)) == []
+    spec = a_spec(
+        source=source or f"{place.root}/in", destination=destination or f"{place.root}/new"
+    )
+    faults = spec_root_faults(spec._replace(allowed_roots=place.roots, data_dir=str(data)))
+    assert bool(faults) is is_refused
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_nor_does_it_where_it_is_mounted_once_more(place: Scene) -> None:
+    (place.outside / "jobs").mkdir()
+    where = str(place.root / "in")
+    script = (
+        "from core.own_folder import meets; import sys; "
+        "print([meets(path, sys.argv[1], is_written=False) for path in sys.argv[2:]])"
+    )
+    command = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" "$1" && shift && exec "$@"']
+    looked = [sys.executable, "-c", script, str(place.outside), f"{where}/jobs", str(place.root)]
+    told = subprocess.run(
+        [*command, str(place.outside), where, *looked], capture_output=True, text=True, check=True
+    )
+    assert told.stdout.strip() == "[True, False]"
 
 
 def test_many_folders_are_named_in_part() -> None:

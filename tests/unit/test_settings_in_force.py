@@ -3,6 +3,7 @@ saved."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ async def limits(directory: Path, content: str | None, **given: Any) -> RunLimit
     if content is not None:
         (directory / "settings.yaml").write_text(content)
     settings = Settings(data_dir=directory, **given)
-    return limits_of(await SettingsStore.open(directory, settings))
+    found = limits_of(await SettingsStore.open(directory, settings))
+    assert found.data_dir == str(directory)
+    return replace(found, data_dir=None)
 
 
 @pytest.mark.parametrize("content", [None, "unknown: 1\n"])
@@ -50,7 +53,7 @@ async def test_an_edit_that_is_not_valid_leaves_the_limits_as_they_were(tmp_path
     store = await SettingsStore.open(tmp_path, Settings(data_dir=tmp_path))
     path.write_text("kept_runs_per_job: all\n")
     await store.reconcile()
-    assert limits_of(store) == RunLimits(kept_runs_per_job=7)
+    assert limits_of(store) == RunLimits(kept_runs_per_job=7, data_dir=str(store.directory))
 
 
 @pytest.mark.parametrize(
