@@ -19,6 +19,8 @@ Value = TypeVar("Value")
 AT_ONCE = 2
 _MIN_DIFFERENT = 4
 MAX_WAITING = 30
+MAX_STRANGERS_WAITING = 20
+"""Of these, from addresses that are not known."""
 _MEMORY_KIB = 19 * 1024
 _PASSES = 2
 """argon2id with 19 MiB and two passes: the OWASP Password Storage Cheat Sheet's minimum, which a
@@ -36,22 +38,25 @@ class Passwords:
         self._waiting = 0
         self._nobody: str | None = None
 
-    async def matches(self, hashed: str | None, password: str) -> bool:
+    async def matches(self, hashed: str | None, password: str, *, is_known: bool) -> bool:
         """Whether a password belongs to a hash. Takes as long where there is none: nobody learns
-        from the clock which accounts there are. Raises SignInBusy when too many wait."""
+        from the clock which accounts there are. Raises SignInBusy when too many wait; for who
+        comes from an address that is not known, fewer are too many."""
         if len(password) > MAX_PASSWORD:
             return False
         if hashed is None and self._nobody is None:
             self._nobody = await self.hash("nobody has this one")
-        is_right = await self._in_turn(partial(self._verify, hashed or str(self._nobody), password))
+        most = MAX_WAITING if is_known else MAX_STRANGERS_WAITING
+        work = partial(self._verify, hashed or str(self._nobody), password)
+        is_right = await self._in_turn(work, most)
         return is_right and hashed is not None
 
     async def hash(self, password: str) -> str:
         """Return what is kept of a password. Raises SignInBusy when too many wait."""
         return await self._in_turn(partial(self._hasher.hash, password))
 
-    async def _in_turn(self, work: Callable[[], Value]) -> Value:
-        if self._waiting >= MAX_WAITING:
+    async def _in_turn(self, work: Callable[[], Value], most: int = MAX_WAITING) -> Value:
+        if self._waiting >= most:
             raise SignInBusy
         self._waiting += 1
         try:

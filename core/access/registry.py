@@ -76,6 +76,8 @@ class Access:
         """Read who gets in. Raises InvalidDocument and StorageFailed: nobody gets in by damage."""
         await self.read()
         await self.sessions.open()
+        for address in self.sessions.addresses():
+            self._attempts.remember(address)
         self.sessions.on_end = self._changed
 
     async def read(self) -> None:
@@ -276,6 +278,7 @@ class Access:
         account = self._list.accounts.get(name)
         if account is None:
             raise SignInRefused  # Removed in this moment.
+        self._attempts.remember(address)
         return await self.sessions.begin(name, address, password=_tag_of(account))
 
     async def _check(self, name: str, password: str, address: str) -> str:
@@ -285,7 +288,8 @@ class Access:
             raise TooManyAttempts(wait)
         account = self._list.accounts.get(name)
         hashed = account.password if account else None
-        if not await self._passwords.matches(hashed, password):
+        is_known = self._attempts.is_known(address)
+        if not await self._passwords.matches(hashed, password, is_known=is_known):
             raise SignInRefused
         # Meanwhile it may have been changed.
         now = self._list.accounts.get(name)

@@ -63,6 +63,10 @@ class Sessions:
         found = (one for one in self._sessions.values() if one.account == account)
         return tuple(sorted(found, key=lambda one: -one.used_at))
 
+    def addresses(self) -> tuple[str, ...]:
+        """Return from where the sessions began, the oldest first."""
+        return tuple(one.address for one in sorted(self._sessions.values(), key=_beginning))
+
     async def begin(self, account: str, address: str, *, password: str) -> str:
         """Return the secret of a new session, which holds with this password (Session)."""
         secret = secrets.token_urlsafe(32)
@@ -141,6 +145,10 @@ class Sessions:
                 if is_end:
                     # What stands there still has the one that ended. A full disk can forget.
                     await asyncio.to_thread(self._file.forget)
+
+
+def _beginning(session: Session) -> float:
+    return session.began_at
 
 
 def digest_of(secret: str) -> str:
