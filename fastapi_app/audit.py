@@ -5,13 +5,14 @@ Called after an act has succeeded; nothing here waits, and nothing here fails it
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from starlette.requests import HTTPConnection
 
 from core.access.attempts import network_of
+from core.ports import ErrorLog
+from fastapi_app.refused_sign_ins import RefusedSignIns
 from models.access import Identity
 from models.audit import SYSTEM, Action, NewAuditEntry, changes
 from models.error_event import Component, Fault, Severity
@@ -21,21 +22,9 @@ from models.settings import SavedSettings
 from storage.audit_repository import AuditRepository
 from utils.timestamps import utc_timestamp
 
-GATHER_SECONDS = 60.0
-"""Of refused sign-ins from one address there is one entry in so long."""
-MAX_ADDRESSES = 1_000
-"""How many addresses are counted each by itself; further ones together, without an address."""
+ENTRIES_WENT_EARLY = "AuditEntriesWentEarly"
 _DEFINITION = frozenset(JobDefinition.model_fields)
 _BY_HAND = "a file was edited"
-
-
-@dataclass
-class _Attempts:
-    """Sign-ins from one address that were refused and are not in the log yet."""
-
-    count: int = 0
-    account: str = ""
-    first: str = ""
 
 
 class Audit:
@@ -44,7 +33,7 @@ class Audit:
     def __init__(self, log: AuditRepository, name_of: Callable[[str], str | None]) -> None:
         self.log = log
         self._name_of = name_of
-        self._attempts: dict[str, _Attempts] = {}
+        self.refused = RefusedSignIns(log)
 
     def note(
         self,
@@ -76,51 +65,12 @@ class Audit:
         )
 
     def note_refused_sign_in(self, request: HTTPConnection, account: str = "") -> None:
-        """Note that a sign-in was refused: the first from an address at once, those that follow
-        within a minute as one entry with their number at its end.
+        """Note that a sign-in was refused (RefusedSignIns).
 
         `account` is the name of an account that there is; any other text that was typed as one may
         be a password, and is not to be told.
         """
-        address = network_of(address_of(request))
-        if address not in self._attempts and len(self._attempts) >= MAX_ADDRESSES:
-            address = ""
-        attempts = self._attempts.get(address)
-        if attempts is None:
-            self._attempts[address] = _Attempts()
-            self._add_refused(address, account, {"attempts": 1})
-            asyncio.get_running_loop().call_later(GATHER_SECONDS, self._gather, address)
-            return
-        attempts.first = attempts.first or utc_timestamp()
-        attempts.count += 1
-        attempts.account = account or attempts.account
-
-    def tell_gathered(self) -> None:
-        """Note what was only counted so far: the program ends."""
-        for address in list(self._attempts):
-            self._tell(address)
-        self._attempts.clear()
-
-    def _gather(self, address: str) -> None:
-        if self._tell(address):
-            self._attempts[address] = _Attempts()
-            asyncio.get_running_loop().call_later(GATHER_SECONDS, self._gather, address)
-        else:
-            self._attempts.pop(address, None)
-
-    def _tell(self, address: str) -> bool:
-        attempts = self._attempts.get(address)
-        if attempts is None or not attempts.count:
-            return False
-        details = {"attempts": attempts.count, "since": attempts.first}
-        self._add_refused(address, attempts.account, details)
-        return True
-
-    def _add_refused(self, address: str, account: str, details: Mapping[str, object]) -> None:
-        entry = NewAuditEntry(
-            utc_timestamp(), account, None, None, address, Action.SIGN_IN_FAILED, details=details
-        )
-        self.log.add(entry)
+        self.refused.note(network_of(address_of(request)), account)
 
 
 def who_asks(request: HTTPConnection) -> Identity | None:
@@ -147,6 +97,23 @@ def entries_lost(count: int) -> Fault:
         message="What was done is not in the audit log, which could not be written. The service’s "
         "log has it.",
         details={"entries": count},
+    )
+
+
+def tell_of_early(log: AuditRepository, error_log: ErrorLog, is_so: bool) -> None:
+    """Report that entries were forgotten for being too many, or that they are no more."""
+    if not is_so:
+        error_log.settle(error_type=ENTRIES_WENT_EARLY, job_id=None)
+        return
+    error_log.report(
+        Fault(
+            severity=Severity.MEDIUM,
+            component=Component.STORAGE,
+            error_type=ENTRIES_WENT_EARLY,
+            message=f"The audit log has more than {log.max_entries:,} entries: the oldest are "
+            f"forgotten before their {log.kept_days:g} days are over. What is needed for longer is "
+            "to be kept with `longshore audit export`.",
+        )
     )
 
 

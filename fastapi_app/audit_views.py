@@ -112,6 +112,9 @@ class AuditView:
     export_urls: Words
     actions: Words
     kept_days: str
+    max_entries: str
+    cut_short: Moment | None
+    """From when the oldest entry is, where older ones went for being too many."""
     spans: Words = SPAN_WORDS
 
 
@@ -119,7 +122,7 @@ async def audit_view(services: Services, query: AuditQuery, cursor: str | None) 
     """Return a page of the audit log from a cursor on."""
     link = services.renderer.url_with_query
     found = await services.history.part("audit", partial(_read, services, query, cursor))
-    page, accounts, runs = found or (AuditPage((), 0), (), frozenset[str]())
+    page, accounts, runs, cut_short = found or (AuditPage((), 0), (), frozenset[str](), None)
     jobs = services.queries.all_jobs()
     more = link("audit_page", {**asdict(query), "cursor": page.next_cursor})
     export = query.for_the_api()
@@ -140,6 +143,8 @@ async def audit_view(services: Services, query: AuditQuery, cursor: str | None) 
         ),
         actions=tuple((one.value, action_word(one)) for one in Action),
         kept_days=f"{services.audit.log.kept_days:,g}",
+        max_entries=formatting.count(services.audit.log.max_entries),
+        cut_short=moment(cut_short) if cut_short else None,
     )
 
 
@@ -190,12 +195,12 @@ def _text(value: object) -> str:
 
 async def _read(
     services: Services, query: AuditQuery, cursor: str | None
-) -> tuple[AuditPage, tuple[str, ...], frozenset[str]]:
+) -> tuple[AuditPage, tuple[str, ...], frozenset[str], str | None]:
     log = services.audit.log
     page = await log.find(query.filter, limit=ENTRIES_PER_PAGE, cursor=cursor)
     named = {entry.run_id for entry in page.items if entry.run_id is not None}
     runs = await services.queries.known_runs(named) if named else frozenset[str]()
-    return page, await log.accounts(), runs
+    return page, await log.accounts(), runs, await log.cut_short_at()
 
 
 def _jobs(services: Services, chosen: str) -> Words:

@@ -119,7 +119,8 @@ async def compose(
     await put_in_force(store, reach)
     store.call_after_changes(partial(put_in_force, store, reach))
     audit = Audit(kept.audit_log, partial(_name_of, kept.jobs))
-    stack.callback(audit.tell_gathered)
+    await audit.refused.open()
+    stack.callback(audit.refused.tell_all)
     health_checks = _health(ground, runs.monitor)
     stack.push_async_callback(health_checks.close)
     return Services(

@@ -15,7 +15,7 @@ from core.job_queries import JobQueries
 from core.overdue import OverdueJobs
 from core.questions import Questions
 from core.tools import LocalTools
-from fastapi_app.audit import HandEdits, entries_lost
+from fastapi_app.audit import HandEdits, entries_lost, tell_of_early
 from fastapi_app.counting import count_fault, open_counters, tell_of_damage
 from fastapi_app.data_directory import open_data_directory
 from fastapi_app.fault_watch import FaultWatch
@@ -135,6 +135,7 @@ async def _open(
     tell_of_damage(counters, error_log)
     audit_log = AuditRepository(database)
     audit_log.on_loss = lambda count: error_log.report(entries_lost(count))
+    audit_log.on_early = partial(tell_of_early, audit_log, error_log)
     stack.push_async_callback(audit_log.close)
     by_hand = HandEdits(audit_log)
     observed = replace(settings_observer(error_log), edited=by_hand.settings_edited)

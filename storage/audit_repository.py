@@ -7,8 +7,15 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection
 
-from models.audit import MAX_ENTRIES, AuditFilter, AuditPage, NewAuditEntry
-from storage.audit_table import add, forget, read_accounts, read_page
+from models.audit import MAX_ENTRIES, Action, AuditFilter, AuditPage, NewAuditEntry
+from storage.audit_table import (
+    add,
+    count_since,
+    cut_short_at,
+    forget,
+    read_accounts,
+    read_page,
+)
 from storage.batch_writer import BatchWriter
 from storage.database import Database
 from utils.timestamps import utc_timestamp
@@ -33,6 +40,9 @@ class AuditRepository:
         )
         self.on_loss: Callable[[int], None] = lambda _count: None
         """Called on the loop with the number of entries that will never be in the log."""
+        self.on_early: Callable[[bool], None] = lambda _is_so: None
+        """Called on the loop with whether entries were forgotten before their time, each time that
+        they were and when they are no more."""
 
     def add(self, entry: NewAuditEntry) -> None:
         """Have an entry kept: at once, without waiting and without raising. It is in the database
@@ -59,8 +69,24 @@ class AuditRepository:
 
     async def forget_old(self) -> None:
         """Forget what is kept no longer. Raises StorageFailed."""
-        while await self._database.write(self._forget):
-            pass
+        gone = 0
+        while some := await self._database.write(self._forget):
+            gone += some
+        is_short = await self.cut_short_at() is not None
+        if gone or not is_short:
+            self.on_early(is_short)
+
+    async def cut_short_at(self) -> str | None:
+        """Return how far back the log goes, where that is less than the time for which entries are
+        kept, as there are too many; else None. Raises StorageFailed."""
+        before = self._before()
+        return await self._database.read(
+            lambda connection: cut_short_at(connection, before=before, max_entries=self.max_entries)
+        )
+
+    async def count_since(self, action: Action, since: str) -> int:
+        """Return how many entries of an action there are from a time on. Raises StorageFailed."""
+        return await self._database.read(lambda connection: count_since(connection, action, since))
 
     async def flush(self) -> None:
         """Return when all that was added so far is written, or was given up and logged."""
@@ -81,5 +107,7 @@ class AuditRepository:
         await self._database.write(lambda connection: add(connection, batch))
 
     def _forget(self, connection: Connection) -> int:
-        before = utc_timestamp(self._clock() - self.kept_days * _DAY_SECONDS)
-        return forget(connection, before=before, max_entries=self.max_entries)
+        return forget(connection, before=self._before(), max_entries=self.max_entries)
+
+    def _before(self) -> str:
+        return utc_timestamp(self._clock() - self.kept_days * _DAY_SECONDS)

@@ -82,6 +82,24 @@ def forget(connection: Connection, *, before: str, max_entries: int) -> int:
     return connection.execute(statement).rowcount
 
 
+def cut_short_at(connection: Connection, *, before: str, max_entries: int) -> str | None:
+    """Return from when the oldest entry is, where those before it went for being too many and not
+    for being older than a time; else None."""
+    oldest = select(_ENTRY.id, _ENTRY.time).order_by(_ENTRY.id).limit(1)
+    found = connection.execute(oldest).one_or_none()
+    newest = connection.execute(select(func.max(_ENTRY.id))).scalar_one()
+    if found is None or found.id == 1 or found.time < before:
+        return None
+    return str(found.time) if newest - found.id + 1 >= max_entries else None
+
+
+def count_since(connection: Connection, action: Action, since: str) -> int:
+    """Return how many entries of an action there are from a time on."""
+    statement = select(func.count()).select_from(AUDIT_ENTRIES)
+    meant = (_ENTRY.action == action, _ENTRY.time >= since)
+    return connection.execute(statement.where(*meant)).scalar_one()
+
+
 def read_page(
     connection: Connection, wanted: AuditFilter, *, limit: int, cursor: str | None
 ) -> tuple[tuple[AuditEntry, ...], int]:

@@ -684,3 +684,29 @@ def test_what_a_person_does_to_files_is_written_down_as_nobodys(
     path.unlink()
     wait_until(lambda: ("job_deleted", "system", "After") in rows(server), what="of a removal")
     assert len(rows(server)) == 4
+
+
+def test_a_log_whose_oldest_entries_went_early_says_so_on_its_page_and_as_an_error(
+    tmp_path: Path,
+) -> None:
+    """In a database of its own: a hundred thousand entries are in nobody's way."""
+    with ended_server(ServedApp(tmp_path / "data")) as server:
+        assert isinstance(server, ServedApp)
+        place = server.data_dir / DATABASE_NAME
+        with closing(sqlite3.connect(place)) as connection, connection:
+            connection.execute(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100010)"
+                " INSERT INTO audit_entries (time, account, address, action, details)"
+                " SELECT '2999-12-31T00:00:00.000Z', 'a', '', 'job_started', '{}' FROM n"
+            )
+        assert 'id="audit-short"' not in server.http.get("/audit").text
+
+        async def forget(services: Services) -> None:
+            await services.audit.log.forget_old()
+            await services.error_log.flush()
+
+        server.call(forget)
+        page = Page(server.http.get("/audit").text)
+        assert "It goes back to 2999-12-31" in page.text
+        told = server.http.get("/api/v1/errors?resolved=false").json()["items"]
+        assert [one["error_type"] for one in told] == ["AuditEntriesWentEarly"]

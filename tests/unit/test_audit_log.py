@@ -17,8 +17,9 @@ import pytest
 import pytest_asyncio
 from starlette.requests import HTTPConnection
 
-from fastapi_app import audit as audit_module
+from fastapi_app import refused_sign_ins as refused_module
 from fastapi_app.audit import Audit, HandEdits, who_asks
+from fastapi_app.refused_sign_ins import RefusedSignIns
 from models.access import Identity, Role, Way
 from models.audit import (
     MAX_DETAILS,
@@ -153,8 +154,11 @@ async def test_an_entry_is_removed_when_it_is_old_and_not_before(
     await scene.log.forget_old()
     assert [one.account for one in await scene.entries()] == ["0", "29.99", "30.01"]
 
+    early: list[bool] = []
+    scene.log.on_early = early.append
     scene.log.kept_days = PROTECTED_DAYS
     await scene.log.forget_old()
+    assert early == [False], "they had their time"
     assert [one.account for one in await scene.entries()] == ["0", "29.99"]
     with pytest.raises(sqlite3.IntegrityError, match="kept for thirty days"):
         raw.execute("DELETE FROM audit_entries WHERE account = '29.99'")
@@ -175,7 +179,14 @@ async def test_of_too_many_the_oldest_go_and_no_other(
     )
     with pytest.raises(sqlite3.IntegrityError):
         raw.execute("DELETE FROM audit_entries WHERE id = 11")
+    early: list[bool] = []
+    scene.log.on_early = early.append
+    assert await scene.log.cut_short_at() is None
     await scene.log.forget_old()
+    assert early == [True]
+    assert await scene.log.cut_short_at() == (await scene.log.find(_ALL, limit=1)).items[0].time
+    await scene.log.forget_old()
+    assert early == [True], "nothing more went"
     assert raw.execute("SELECT min(id), count(*) FROM audit_entries").fetchone() == (
         11,
         MAX_ENTRIES,
@@ -332,7 +343,7 @@ async def test_whoever_stands_behind_a_request_is_noted(scene: Scene) -> None:
 async def test_refused_sign_ins_are_counted_and_take_one_entry_a_minute(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit_module, "GATHER_SECONDS", 0.2)
+    monkeypatch.setattr(refused_module, "GATHER_SECONDS", 0.2)
     audit = Audit(scene.log, lambda _: None)
     for _ in range(500):
         audit.note_refused_sign_in(a_request("192.0.2.1"))
@@ -358,7 +369,7 @@ async def test_refused_sign_ins_are_counted_and_take_one_entry_a_minute(
     # Afterwards nothing is kept of an address, and nothing wakes.
 
     async def is_forgotten() -> bool:
-        return not audit._attempts
+        return not audit.refused._attempts
 
     await wait_until_async(is_forgotten, seconds=10)
 
@@ -366,15 +377,46 @@ async def test_refused_sign_ins_are_counted_and_take_one_entry_a_minute(
 async def test_many_addresses_take_no_more_room_than_some(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit_module, "MAX_ADDRESSES", 10)
+    monkeypatch.setattr(refused_module, "MAX_ADDRESSES", 10)
     audit = Audit(scene.log, lambda _: None)
     for number in range(200):
         audit.note_refused_sign_in(a_request(f"192.0.2.{number}"))
-    audit.tell_gathered()
+    audit.refused.tell_all()
     entries = await scene.entries()
     counted = sum(int(str(one.details["attempts"])) for one in entries)
-    assert (len(entries), counted) == (12, 200)
-    assert {one.address for one in entries if one.details["attempts"] != 1} == {""}
+    assert (len(entries), counted) == (11, 200)
+    (rest,) = (one for one in entries if one.details["attempts"] != 1)
+    assert (rest.address, rest.details["addresses"]) == ("", 190)
+
+
+async def test_strangers_have_a_share_of_the_log_and_push_out_nothing(scene: Scene) -> None:
+    now = 1_000.0
+    refused = RefusedSignIns(scene.log, clock=lambda: now)
+    pace = scene.log.kept_days * _DAY / refused_module.SHARE
+    for number in range(3_000):  # From another address each time.
+        refused.note(f"10.{number // 256}.{number % 256}.1", "ada" if number % 2 else "")
+    await scene.log.flush()
+    assert (await scene.log.find(_ALL)).total == refused_module.AT_ONCE
+    for turn in range(1, 6):
+        now += pace * 1.1
+        refused.note(f"192.0.2.{turn}", "ada")
+        refused._tell_rest()
+    await scene.log.flush()
+    assert (await scene.log.find(_ALL)).total == refused_module.AT_ONCE + 5
+    refused.tell_all()
+    entries = await scene.entries()
+    counted = sum(int(str(one.details["attempts"])) for one in entries[:5])
+    assert counted == 3_005 - refused_module.AT_ONCE, "none is lost"
+    rest = next(one for one in entries if one.details.get("addresses", 0) != 0)
+    assert (rest.address, rest.details["accounts"]) == ("", ["ada"])
+
+    # What was taken stays taken over a restart, and comes back in time.
+    again = RefusedSignIns(scene.log, clock=lambda: now)
+    await again.open()
+    assert not again._take_room()
+    now += pace * 1.1
+    assert again._take_room()
+    assert not again._take_room()
 
 
 async def test_edits_by_hand_are_noted_as_nobodys(scene: Scene) -> None:
