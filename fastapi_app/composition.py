@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 
+from core.access.registry import Access
 from core.deleted_sources import DeletedSources
 from core.disks import Disks
 from core.engines.registry import ENGINES
@@ -105,6 +106,7 @@ async def compose(
         ground.data_dir,
         ground.kept.settings,
         ground.source.hub,
+        ground.kept.error_log,
         first_code,
         stack,
         may_be_open=is_loopback_host(settings.host),
@@ -121,7 +123,7 @@ async def compose(
     audit = Audit(kept.audit_log, partial(_name_of, kept.jobs))
     await audit.refused.open()
     stack.callback(audit.refused.tell_all)
-    health_checks = _health(ground, runs.monitor)
+    health_checks = _health(ground, runs.monitor, getting_in.access)
     stack.push_async_callback(health_checks.close)
     return Services(
         settings=settings,
@@ -281,13 +283,14 @@ def _works(ground: Ground, pages: _Pages, runs: _Runs) -> tuple[KeptWork, ...]:
     )
 
 
-def _health(ground: Ground, monitor: Monitor) -> HealthBoard:
+def _health(ground: Ground, monitor: Monitor, access: Access) -> HealthBoard:
     kept = ground.kept
     board = health_board(
         Parts(
             ground.data_dir,
             kept.jobs,
             kept.settings,
+            access,
             ground.database,
             kept.error_log,
             monitor,

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from core.access.registry import Access
 from core.health import Finding, Findings, HealthBoard, Look, hung
 from core.helper_tools import HelperTools
 from core.job_queries import JobQueries
@@ -97,6 +98,7 @@ class Parts:
     data_dir: Path
     jobs: JobStorage
     settings: SettingsStore
+    access: Access
     database: Database
     error_log: ErrorRepository
     monitor: Monitor
@@ -177,6 +179,7 @@ def _storage_figures(parts: Parts) -> dict[str, Any]:
         "jobs": len(parts.jobs.snapshot()),
         "damaged_jobs": len(parts.jobs.damaged()),
         "settings": "usable" if parts.settings.damage is None else "damaged",
+        "access": "usable" if parts.access.damage is None else "damaged",
     }
 
 
@@ -184,6 +187,7 @@ async def _storage(parts: Parts) -> Finding:
     figures = _storage_figures(parts)
     reasons = [Reason.JOBS_DAMAGED] * (figures["damaged_jobs"] > 0)
     reasons += [Reason.SETTINGS_DAMAGED] * (figures["settings"] == "damaged")
+    reasons += [Reason.ACCESS_DAMAGED] * (figures["access"] == "damaged")
     try:
         seconds = await in_a_thread(partial(_write_durably, parts.data_dir), name="health-storage")
     except OSError as error:

@@ -47,6 +47,7 @@ class Reason(StrEnum):
     WRITE_FAILED = "write_failed"
     JOBS_DAMAGED = "jobs_damaged"
     SETTINGS_DAMAGED = "settings_damaged"
+    ACCESS_DAMAGED = "access_damaged"
     LOCKED = "locked"
     BUSY = "busy"
     NO_ROOM = "no_room"
@@ -78,6 +79,7 @@ RULES = (
     Rule(_STORAGE, Reason.WRITE_FAILED, _UNHEALTHY, "a file could not be written durably"),
     Rule(_STORAGE, Reason.JOBS_DAMAGED, _DEGRADED, "the file of a job cannot be used"),
     Rule(_STORAGE, Reason.SETTINGS_DAMAGED, _DEGRADED, "settings.yaml cannot be used"),
+    Rule(_STORAGE, Reason.ACCESS_DAMAGED, _DEGRADED, "access.yaml cannot be used"),
     Rule(_DATABASE, Reason.LOCKED, _UNHEALTHY, "another program keeps it from being written"),
     Rule(_DATABASE, Reason.BUSY, _DEGRADED, "a write of Longshore’s own takes its time"),
     Rule(_DATABASE, Reason.NO_ROOM, _UNHEALTHY, "there is no room for a write"),
@@ -152,6 +154,7 @@ class StorageHealth(PartHealth):
     jobs: int | None = None
     damaged_jobs: int | None = None
     settings: Literal["usable", "damaged"] | None = None
+    access: Literal["usable", "damaged"] | None = None
     write_seconds: float | None = None
     """How long a small durable write took, with its removal."""
 

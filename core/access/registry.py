@@ -70,6 +70,8 @@ class Access:
         self._may_be_open = may_be_open
         self.damage: str | None = None
         """Why the file cannot be used; what it said before holds on."""
+        self.on_damage: Callable[[str | None], None] = _nothing
+        """Told why it cannot be used, and with None when it can be again."""
         self.on_change: Callable[[], None] = _nobody
 
     async def open(self) -> None:
@@ -99,16 +101,16 @@ class Access:
         async with self._turn:
             try:
                 found = await asyncio.to_thread(self._file.read)
-            except (InvalidDocument, StorageFailed) as error:
-                self.damage = str(error)
-                _logger.error("who may get in stays as it was: %s", error)
+            except InvalidDocument as error:
+                self._found_damage(error.reason)
+                return
+            except StorageFailed as error:
+                self._found_damage(str(error))
                 return
             if self._list.accounts and not found.accounts:
                 # Moved away by an editor perhaps, or gone with a full disk: that opens nothing.
-                self.damage = "The file with the accounts is gone."
-                _logger.error("who may get in stays as it was: access.yaml is gone")
+                self._found_damage(_gone().reason)
                 return
-            self.damage = None
             await self._take(found)
 
     def by_session(self, secret: str, address: str, *, is_use: bool = True) -> Identity | None:
@@ -302,13 +304,25 @@ class Access:
     ) -> None:
         def work() -> AccessList:
             with self._file.changing() as (accounts, tokens):
+                if before.accounts and not accounts:
+                    raise _gone()  # It would be written anew, without anybody else.
                 change(accounts, tokens)
                 return AccessList(accounts, tokens)
 
         async with self._turn:
+            before = self._list
             await self._take(await asyncio.to_thread(work))
 
+    def _found_damage(self, reason: str) -> None:
+        if reason != self.damage:
+            self.damage = reason
+            _logger.error("who may get in stays as it was: access.yaml: %s", reason)
+            self.on_damage(reason)
+
     async def _take(self, found: AccessList) -> None:
+        if self.damage is not None:
+            self.damage = None
+            self.on_damage(None)
         before, self._list = self._list, found
         for name, account in before.accounts.items():
             after = found.accounts.get(name)
@@ -343,6 +357,14 @@ def _need_an_administrator(accounts: dict[str, Account], field: str) -> None:
     if not any(one.role is Role.ADMIN and one.password for one in accounts.values()):
         fault = FieldFault(field, "The last administrator with a password must stay one.")
         raise InvalidSettings((fault,))
+
+
+def _gone() -> InvalidDocument:
+    return InvalidDocument("access.yaml", "it is gone, or empty")
+
+
+def _nothing(_damage: str | None) -> None:
+    """Nobody wants to know."""
 
 
 def _nobody() -> None:

@@ -14,13 +14,20 @@ from fastapi_app.routers.pages import page
 from fastapi_app.services import Services, ServicesDep
 from models.access import Role
 from models.audit import Action
-from models.errors import AccountNotFound, FieldFault, InvalidSettings, LongshoreError, SignInBusy
+from models.errors import (
+    AccountNotFound,
+    FieldFault,
+    InvalidDocument,
+    InvalidSettings,
+    LongshoreError,
+    SignInBusy,
+)
 
 router = guarded_router(
     prefix="/settings/access", include_in_schema=False, default_response_class=HTMLResponse
 )
 _SEE_OTHER = 303
-_FAULTS = (InvalidSettings, AccountNotFound, SignInBusy)
+_FAULTS = (InvalidSettings, AccountNotFound, SignInBusy, InvalidDocument)
 
 
 @router.get("", name="access_page")
@@ -131,5 +138,6 @@ async def _page(
         posted=posted or {},
         made=made,
         is_open=services.access.is_open,
+        damage=services.access.damage,
         **context,
     )

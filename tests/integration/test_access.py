@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -487,12 +488,52 @@ def test_a_list_of_accounts_that_goes_away_opens_nothing(
     log = server.data_dir / "logs" / "longshore.log"
     path.rename(path.with_suffix(".away"))
     try:
-        wait_until(lambda: "access.yaml is gone" in log.read_text(), what="the server's notice")
+        wait_until(lambda: "it is gone" in log.read_text(), what="the server's notice")
         assert httpx.get(f"{server.url}/api/v1/jobs").status_code == 401
         assert clients[Role.VIEWER].get("/api/v1/jobs").status_code == 200
+        # Nor is it made anew with the one who is added meanwhile.
+        posted = {"name": "eve", "role": "admin", "password": PASSWORDS[Role.ADMIN]}
+        answer = clients[Role.ADMIN].post("/settings/access/accounts", data=posted)
+        assert (answer.status_code, path.exists()) == (422, False)
+        assert "it is gone" in answer.text
     finally:
         path.write_bytes(good)
         path.chmod(0o600)
+
+
+def test_a_damaged_list_of_accounts_is_told_everywhere_until_it_is_mended(
+    server: RunningServer, clients: dict[Role, httpx.Client]
+) -> None:
+    path, admin = server.data_dir / "access.yaml", clients[Role.ADMIN]
+    good = path.read_bytes()
+
+    def told() -> list[str]:
+        found = admin.get("/api/v1/errors?resolved=false").json()["items"]
+        return [one["message"] for one in found if one["error_type"] == "AccessFileDamaged"]
+
+    def storage() -> dict[str, Any]:
+        found: dict[str, Any] = server.http.get("/health").json()["components"]["storage"]
+        return found
+
+    path.write_text("format: 1\naccounts:\n  admin: {role: king}\n")
+    try:
+        what = "the role of admin is none of viewer, operator, admin"
+        wait_until(lambda: any(what in one for one in told()), what="the error")
+        (message,) = told()
+        assert "nobody else; after a restart nobody gets in" in message
+        wait_until(lambda: "access_damaged" in storage()["reasons"], what="its health")
+        assert (storage()["status"], storage()["access"]) == ("degraded", "damaged")
+        assert 'longshore_health_status{component="storage"} 1.0' in admin.get("/metrics").text
+        page = admin.get("/settings/access").text
+        assert 'id="access-damage"' in page
+        assert "access.yaml cannot be used" in admin.get("/jobs").text, "the banner"
+        with closing(signed_in(server, Role.VIEWER)) as viewer:
+            assert viewer.get("/jobs").status_code == 200
+    finally:
+        path.write_bytes(good)
+    wait_until(lambda: not told(), what="the end of the error")
+    wait_until(lambda: "access_damaged" not in storage()["reasons"], what="its health")
+    assert 'id="access-damage"' not in admin.get("/settings/access").text
 
 
 def test_what_comes_through_a_proxy_is_a_strangers_until_there_is_an_account(
