@@ -11,6 +11,7 @@ from pathlib import Path
 from core.access.registry import Access
 from core.access.sessions import Sessions
 from core.ports import ErrorLog
+from fastapi_app.access_edits import AccessEdits
 from fastapi_app.task_keeper import KeptWork
 from fastapi_app.websocket.hub import Hub
 from fastapi_app.websocket.live_access import LiveAccess
@@ -41,6 +42,7 @@ async def open_access(
     store: SettingsStore,
     hub: Hub,
     error_log: ErrorLog,
+    edits: AccessEdits,
     first_code: str,
     stack: AsyncExitStack,
     *,
@@ -57,6 +59,9 @@ async def open_access(
     )
     await access.open()
     access.on_damage = partial(_tell_of_damage, error_log)
+    access.on_hand_edit = edits.edited
+    if access.was_edited_away:
+        edits.edited_while_away()
     _tell_of_damage(error_log, None)  # It is whole, or this would not go on.
     stack.push_async_callback(sessions.close)
     live = LiveAccess(hub)

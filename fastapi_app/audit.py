@@ -148,15 +148,15 @@ class HandEdits:
         elif after is None:
             action = Action.JOB_DELETED
         details = job_changes(before, after) if before and after else {}
-        self._note(action, details, job_id=job.id, job_name=job.name)
+        self.note(action, details, job_id=job.id, job_name=job.name)
 
     def settings_edited(self, before: SavedSettings, after: SavedSettings) -> None:
         """settings.yaml was written."""
         details = settings_changes(before, after)
         if details:
-            self._note(Action.SETTINGS_CHANGED, details)
+            self.note(Action.SETTINGS_CHANGED, details)
 
-    def _note(
+    def note(
         self,
         action: Action,
         details: Mapping[str, object],
@@ -164,6 +164,7 @@ class HandEdits:
         job_id: str | None = None,
         job_name: str | None = None,
     ) -> None:
+        """Note anything else; details say `how` themselves where it was in another way."""
         entry = NewAuditEntry(
             time=utc_timestamp(),
             account=SYSTEM,

@@ -21,8 +21,9 @@ from core.rclone_remotes import RcloneRemotes
 from core.recovery import recover
 from core.recovery_states import RecoveryState
 from core.run_faults import ToldExecutor
+from fastapi_app.access_edits import AccessEdits
 from fastapi_app.access_ground import open_access
-from fastapi_app.audit import Audit
+from fastapi_app.audit import Audit, HandEdits
 from fastapi_app.background import Monitor
 from fastapi_app.banners import Banners
 from fastapi_app.error_count import ErrorCount
@@ -107,6 +108,7 @@ async def compose(
         ground.kept.settings,
         ground.source.hub,
         ground.kept.error_log,
+        AccessEdits(HandEdits(ground.kept.audit_log)),
         first_code,
         stack,
         may_be_open=is_loopback_host(settings.host),

@@ -91,6 +91,22 @@ class AccessList:
 
 
 @dataclass(frozen=True)
+class FoundAccess:
+    """What stands in the file, and whether the program wrote it."""
+
+    listed: AccessList
+    digest: str
+    """Of the file's content; empty where there is none."""
+    left: str | None
+    """The same of what the program wrote last; None where that is not on record."""
+
+    @property
+    def is_by_hand(self) -> bool:
+        """Whether somebody else wrote it."""
+        return self.digest != self.left
+
+
+@dataclass(frozen=True)
 class Session:
     """Somebody who is signed in; times in seconds since the epoch."""
 

@@ -57,6 +57,7 @@ class Action(StrEnum):
     ACCOUNT_CHANGED = "account_changed"
     ACCOUNT_DELETED = "account_deleted"
     TOKEN_MADE = "token_made"  # noqa: S105 - no secret but a word
+    TOKEN_CHANGED = "token_changed"  # noqa: S105 - no secret but a word
     TOKEN_REVOKED = "token_revoked"  # noqa: S105 - no secret but a word
     SESSIONS_ENDED = "sessions_ended"
 

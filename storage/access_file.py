@@ -1,11 +1,13 @@
 """`access.yaml`: who may get in, with hashes of passwords and tokens. A person can read it.
 
-Nobody gets in by damage: what cannot be read is an error and never an empty list.
+Nobody gets in by damage: what cannot be read is an error and never an empty list. Beside it stands
+the digest of what the program wrote last (`access.written`), so that it knows what it did not.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -13,12 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from models.access import ACCOUNT_NAME, AccessList, AccessToken, Account, Role
+from models.access import ACCOUNT_NAME, AccessList, AccessToken, Account, FoundAccess, Role
 from models.errors import InvalidDocument, StorageFailed
 from storage import yaml_documents
 from utils.durable_file import replace_file
 
 ACCESS_NAME = "access.yaml"
+WRITTEN_NAME = "access.written"
 _FORMAT = "1"
 _MAX_BYTES = 1024 * 1024
 _NAME = re.compile(ACCOUNT_NAME)
@@ -35,6 +38,7 @@ class AccessFile:
     def __init__(self, data_directory: Path) -> None:
         self._directory = data_directory
         self._path = data_directory / ACCESS_NAME
+        self._written = data_directory / WRITTEN_NAME
 
     @property
     def directory(self) -> Path:
@@ -47,40 +51,83 @@ class AccessFile:
         Raises InvalidDocument when it is not as it should be, and StorageFailed when it cannot be
         read.
         """
-        try:
-            with self._path.open("rb") as file:
-                content = file.read(_MAX_BYTES + 1)
-        except FileNotFoundError:
-            return AccessList()
-        except OSError as error:
-            raise _failed("Reading", error) from error
-        return parse_access(content)
+        return _listed(self._content())
+
+    def look(self) -> FoundAccess:
+        """Return the same, and whether the program wrote that. Blocking. Raises as `read` does."""
+        with self._locked(fcntl.LOCK_SH):
+            return self._look()
+
+    def accept(self, digest: str) -> None:
+        """Take what has this digest for what the program wrote. Blocking. Raises StorageFailed."""
+        with self._locked(fcntl.LOCK_EX):
+            self._keep_digest(digest)
 
     @contextmanager
     def changing(self) -> Iterator[tuple[dict[str, Account], dict[str, AccessToken]]]:
         """Give accounts and tokens to be changed, and write them when they were: durable when this
-        returns, and one at a time, also with other processes. Blocking. Raises as `read` does."""
+        returns, and one at a time, also with other processes. Where somebody else wrote the file
+        before, that stays to be seen. Blocking. Raises as `read` does."""
+        with self._locked(fcntl.LOCK_EX):
+            found = self._look()
+            accounts, tokens = dict(found.listed.accounts), dict(found.listed.tokens)
+            yield accounts, tokens
+            changed = AccessList(accounts, tokens)
+            if changed != found.listed:
+                content = _rendered(changed)
+                if found.left is None or not found.is_by_hand:
+                    self._keep_digest(_digest(content))
+                self._write(content)
+
+    def _look(self) -> FoundAccess:
+        content = self._content()
+        try:
+            left = self._written.read_text(encoding="ascii").strip()
+        except (OSError, ValueError):
+            left = None
+        return FoundAccess(_listed(content), "" if content is None else _digest(content), left)
+
+    def _content(self) -> bytes | None:
+        try:
+            with self._path.open("rb") as file:
+                return file.read(_MAX_BYTES + 1)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _failed("Reading", error) from error
+
+    @contextmanager
+    def _locked(self, how: int) -> Iterator[None]:
         try:
             descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise _failed("Opening the folder of", error) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            found = self.read()
-            accounts, tokens = dict(found.accounts), dict(found.tokens)
-            yield accounts, tokens
-            changed = AccessList(accounts, tokens)
-            if changed != found:
-                self._write(changed)
+            fcntl.flock(descriptor, how)
+            yield
         finally:
             os.close(descriptor)
 
-    def _write(self, changed: AccessList) -> None:
+    def _keep_digest(self, digest: str) -> None:
+        try:
+            replace_file(self._written, f"{digest}\n".encode())
+        except OSError as error:
+            raise _failed("Writing the digest of", error) from error
+
+    def _write(self, content: bytes) -> None:
         try:
             # Without a backup: that would keep a password which was changed.
-            replace_file(self._path, _rendered(changed))
+            replace_file(self._path, content)
         except OSError as error:
             raise _failed("Writing", error) from error
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _listed(content: bytes | None) -> AccessList:
+    return AccessList() if content is None else parse_access(content)
 
 
 def parse_access(content: bytes) -> AccessList:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from models.access import AccessList, AccessToken, Account, Session
+from models.access import AccessList, AccessToken, Account, FoundAccess, Session
 
 Changing = AbstractContextManager[tuple[dict[str, Account], dict[str, AccessToken]]]
 
@@ -16,6 +16,14 @@ class AccessStore(Protocol):
 
     def read(self) -> AccessList:
         """Return everybody. Raises InvalidDocument and StorageFailed."""
+        ...
+
+    def look(self) -> FoundAccess:
+        """Return everybody, and whether the program wrote that. Raises as `read` does."""
+        ...
+
+    def accept(self, digest: str) -> None:
+        """Take what has this digest for what the program wrote. Raises StorageFailed."""
         ...
 
     def changing(self) -> Changing:

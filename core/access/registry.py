@@ -13,12 +13,14 @@ from collections.abc import Callable
 from core.access.attempts import Attempts
 from core.access.passwords import Passwords, password_fault
 from core.access.ports import AccessStore
+from core.access.rules import NAME_FAULT, check_password, need_an_administrator, tag_of
 from core.access.sessions import Sessions, digest_of
 from models.access import (
     ACCOUNT_NAME,
     AccessList,
     AccessToken,
     Account,
+    FoundAccess,
     Identity,
     Role,
     Way,
@@ -73,10 +75,18 @@ class Access:
         self.on_damage: Callable[[str | None], None] = _nothing
         """Told why it cannot be used, and with None when it can be again."""
         self.on_change: Callable[[], None] = _nobody
+        self.on_hand_edit: Callable[[AccessList, AccessList], None] = _no_edit
+        """Told of everybody before and after the file was changed past the program."""
+        self.was_edited_away = False
+        """Whether the file is not as the program left it before this one was opened."""
 
     async def open(self) -> None:
         """Read who gets in. Raises InvalidDocument and StorageFailed: nobody gets in by damage."""
-        await self.read()
+        found = await asyncio.to_thread(self._file.look)
+        self._list = found.listed
+        self.was_edited_away = found.left is not None and found.is_by_hand
+        if found.is_by_hand:
+            await self._accept(found)
         await self.sessions.open()
         for address in self.sessions.addresses():
             self._attempts.remember(address)
@@ -100,24 +110,28 @@ class Access:
         """Take over what stands in the file now, which somebody else has changed."""
         async with self._turn:
             try:
-                found = await asyncio.to_thread(self._file.read)
+                found = await asyncio.to_thread(self._file.look)
             except InvalidDocument as error:
                 self._found_damage(error.reason)
                 return
             except StorageFailed as error:
                 self._found_damage(str(error))
                 return
-            if self._list.accounts and not found.accounts:
+            before = self._list
+            if before.accounts and not found.listed.accounts:
                 # Moved away by an editor perhaps, or gone with a full disk: that opens nothing.
                 self._found_damage(_gone().reason)
                 return
-            await self._take(found)
+            await self._take(found.listed)
+            if found.is_by_hand:
+                self._tell_edit(before, found.listed)
+                await self._accept(found)
 
     def by_session(self, secret: str, address: str, *, is_use: bool = True) -> Identity | None:
         """Return whose session this is, with the role that the account has now."""
         session = self.sessions.find(secret, is_use=is_use)
         account = self._list.accounts.get(session.account) if session else None
-        if session is None or account is None or session.password != _tag_of(account):
+        if session is None or account is None or session.password != tag_of(account):
             return None
         return Identity(session.account, account.role, Way.SESSION, address)
 
@@ -154,7 +168,7 @@ class Access:
     ) -> str:
         """Change one's own password: every session of the account ends; returns the secret of the
         new one. Raises as `sign_in` does, InvalidSettings and StorageFailed."""
-        _check_password(new, field)
+        check_password(new, field)
         checked = await self._check(name, old, address)
         await self.put_password(name, new, instead_of=checked)
         return await self._begin(name, address)
@@ -170,7 +184,7 @@ class Access:
 
         Raises AccountNotFound, InvalidSettings, SignInRefused, StorageFailed, SignInBusy.
         """
-        _check_password(new, "password")
+        check_password(new, "password")
         hashed = await self._passwords.hash(new)
 
         def change(accounts: dict[str, Account], _tokens: dict[str, AccessToken]) -> None:
@@ -208,7 +222,7 @@ class Access:
 
         Raises InvalidSettings with every fault, StorageFailed, SignInBusy.
         """
-        faults = [FieldFault("name", _NAME_FAULT)] if not _NAME.fullmatch(name) else []
+        faults = [FieldFault("name", NAME_FAULT)] if not _NAME.fullmatch(name) else []
         if password is not None and (fault := password_fault(password)):
             faults.append(FieldFault("password", fault))
         if faults:
@@ -225,7 +239,7 @@ class Access:
                 raise InvalidSettings((fault,))
             kept = old.password if old else None
             accounts[name] = Account(role, hashed or kept)
-            _need_an_administrator(accounts, "role")
+            need_an_administrator(accounts, "role")
 
         await self._change(change)
 
@@ -236,13 +250,13 @@ class Access:
         def change(accounts: dict[str, Account], _tokens: dict[str, AccessToken]) -> None:
             if accounts.pop(name, None) is None:
                 raise AccountNotFound("account", name)
-            _need_an_administrator(accounts, "name")
+            need_an_administrator(accounts, "name")
 
         await self._change(change)
 
     async def make_token(self, name: str, role: Role, days: int | None) -> str:
         """Return a new token, which is told this once. Raises InvalidSettings, StorageFailed."""
-        faults = [FieldFault("name", _NAME_FAULT)] if not _NAME.fullmatch(name) else []
+        faults = [FieldFault("name", NAME_FAULT)] if not _NAME.fullmatch(name) else []
         if days is not None and not 1 <= days <= MAX_TOKEN_DAYS:
             faults.append(FieldFault("days", f"Between 1 and {MAX_TOKEN_DAYS:,} days."))
         if faults:
@@ -281,7 +295,7 @@ class Access:
         if account is None:
             raise SignInRefused  # Removed in this moment.
         self._attempts.remember(address)
-        return await self.sessions.begin(name, address, password=_tag_of(account))
+        return await self.sessions.begin(name, address, password=tag_of(account))
 
     async def _check(self, name: str, password: str, address: str) -> str:
         """Return the hash that the password belongs to."""
@@ -302,8 +316,11 @@ class Access:
     async def _change(
         self, change: Callable[[dict[str, Account], dict[str, AccessToken]], None]
     ) -> None:
+        edited: list[AccessList] = []
+
         def work() -> AccessList:
             with self._file.changing() as (accounts, tokens):
+                edited.append(AccessList(dict(accounts), dict(tokens)))
                 if before.accounts and not accounts:
                     raise _gone()  # It would be written anew, without anybody else.
                 change(accounts, tokens)
@@ -311,7 +328,22 @@ class Access:
 
         async with self._turn:
             before = self._list
+            is_by_hand = (await asyncio.to_thread(self._file.look)).is_by_hand
             await self._take(await asyncio.to_thread(work))
+            if is_by_hand:
+                # Before the watch came to it, which finds no difference any more.
+                self._tell_edit(before, edited[0])
+
+    def _tell_edit(self, before: AccessList, after: AccessList) -> None:
+        if before != after:
+            self.on_hand_edit(before, after)
+
+    async def _accept(self, found: FoundAccess) -> None:
+        try:
+            await asyncio.to_thread(self._file.accept, found.digest)
+        except StorageFailed as error:
+            # It is told once more, at worst.
+            _logger.warning("%s", error)
 
     def _found_damage(self, reason: str) -> None:
         if reason != self.damage:
@@ -335,35 +367,15 @@ class Access:
         self.on_change()
 
 
-_NAME_FAULT = (
-    "Letters, digits, “.”, “_”, “-” and “@”, at most 64, the first and the last one a letter or a "
-    "digit."
-)
-
-
-def _tag_of(account: Account) -> str:
-    """Return what ties a session to the password that it began with: a changed one ends it, whoever
-    changes it."""
-    return digest_of(account.password or "")
-
-
-def _check_password(password: str, field: str) -> None:
-    fault = password_fault(password)
-    if fault:
-        raise InvalidSettings((FieldFault(field, fault),))
-
-
-def _need_an_administrator(accounts: dict[str, Account], field: str) -> None:
-    if not any(one.role is Role.ADMIN and one.password for one in accounts.values()):
-        fault = FieldFault(field, "The last administrator with a password must stay one.")
-        raise InvalidSettings((fault,))
-
-
 def _gone() -> InvalidDocument:
     return InvalidDocument("access.yaml", "it is gone, or empty")
 
 
 def _nothing(_damage: str | None) -> None:
+    """Nobody wants to know."""
+
+
+def _no_edit(_before: AccessList, _after: AccessList) -> None:
     """Nobody wants to know."""
 
 

@@ -398,6 +398,16 @@ def test_tokens_have_a_role_and_an_end(server: RunningServer) -> None:
     assert status(scraper, "GET", "/api/v1/jobs") == 200
     assert server.cli("tokens", "revoke", "scraper").returncode == 0
     wait_until(lambda: status(scraper, "GET", "/api/v1/jobs") == 401, what="the end of the token")
+    # The edit by hand is in the audit log, as nobody's; what commands did is not a second time.
+    ours = {"scraper", "for-a-day"}
+
+    def noted() -> list[tuple[str, str]]:
+        found = server.http.get("/api/v1/audit?account=system&limit=500").json()["items"]
+        named = [(one["action"], one["details"].get("name", "")) for one in found]
+        return [(action, name) for action, name in named if name in ours]
+
+    wait_until(noted, what="the entry")
+    assert noted() == [("token_changed", "for-a-day")]
 
 
 def test_the_first_password_is_set_with_the_code_of_the_terminal(tmp_path: Path) -> None:
