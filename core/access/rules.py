@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from core.access.passwords import password_fault
 from core.access.sessions import digest_of
 from models.access import Account, Role
@@ -26,8 +28,18 @@ def check_password(password: str, field: str) -> None:
         raise InvalidSettings((FieldFault(field, fault),))
 
 
+def is_last_administrator(accounts: Mapping[str, Account], name: str) -> bool:
+    """Whether nobody could administer any more without this account."""
+    able = [one for one, account in accounts.items() if _is_able(account)]
+    return able == [name]
+
+
 def need_an_administrator(accounts: dict[str, Account], field: str) -> None:
     """Raises InvalidSettings where nobody could administer any more."""
-    if not any(one.role is Role.ADMIN and one.password for one in accounts.values()):
+    if not any(map(_is_able, accounts.values())):
         fault = FieldFault(field, "The last administrator with a password must stay one.")
         raise InvalidSettings((fault,))
+
+
+def _is_able(account: Account) -> bool:
+    return account.role is Role.ADMIN and account.password is not None

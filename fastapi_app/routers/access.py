@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from core.access.rules import is_last_administrator
 from fastapi_app.access import guarded_router, needs
-from fastapi_app.access_views import ROLE_WORDS, account_rows, faults_by_field, token_rows
+from fastapi_app.access_views import (
+    ROLE_WORDS,
+    AccountRow,
+    TokenRow,
+    account_rows,
+    faults_by_field,
+    token_rows,
+)
 from fastapi_app.routers.account import posted_texts
 from fastapi_app.routers.pages import page
 from fastapi_app.services import Services, ServicesDep
-from models.access import Role
+from models.access import Role, Way
 from models.audit import Action
 from models.errors import (
     AccountNotFound,
@@ -26,6 +35,7 @@ from models.errors import (
 router = guarded_router(
     prefix="/settings/access", include_in_schema=False, default_response_class=HTMLResponse
 )
+Row = TypeVar("Row", AccountRow, TokenRow)
 _SEE_OTHER = 303
 _FAULTS = (InvalidSettings, AccountNotFound, SignInBusy, InvalidDocument)
 
@@ -55,6 +65,23 @@ async def put_account(request: Request, services: ServicesDep) -> Response:
     return _back(services)
 
 
+@router.get("/accounts/{account}/delete", name="access_account_delete_page")
+@needs(Role.ADMIN)
+async def delete_account_page(services: ServicesDep, account: str) -> Response:
+    """Ask before an account is forgotten."""
+    found = _named(account_rows(services.access), "account", account)
+    who = services.who
+    return await page(
+        services,
+        "access_remove.html",
+        nav="settings",
+        title="Remove account",
+        account=found,
+        is_own=who is not None and who.way is Way.SESSION and who.name == account,
+        is_last=is_last_administrator(services.access.listed.accounts, account),
+    )
+
+
 @router.post("/accounts/{account}/delete", name="access_account_delete")
 async def delete_account(request: Request, services: ServicesDep, account: str) -> Response:
     """Forget an account; whoever is signed in with it is so no more."""
@@ -81,6 +108,22 @@ async def make_token(request: Request, services: ServicesDep) -> Response:
     return await _page(services, made=(name, token))
 
 
+@router.get("/tokens/{token}/revoke", name="access_token_revoke_page")
+@needs(Role.ADMIN)
+async def revoke_token_page(services: ServicesDep, token: str) -> Response:
+    """Ask before a token is worth nothing any more."""
+    found = _named(token_rows(services.access), "token", token)
+    return await page(
+        services,
+        "access_remove.html",
+        nav="settings",
+        title="Revoke token",
+        account=None,
+        token=found,
+        is_last=False,
+    )
+
+
 @router.post("/tokens/{token}/revoke", name="access_token_revoke")
 async def revoke_token(request: Request, services: ServicesDep, token: str) -> Response:
     """Let a token be worth nothing from now on."""
@@ -90,6 +133,13 @@ async def revoke_token(request: Request, services: ServicesDep, token: str) -> R
         return await _page(services, token_error=error)
     services.audit.note(request, Action.TOKEN_REVOKED, details={"name": token})
     return _back(services)
+
+
+def _named(rows: Iterable[Row], kind: str, name: str) -> Row:
+    for one in rows:
+        if one.name == name:
+            return one
+    raise AccountNotFound(kind, name)
 
 
 def _back(services: Services) -> Response:

@@ -91,14 +91,23 @@ def test_an_administrator_makes_accounts_and_tokens(
     visitor.allow("status of 422")
     page.locator("#account-form #field-password").fill("anna walks along the quay")
     page.locator("#account-save").click()
-    expect(page.get_by_role("button", name="Remove anna")).to_be_visible()
+    expect(page.get_by_role("link", name="Remove anna")).to_be_visible()
     page.locator("#token-form #field-token_name").fill("scraper")
     page.locator("#token-make").click()
     expect(page.locator("#token-text")).to_contain_text("longshore_")
-    page.get_by_role("button", name="Revoke scraper").click()
-    expect(page.get_by_role("button", name="Revoke scraper")).to_have_count(0)
-    page.get_by_role("button", name="Remove anna").click()
-    expect(page.get_by_role("button", name="Remove anna")).to_have_count(0)
+    # Each is asked about first, and taken back by the keyboard alone as well.
+    for word, name in (("Revoke", "scraper"), ("Remove", "anna")):
+        link = page.get_by_role("link", name=f"{word} {name}")
+        link.focus()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", level=1)).to_contain_text(f"{word} this")
+        assert faults_of(page) == []
+        page.locator("#remove-not").click()
+        expect(link).to_be_visible()
+        link.click()
+        page.locator("#remove-button").press("Enter")
+        page.wait_for_url(f"{guarded.url}/settings/access")
+        expect(link).to_have_count(0)
 
 
 class _Foreign(http.server.BaseHTTPRequestHandler):

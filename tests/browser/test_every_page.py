@@ -79,6 +79,8 @@ _PAGES: dict[str, tuple[str, ...]] = {
 }
 """By route, where its pages are seen; an error is what any route may answer."""
 _NO_PAGES = {
+    "access_account_delete_page",
+    "access_token_revoke_page",
     "banners",
     "bell",
     "errors_count",

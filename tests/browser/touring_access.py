@@ -62,8 +62,12 @@ def _tokens(page: Page) -> None:
     page.locator("#field-days").fill("30")
     page.locator("#token-make").click()
     expect(page.locator("#token-text")).to_be_visible()
-    page.get_by_role("button", name="Revoke scraper").click()
-    expect(page.get_by_role("button", name="Revoke scraper")).to_have_count(0)
+    page.get_by_role("link", name="Revoke scraper").click()
+    page.locator("#remove-not").click()
+    page.get_by_role("link", name="Revoke scraper").click()
+    page.locator("#remove-button").click()
+    page.wait_for_url("**/settings/access")
+    expect(page.get_by_role("link", name="Revoke scraper")).to_have_count(0)
 
 
 def _first_password(page: Page, server: RunningServer) -> None:
@@ -112,10 +116,13 @@ def _accounts(page: Page) -> None:
     page.locator("#field-role").select_option("viewer")
     page.locator("#account-form #field-password").fill(_PASSWORD)
     page.locator("#account-save").click()
-    page.get_by_role("button", name="Remove bo").click()
-    expect(page.get_by_role("button", name="Remove bo")).to_have_count(0)
-    page.get_by_role("button", name="Remove anna").click()
-    expect(page.locator("#accounts-fault")).to_contain_text("must stay one")
+    page.get_by_role("link", name="Remove bo").click()
+    page.locator("#remove-button").click()
+    page.wait_for_url("**/settings/access")
+    expect(page.get_by_role("link", name="Remove bo")).to_have_count(0)
+    page.get_by_role("link", name="Remove anna").click()
+    expect(page.locator("#remove-fault")).to_contain_text("must stay one")
+    page.locator("#remove-not").click()
 
 
 def _sign_in(page: Page, password: str) -> None:

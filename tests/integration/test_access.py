@@ -29,6 +29,7 @@ from tests.integration.access_server import (
     set_password,
     signed_in,
 )
+from tests.integration.pages import Page
 from tests.support import RunningServer, make_tree, tree_of, wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("rsync")]
@@ -89,8 +90,10 @@ OF_ADMINISTRATORS = {
     "POST /settings/reset",
     "GET /settings/access",
     "POST /settings/access/accounts",
+    "GET /settings/access/accounts/{account}/delete",
     "POST /settings/access/accounts/{account}/delete",
     "POST /settings/access/tokens",
+    "GET /settings/access/tokens/{token}/revoke",
     "POST /settings/access/tokens/{token}/revoke",
     "POST /settings/notifications",
     "GET /settings/notifications/new",
@@ -596,3 +599,29 @@ def test_what_it_writes_is_its_owners_alone_whatever_the_umask(tmp_path: Path) -
     for path in [tmp_path / "data", *(tmp_path / "data").rglob("*")]:
         mode = path.lstat().st_mode & 0o777
         assert mode == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_what_lets_somebody_in_is_removed_by_the_page_that_asks_and_by_no_other(
+    server: RunningServer, clients: dict[Role, httpx.Client]
+) -> None:
+    """Without a script: links, and a form on the page that they lead to."""
+    admin = clients[Role.ADMIN]
+    access = "/settings/access"
+    posted = {"name": "gone-soon", "role": "viewer"}
+    assert admin.post(f"{access}/accounts", data=posted).status_code == 303
+    posted = {"token_name": "gone-soon", "role": "viewer", "days": ""}
+    assert admin.post(f"{access}/tokens", data=posted).status_code == 200
+    for path in (f"{access}/accounts/gone-soon/delete", f"{access}/tokens/gone-soon/revoke"):
+        listed = Page(admin.get(access).text)
+        assert path in listed.links
+        assert path not in [form.action for form in listed.forms]
+        asked = Page(admin.get(path).text)
+        assert "gone-soon" in asked.text
+        assert path in [form.action for form in asked.forms if form.method == "post"]
+        assert path in Page(admin.get(access).text).links, "asking removes nothing"
+        assert admin.post(path).status_code == 303
+        assert path not in Page(admin.get(access).text).links
+        assert admin.get(path).status_code == 404
+    last = admin.get(f"{access}/accounts/admin/delete").text
+    assert "must stay one" in last
+    assert 'id="remove-button"' not in last
