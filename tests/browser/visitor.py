@@ -89,8 +89,10 @@ class Visitor:
         zone: str | None = None,
         before: Callable[[Page], object] | None = None,
         credentials: HttpCredentials | None = None,
+        policed: bool = True,
     ) -> Page:
-        """Open a page in a new context; `before` runs on the page before it loads."""
+        """Open a page in a new context; `before` runs on the page before it loads. Where it is not
+        `policed`, scripts run whatever the policy of the page says."""
         context = self._browser.new_context(
             viewport={"width": width, "height": height},
             color_scheme="dark" if dark else "light",
@@ -98,6 +100,7 @@ class Visitor:
             timezone_id=zone,
             reduced_motion="reduce",
             http_credentials=credentials,
+            bypass_csp=not policed,
         )
         context.set_default_timeout(_WAIT_MS)
         context.add_init_script(_REPORT_VIOLATIONS)
