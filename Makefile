@@ -41,7 +41,8 @@ chaos: ## the fault sweeps in their long form
 	LONGSHORE_CHAOS=full $(BIN)/python -m pytest tests/browser tests/integration -m long
 	LONGSHORE_CHAOS=full $(BIN)/python -m pytest tests/integration/test_hostile_values.py \
 		tests/integration/test_dry_run.py tests/integration/test_rclone_remotes.py \
-		tests/browser/test_no_script_runs.py --timeout 7200
+		tests/integration/test_api_description.py tests/integration/test_path_traversal.py \
+		tests/unit/test_partial_files.py tests/browser/test_no_script_runs.py --timeout 7200
 
 bench: ## measure, print a table and write bench-results.json
 	$(SETUP) test

@@ -7,8 +7,9 @@ from typing import Annotated
 
 from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
-from fastapi_app.query_values import OrAny
+from fastapi_app.query_values import Moment, OrAny
 from models.error_event import Component, Severity
 from models.error_query import ErrorFilter
 from storage.error_reader import MAX_PAGE
@@ -29,7 +30,7 @@ class FilterBody(BaseModel):
     error_type: OrAny[str] = None
     resolved: OrAny[bool] = None
     q: Annotated[str, Field(max_length=MAX_QUERY)] = ""
-    since: OrAny[datetime] = None
+    since: OrAny[Moment] = None
     up_to: Annotated[str | None, Field(pattern="^[0-9]{1,18}$")] = None
 
     def filter(self) -> ErrorFilter:
@@ -46,10 +47,21 @@ class FilterBody(BaseModel):
         )
 
 
+_ONE_OF_THEM: JsonDict = {
+    "oneOf": [
+        {"properties": {"ids": {"type": "array"}, "filter": {"type": "null"}}, "required": ["ids"]},
+        {
+            "properties": {"ids": {"type": "null"}, "filter": {"type": "object"}},
+            "required": ["filter"],
+        },
+    ]
+}
+
+
 class ResolveBody(BaseModel):
     """What is to be resolved: errors by their ids, or all that match a filter."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_ONE_OF_THEM)
 
     ids: Annotated[list[_EventId] | None, Field(max_length=MAX_PAGE)] = None
     filter: FilterBody | None = None
@@ -62,7 +74,7 @@ def asked_for(
     error_type: Annotated[OrAny[str], Query()] = None,
     resolved: Annotated[OrAny[bool], Query()] = None,
     q: Annotated[str, Query(max_length=MAX_QUERY)] = "",
-    since: Annotated[OrAny[datetime], Query()] = None,
+    since: Annotated[OrAny[Moment], Query()] = None,
 ) -> ErrorFilter:
     """Return the filter that the address of an API call says."""
     return FilterBody(

@@ -10,6 +10,8 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
+from starlette._utils import get_route_path
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
@@ -234,9 +236,24 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         detail = "There is nothing at this address."
     answer = _answer(request, error.status_code, detail)
+    if error.status_code == 405:
+        # Starlette names those of the first route of this path; RFC 9110, 15.5.6, asks for all.
+        answer.headers["Allow"] = ", ".join(sorted(_allowed(request)))
+        return answer
     for name, value in (error.headers or {}).items():
         answer.headers[name] = value
     return answer
+
+
+def _allowed(request: Request) -> set[str]:
+    path = get_route_path(request.scope)
+    found: dict[str, set[str]] = {}
+    for context in iter_route_contexts(request.app.routes):
+        pattern = getattr(context, "path_regex", None)
+        if pattern is not None and pattern.match(path):
+            found.setdefault(context.path or "", set()).update(context.methods or ())
+    # A path that is spelled out is not the one with a value in that place.
+    return found[min(found, key=lambda form: form.count("{"))] if found else set()
 
 
 async def _on_defect(request: Request, error: Exception) -> Response:

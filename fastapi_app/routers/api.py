@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Annotated, Any
 
 from fastapi import Body, FastAPI, Header, Query, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 
 from core.job_queries import DEFAULT_PAGE, MAX_PAGE, JobFilter, JobSort
 from fastapi_app.access import guarded_router, needs
+from fastapi_app.api_description import TEXT, body_of, content_of, description_of, refusals, told
 from fastapi_app.audit_notes import note_job_edit
 from fastapi_app.documents import job_document, run_document
 from fastapi_app.errors import PreconditionRequired
@@ -42,10 +44,10 @@ PageLimit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 async def openapi(request: Request) -> JSONResponse:
     """Return the description of this API, as OpenAPI has it."""
     app: FastAPI = request.app
-    return JSONResponse(app.openapi())
+    return JSONResponse(await asyncio.to_thread(description_of, app))
 
 
-@router.get("/jobs")
+@router.get("/jobs", responses=told("Jobs"))
 async def list_jobs(
     services: ServicesDep,
     status: str | None = None,
@@ -69,7 +71,12 @@ async def list_jobs(
     }
 
 
-@router.post("/jobs", status_code=201)
+@router.post(
+    "/jobs",
+    status_code=201,
+    responses=told("JobAnswer", 409, status=201),
+    openapi_extra=body_of("JobDefinition"),
+)
 async def create_job(request: Request, services: ServicesDep, definition: Definition) -> Response:
     """Create a job."""
     job_id = await services.manager.create_job(_definition(definition))
@@ -79,13 +86,17 @@ async def create_job(request: Request, services: ServicesDep, definition: Defini
     return answer
 
 
-@router.get("/jobs/{job_id}", name="api_job")
+@router.get("/jobs/{job_id}", name="api_job", responses=told("JobAnswer"))
 async def get_job(services: ServicesDep, job_id: str) -> Response:
     """Return one job; its ETag is the version of the definition."""
     return _job_answer(services, job_id, 200)
 
 
-@router.put("/jobs/{job_id}")
+@router.put(
+    "/jobs/{job_id}",
+    responses=told("JobAnswer", 409, 412, 428),
+    openapi_extra=body_of("JobDefinition"),
+)
 async def update_job(
     request: Request,
     services: ServicesDep,
@@ -104,7 +115,7 @@ async def update_job(
     return _job_answer(services, job_id, 200)
 
 
-@router.delete("/jobs/{job_id}", status_code=204)
+@router.delete("/jobs/{job_id}", status_code=204, responses=refusals(409))
 async def delete_job(request: Request, services: ServicesDep, job_id: str) -> None:
     """Delete a job at rest."""
     name = services.queries.get_job(job_id).job.name
@@ -112,7 +123,7 @@ async def delete_job(request: Request, services: ServicesDep, job_id: str) -> No
     services.audit.note(request, Action.JOB_DELETED, job_id=job_id, job_name=name)
 
 
-@router.post("/jobs/{job_id}/start", status_code=202)
+@router.post("/jobs/{job_id}/start", status_code=202, responses=told("RunStarted", 409, status=202))
 @needs(Role.OPERATOR)
 async def start_job(request: Request, services: ServicesDep, job_id: str) -> dict[str, str]:
     """Start a run, or queue it."""
@@ -121,7 +132,7 @@ async def start_job(request: Request, services: ServicesDep, job_id: str) -> dic
     return {"run_id": run_id}
 
 
-@router.post("/jobs/{job_id}/stop", status_code=202)
+@router.post("/jobs/{job_id}/stop", status_code=202, responses=told("RunStopped", 409, status=202))
 @needs(Role.OPERATOR)
 async def stop_job(request: Request, services: ServicesDep, job_id: str) -> dict[str, str | None]:
     """Stop the job's run."""
@@ -131,7 +142,7 @@ async def stop_job(request: Request, services: ServicesDep, job_id: str) -> dict
     return {"run_id": run_id}
 
 
-@router.post("/jobs/{job_id}/discard")
+@router.post("/jobs/{job_id}/discard", responses=told("JobAnswer", 409))
 @needs(Role.OPERATOR)
 async def discard_job(request: Request, services: ServicesDep, job_id: str) -> Response:
     """Make a paused or interrupted job pending and remove its partial files."""
@@ -140,7 +151,7 @@ async def discard_job(request: Request, services: ServicesDep, job_id: str) -> R
     return _job_answer(services, job_id, 200)
 
 
-@router.get("/jobs/{job_id}/runs")
+@router.get("/jobs/{job_id}/runs", responses=told("Runs"))
 async def list_job_runs(
     services: ServicesDep,
     job_id: str,
@@ -151,7 +162,7 @@ async def list_job_runs(
     return await _runs(services, job_id=job_id, limit=limit, cursor=cursor)
 
 
-@router.get("/runs")
+@router.get("/runs", responses=told("Runs"))
 async def list_runs(
     services: ServicesDep,
     q: str | None = None,
@@ -163,13 +174,18 @@ async def list_runs(
     return await _runs(services, q=q, outcome=outcome, limit=limit, cursor=cursor)
 
 
-@router.get("/runs/{run_id}")
+@router.get("/runs/{run_id}", responses=told("Run"))
 async def get_run(services: ServicesDep, run_id: str) -> dict[str, Any]:
     """Return one run with phases and outcome."""
     return run_document(await services.queries.get_run(run_id))
 
 
-@router.get("/runs/{run_id}/log", name="api_run_log")
+@router.get(
+    "/runs/{run_id}/log",
+    name="api_run_log",
+    response_class=PlainTextResponse,
+    responses=content_of({"text/plain": TEXT}),
+)
 async def get_run_log(
     services: ServicesDep,
     run_id: str,

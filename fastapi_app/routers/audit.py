@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Query
@@ -11,9 +10,10 @@ from fastapi.responses import HTMLResponse, StreamingResponse
 
 from core.job_queries import DEFAULT_PAGE
 from fastapi_app.access import guarded_router, needs
+from fastapi_app.api_description import EXPORT, told
 from fastapi_app.audit_views import AuditQuery, audit_view
 from fastapi_app.error_filter import MAX_QUERY, timestamp_of
-from fastapi_app.query_values import Cursor, OrAny
+from fastapi_app.query_values import Cursor, Moment, OrAny
 from fastapi_app.routers.pages import page
 from fastapi_app.row_export import MEDIA_TYPES, Export, ExportFormat
 from fastapi_app.services import ServicesDep
@@ -30,8 +30,8 @@ def asked_for(
     action: Annotated[OrAny[Action], Query()] = None,
     job_id: Annotated[str, Query(max_length=MAX_QUERY)] = "",
     q: Annotated[str, Query(max_length=MAX_QUERY)] = "",
-    since: Annotated[OrAny[datetime], Query()] = None,
-    until: Annotated[OrAny[datetime], Query()] = None,
+    since: Annotated[OrAny[Moment], Query()] = None,
+    until: Annotated[OrAny[Moment], Query()] = None,
 ) -> AuditFilter:
     """Return the filter that the address of an API call says."""
     return AuditFilter(
@@ -47,7 +47,7 @@ def asked_for(
 FilterDep = Annotated[AuditFilter, Depends(asked_for)]
 
 
-@router.get("/api/v1/audit")
+@router.get("/api/v1/audit", responses=told("AuditEntries"))
 @needs(Role.ADMIN)
 async def list_entries(
     services: ServicesDep,
@@ -68,7 +68,12 @@ async def list_entries(
     }
 
 
-@router.get("/api/v1/audit/export", name="api_audit_export")
+@router.get(
+    "/api/v1/audit/export",
+    name="api_audit_export",
+    response_class=StreamingResponse,
+    responses=EXPORT,
+)
 @needs(Role.ADMIN)
 async def export_entries(
     services: ServicesDep,

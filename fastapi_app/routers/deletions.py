@@ -9,6 +9,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from core.job_queries import DEFAULT_PAGE
 from fastapi_app.access import guarded_router
+from fastapi_app.api_description import told
 from fastapi_app.deleted_source_views import kept_until
 from fastapi_app.failure_views import MAX_QUERY
 from fastapi_app.query_values import Cursor, OrAny
@@ -23,7 +24,7 @@ router = guarded_router()
 _SEE_OTHER = 303
 
 
-@router.get("/api/v1/runs/{run_id}/deletions")
+@router.get("/api/v1/runs/{run_id}/deletions", responses=told("Deletions"))
 async def list_deletions(
     services: ServicesDep,
     run_id: str,
@@ -51,7 +52,7 @@ async def list_deletions(
     }
 
 
-@router.post("/api/v1/runs/{run_id}/put-back")
+@router.post("/api/v1/runs/{run_id}/put-back", responses=told("PutBack", 409))
 async def put_back(request: Request, services: ServicesDep, run_id: str) -> dict[str, int]:
     """Put everything back that a run moved into the trash folder; nothing is written over."""
     run = await _known(services, run_id)

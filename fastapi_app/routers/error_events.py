@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from core.job_queries import DEFAULT_PAGE
 from fastapi_app.access import guarded_router, needs
+from fastapi_app.api_description import EXPORT, told
 from fastapi_app.audit_notes import note_resolved
 from fastapi_app.documents import error_document
 from fastapi_app.error_export import MEDIA_TYPES, ExportFormat, export
@@ -26,7 +27,7 @@ router = guarded_router(prefix="/api/v1")
 FilterDep = Annotated[ErrorFilter, Depends(asked_for)]
 
 
-@router.get("/errors")
+@router.get("/errors", responses=told("ErrorEvents"))
 async def list_errors(
     services: ServicesDep,
     wanted: FilterDep,
@@ -42,14 +43,14 @@ async def list_errors(
     }
 
 
-@router.get("/errors/statistics")
+@router.get("/errors/statistics", responses=told("ErrorStatistics"))
 async def error_statistics(services: ServicesDep) -> dict[str, Any]:
     """Count what went wrong: events by severity and component, and how often faults were met by
     hour (48 of them) and by day (30). Hours and days are those of UTC."""
     return asdict(await services.error_log.statistics())
 
 
-@router.get("/errors/groups")
+@router.get("/errors/groups", responses=told("ErrorGroups"))
 async def error_groups(
     services: ServicesDep,
     wanted: FilterDep,
@@ -60,7 +61,12 @@ async def error_groups(
     return {"items": [asdict(group) for group in groups], "total": len(groups), "next_cursor": None}
 
 
-@router.get("/errors/export", name="api_errors_export")
+@router.get(
+    "/errors/export",
+    name="api_errors_export",
+    response_class=StreamingResponse,
+    responses=EXPORT,
+)
 async def export_errors(
     services: ServicesDep,
     wanted: FilterDep,
@@ -91,13 +97,13 @@ async def resolve_errors(
     return {"resolved": resolved}
 
 
-@router.get("/errors/{event_id}")
+@router.get("/errors/{event_id}", responses=told("ErrorEvent"))
 async def get_error(services: ServicesDep, event_id: str) -> dict[str, Any]:
     """Return one error."""
     return error_document(await services.error_log.get(event_id))
 
 
-@router.post("/errors/{event_id}/resolve")
+@router.post("/errors/{event_id}/resolve", responses=told("ErrorEvent"))
 @needs(Role.OPERATOR)
 async def resolve_error(request: Request, services: ServicesDep, event_id: str) -> dict[str, Any]:
     """Take an error for done; again changes nothing."""

@@ -9,6 +9,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from core.job_queries import DEFAULT_PAGE, MAX_PAGE
 from fastapi_app.access import guarded_router, needs
+from fastapi_app.api_description import told
 from fastapi_app.failure_views import MAX_QUERY, file_slice
 from fastapi_app.query_values import Cursor
 from fastapi_app.routers.forms import is_htmx
@@ -22,7 +23,7 @@ Words = Annotated[str, Query(max_length=MAX_QUERY)]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 
 
-@router.get("/api/v1/runs/{run_id}/failures")
+@router.get("/api/v1/runs/{run_id}/failures", responses=told("FailedFiles"))
 async def list_failures(
     services: ServicesDep,
     run_id: str,
@@ -46,7 +47,7 @@ async def list_failures(
     }
 
 
-@router.get("/api/v1/runs/{run_id}/skipped")
+@router.get("/api/v1/runs/{run_id}/skipped", responses=told("SkippedFiles"))
 async def list_skipped(
     services: ServicesDep,
     run_id: str,
@@ -66,7 +67,11 @@ async def list_skipped(
     }
 
 
-@router.post("/api/v1/runs/{run_id}/retry-failed", status_code=202)
+@router.post(
+    "/api/v1/runs/{run_id}/retry-failed",
+    status_code=202,
+    responses=told("RunStarted", 409, status=202),
+)
 @needs(Role.OPERATOR)
 async def retry_failed(request: Request, services: ServicesDep, run_id: str) -> dict[str, str]:
     """Start a run of the same job over exactly the files that failed in this one, or queue it."""

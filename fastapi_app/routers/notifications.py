@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Body, Header, Query, Request, Response
 
 from fastapi_app.access import guarded_router
+from fastapi_app.api_description import body_of, told
 from fastapi_app.notification_changes import keep_rule, target_state
 from fastapi_app.notification_events import RULE_LANE, rule_lane
 from fastapi_app.query_values import EMPTY_IS_NONE, Cursor
@@ -29,7 +30,7 @@ State = Annotated[
 ]
 
 
-@router.get("/rules")
+@router.get("/rules", responses=told("NotificationRules"))
 async def list_rules(services: ServicesDep) -> dict[str, Any]:
     """List the rules. Of a target's address only the scheme is told; `damage` says why the file
     of the rules cannot be used, when that is so."""
@@ -43,7 +44,12 @@ async def list_rules(services: ServicesDep) -> dict[str, Any]:
     }
 
 
-@router.post("/rules", status_code=201)
+@router.post(
+    "/rules",
+    status_code=201,
+    responses=told("NotificationRuleAnswer", status=201),
+    openapi_extra=body_of("NotificationRuleBody"),
+)
 async def create_rule(
     request: Request,
     services: ServicesDep,
@@ -57,7 +63,9 @@ async def create_rule(
     return await rule_document(services, rule)
 
 
-@router.get("/rules/{rule_name}", name="notification_rule")
+@router.get(
+    "/rules/{rule_name}", name="notification_rule", responses=told("NotificationRuleAnswer")
+)
 async def get_rule(services: ServicesDep, response: Response, rule_name: str) -> dict[str, Any]:
     """Return one rule; the ETag is its version."""
     rule = await services.notifier.rules.find(rule_name)
@@ -65,7 +73,11 @@ async def get_rule(services: ServicesDep, response: Response, rule_name: str) ->
     return await rule_document(services, rule)
 
 
-@router.put("/rules/{rule_name}")
+@router.put(
+    "/rules/{rule_name}",
+    responses=told("NotificationRuleAnswer", 412),
+    openapi_extra=body_of("NotificationRuleBody"),
+)
 async def put_rule(
     request: Request,
     services: ServicesDep,
@@ -91,7 +103,7 @@ async def delete_rule(request: Request, services: ServicesDep, rule_name: str) -
     services.audit.note(request, Action.NOTIFICATION_RULE_DELETED, details={"rule": rule_name})
 
 
-@router.post("/rules/{rule_name}/test")
+@router.post("/rules/{rule_name}/test", responses=told("Outcome"))
 async def send_test(request: Request, services: ServicesDep, rule_name: str) -> dict[str, Any]:
     """Send a message in the rule's words, and say what came of it."""
     receipt = await services.notifier.test(await services.notifier.rules.find(rule_name))

@@ -9,6 +9,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from core.job_queries import DEFAULT_PAGE
 from fastapi_app.access import guarded_router, needs
+from fastapi_app.api_description import told
 from fastapi_app.preview_views import MAX_QUERY
 from fastapi_app.query_values import Cursor, OrAny
 from fastapi_app.routers.forms import is_htmx
@@ -27,7 +28,9 @@ Words = Annotated[str, Query(max_length=MAX_QUERY)]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 
 
-@router.post("/api/v1/jobs/{job_id}/dry-run", status_code=202)
+@router.post(
+    "/api/v1/jobs/{job_id}/dry-run", status_code=202, responses=told("RunStarted", 409, status=202)
+)
 @needs(Role.OPERATOR)
 async def start_dry_run(request: Request, services: ServicesDep, job_id: str) -> dict[str, str]:
     """Start a dry run, or queue it: it tells what a run would do, and does nothing.
@@ -37,7 +40,7 @@ async def start_dry_run(request: Request, services: ServicesDep, job_id: str) ->
     return {"run_id": await _start(request, services, job_id)}
 
 
-@router.get("/api/v1/runs/{run_id}/preview")
+@router.get("/api/v1/runs/{run_id}/preview", responses=told("Preview"))
 async def get_preview(
     services: ServicesDep,
     run_id: str,

@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse, Response
 from core.rclone_remotes import RemoteTest
 from fastapi_app import amounts
 from fastapi_app.access import guarded_router, needs
+from fastapi_app.api_description import told
 from fastapi_app.location_fields import LOCATIONS
 from fastapi_app.services import Services, ServicesDep
 from models.access import Role
@@ -22,7 +23,7 @@ CredentialName = Annotated[str, Query(alias="credential", max_length=64)]
 """Of the configuration's password, by name; empty where it is not encrypted."""
 
 
-@router.get("/api/v1/remotes")
+@router.get("/api/v1/remotes", responses=told("Remotes", 409))
 async def list_remotes(services: ServicesDep, credential: CredentialName = "") -> dict[str, Any]:
     """List the remotes by name, each with its kind of storage; never what else stands there.
 
@@ -33,7 +34,7 @@ async def list_remotes(services: ServicesDep, credential: CredentialName = "") -
     return {"items": items, "total": len(items), "next_cursor": None}
 
 
-@router.post("/api/v1/remotes/{name}/test")
+@router.post("/api/v1/remotes/{name}/test", responses=told("RemoteTest", 409))
 @needs(Role.OPERATOR)
 async def ask_remote(
     services: ServicesDep, name: str, credential: CredentialName = ""

@@ -13,6 +13,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 from core.patience import there_now
 from core.questions import is_file
 from fastapi_app.access import guarded_router
+from fastapi_app.api_description import body_of, refusals
 from fastapi_app.audit import settings_changes
 from fastapi_app.errors import PreconditionRequired
 from fastapi_app.routers.forms import is_htmx
@@ -51,7 +52,7 @@ async def get_settings(services: ServicesDep) -> Response:
     return _answer(services)
 
 
-@router.put("/api/v1/settings")
+@router.put("/api/v1/settings", responses=refusals(412, 428), openapi_extra=body_of("SettingsBody"))
 async def put_settings(
     request: Request,
     services: ServicesDep,
