@@ -21,6 +21,9 @@ from models.errors import NoAnswer
 from tests.hanging import HangingDisk, hanging_disk
 from tests.support import wait_until
 
+_PATIENCE = 30
+"""Seconds, far more than a machine under load takes for what asks nobody."""
+
 
 @pytest.fixture
 def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HangingDisk]:
@@ -30,12 +33,12 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HangingDis
         yield disk
 
 
-def silence(questions: Questions, path: Path) -> float:
-    """Ask for a folder that gives no answer; returns how long that took."""
+def is_refused_at_once(questions: Questions, path: Path) -> bool:
+    """Ask for a folder that gives no answer, with much patience; whether none was taken."""
     began = time.monotonic()
     with pytest.raises(NoAnswer):
-        questions.ask(partial(is_folder, str(path)), seconds=0.3)
-    return time.monotonic() - began
+        questions.ask(partial(is_folder, str(path)), seconds=_PATIENCE)
+    return time.monotonic() - began < _PATIENCE / 2
 
 
 def test_a_disk_that_hangs_is_named_and_not_asked_again_until_it_answers(
@@ -46,7 +49,7 @@ def test_a_disk_that_hangs_is_named_and_not_asked_again_until_it_answers(
         questions.ask(partial(is_folder, f"{disk.path}/photos"), seconds=0.3)
     assert told.value.place == str(disk.path)
     for _ in range(20):
-        assert silence(questions, disk.path / "photos") < 0.2
+        assert is_refused_at_once(questions, disk.path / "photos")
     assert questions.threads == 1, "of which the kernel lets none go"
     assert questions.ask(partial(is_folder, str(tmp_path)))
     disk.let_go()
@@ -64,7 +67,7 @@ def test_where_a_link_leads_is_what_hangs_and_not_where_it_lies(
         questions.ask(partial(is_folder, f"{tmp_path}/chain/2026"), seconds=0.3)
     assert told.value.place == str(disk.path)
     assert questions.ask(partial(is_folder, str(tmp_path)))
-    assert silence(questions, tmp_path / "link") < 0.2
+    assert is_refused_at_once(questions, tmp_path / "link")
 
 
 async def test_however_many_ask_at_once_few_threads_hang_and_others_are_answered(
