@@ -36,7 +36,7 @@ _LOADED = (
     "uvicorn.lifespan.on",
     "uvicorn.protocols.http.httptools_impl",
 )
-_OWN_NAMES = ("LONGSHORE_", "PATH", "HOME", "RCLONE_", "RSYNC_")
+_OWN_NAMES = ("LONGSHORE_", "PYTEST_", "PATH", "HOME", "RCLONE_", "RSYNC_")
 
 
 def can_start(environment: Mapping[str, str]) -> bool:

@@ -232,5 +232,6 @@ async def page(
         error_count=services.error_count.view(),
         cursor=services.cursor,
         who=services.who,
+        has_sample=not services.settings_store.in_force.allowed_roots,
         **context,
     )

@@ -34,8 +34,10 @@ class Table:
         self.snare.follow(page)
 
     def look(self, page: Page) -> None:
-        """Look at a page when it is at rest, and take note of its fields."""
+        """Look at a page when it is at rest, and take note of its fields. Fails when anything was
+        caught: a page in which a script runs may be no page of ours any more."""
         self.snare.settle(page)
+        self.snare.expect_nothing(page.url)
         self._note(page.evaluate("() => feeding.fields()"))
 
     def read(self, page: Page, asked: Sequence[Asked]) -> list[str]:

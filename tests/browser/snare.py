@@ -14,6 +14,7 @@ from tests.browser.payloads import CANARY
 _WATCH = Path(__file__).with_name("snare.js").read_text(encoding="utf-8")
 _A_MOMENT = "() => new Promise((done) => setTimeout(done, 10))"
 _LOOK = "() => snare.all()"
+_MOST_LOOKS = 500
 _QUIET = 3
 """So many looks in a row find nothing under way when a page is at rest; the last one is at all."""
 
@@ -42,6 +43,11 @@ class Snare:
         """Whether nothing at all was caught."""
         return not self.ran and not self.found
 
+    def expect_nothing(self, where: str) -> None:
+        """Fail when anything was caught."""
+        markup = "\n".join(f"{what} in {page}" for what, page in self.found.items())
+        assert self.is_empty, f"{where}: these ran: {self.ran}, and this is markup:\n{markup}"
+
     def follow(self, page: Page) -> None:
         """Watch a page from now on; call it before it loads anything."""
         page.add_init_script(_WATCH)
@@ -52,17 +58,20 @@ class Snare:
         page.on("websocket", lambda socket: socket.on("framereceived", self._on_frame))
 
     def settle(self, page: Page) -> None:
-        """Wait until nothing that the page asked for is under way, and look at all of it."""
+        """Wait until nothing that the page asked for is under way, and look at all of it. One that
+        never comes to rest is not waited for: what is caught in it is known."""
         quiet = 0
-        while quiet < _QUIET:
+        for _ in range(_MOST_LOOKS):
             try:
                 page.evaluate(_A_MOMENT if quiet < _QUIET - 1 else _LOOK)
             except Error as error:
                 if "navigation" not in str(error):
                     raise
-                quiet = 0
                 page.wait_for_load_state("domcontentloaded")
+                quiet = 0
             quiet = 0 if self._under_way else quiet + 1
+            if quiet == _QUIET:
+                return
 
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type != "debug" or not message.text.startswith("snare "):

@@ -296,6 +296,17 @@ def test_the_sample_job_runs_to_its_end(make_server: MakeServer) -> None:
     assert [line for line in changes if "__pycache__" not in line] == []
 
 
+def test_no_sample_is_offered_that_allowed_folders_would_refuse(
+    make_server: MakeServer, room: Path
+) -> None:
+    server = make_server(LONGSHORE_ALLOWED_ROOTS=str(room))
+
+    for path in ("/", "/jobs"):
+        text = server.http.get(path).text
+        assert "No jobs yet" in text
+        assert "sample" not in text
+
+
 def test_everything_works_under_a_sub_path(tmp_path: Path, room: Path) -> None:
     server = RunningServer(tmp_path / "data", LONGSHORE_ROOT_PATH="/backup")
     with ended_server(server):
