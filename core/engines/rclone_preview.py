@@ -82,6 +82,7 @@ class RcloneChanges:
         self._reported: dict[str, tuple[ChangeKind, bytes]] = {}
         self._copied: dict[str, int | None] = {}
         self._odd_names: dict[str, bytes] = {}
+        self._odd_deletions: dict[str, int | None] = {}
         self._folders: set[str] = set()
 
     def feed(self, lines: list[bytes]) -> PreviewBatch:
@@ -103,18 +104,26 @@ class RcloneChanges:
         return PreviewBatch(changes, rest)
 
     def close(self) -> list[PlannedChange]:
-        """Return the copies of which no report told: new files, as far as is known."""
+        """Return what no report told of: copies, new files as far as is known, and deletions of
+        files whose names are not known byte by byte."""
         left = [
-            self._change(ChangeKind.CREATE, _bytes(name), size)
-            for name, size in self._copied.items()
+            self._change(kind, _bytes(name), size)
+            for kind, waiting in (
+                (ChangeKind.CREATE, self._copied),
+                (ChangeKind.DELETE, self._odd_deletions),
+            )
+            for name, size in waiting.items()
         ]
         self._copied.clear()
+        self._odd_deletions.clear()
         return left
 
     def _take_report(self, kind: ChangeKind | None, name: bytes) -> PlannedChange | None:
         logged = _as_logged(name)
         if kind is ChangeKind.DELETE:
             # What `copy` leaves alone is told of as well: only the log tells of deletions.
+            if logged in self._odd_deletions:
+                return self._change(kind, name, self._odd_deletions.pop(logged))
             if _UNKNOWN in logged and len(self._odd_names) < _MOST_OPEN:
                 self._odd_names[logged] = name
             return None
@@ -139,7 +148,7 @@ class RcloneChanges:
         if what in _COPIES:
             return self._take_copy(logged, size)
         if what in _DELETIONS:
-            return self._change(ChangeKind.DELETE, self._odd_name(logged), size)
+            return self._take_deletion(logged, size)
         if what in _ATTRIBUTES:
             return self._change(ChangeKind.ATTRIBUTES, _bytes(logged), size)
         folder = _FOLDERS.get(what)
@@ -161,8 +170,14 @@ class RcloneChanges:
         self._copied[logged] = size
         return None
 
-    def _odd_name(self, logged: str) -> bytes:
-        return self._odd_names.pop(logged, _bytes(logged))
+    def _take_deletion(self, logged: str, size: int | None) -> PlannedChange | None:
+        if logged in self._odd_names:
+            return self._change(ChangeKind.DELETE, self._odd_names.pop(logged), size)
+        is_known = _UNKNOWN not in logged or logged in self._odd_deletions
+        if is_known or len(self._odd_deletions) >= _MOST_OPEN:
+            return self._change(ChangeKind.DELETE, _bytes(logged), size)
+        self._odd_deletions[logged] = size
+        return None
 
     def _change(self, kind: ChangeKind, told: bytes, size: int | None) -> PlannedChange:
         name = os.fsencode(from_standard(told.decode("utf-8", errors="surrogateescape")))

@@ -188,6 +188,7 @@ def test_rclone_joins_report_and_log_however_far_one_is_ahead() -> None:
         kinds = {change.path: change.kind for change in changes}
         assert kinds["changed"] == kinds["replaced"] == "update"
         assert kinds["new"] == kinds["link"] == "create"
+        assert kinds["left\\xfe"] == "delete", "by its bytes, also where the log is ahead"
         assert len(changes) == len(RCLONE_CHANGES)
 
 
@@ -195,6 +196,13 @@ def test_a_copy_that_no_report_tells_of_is_a_new_file() -> None:
     reader = reader_of("rclone")
     assert reader.feed([skipped("copy", "alone", 4)]).changes == []
     assert told(reader.close()) == [("create", "alone", 4)]
+    assert reader.close() == []
+
+
+def test_a_deletion_whose_bytes_no_report_tells_is_told_as_the_log_has_it() -> None:
+    reader = reader_of("rclone")
+    assert reader.feed([skipped("delete", "alone�", 4)]).changes == []
+    assert told(reader.close()) == [("delete", "alone�", 4)]
     assert reader.close() == []
 
 
@@ -214,6 +222,7 @@ def test_what_is_told_by_one_way_only_is_bounded() -> None:
     reader = reader_of("rclone")
     for number in range(50_000):
         reader.feed([b"+ reported %d" % number, skipped("copy", f"copied {number}", 1)])
+        reader.feed([b"- reported \xff%d" % number, skipped("delete", f"deleted � {number}", 1)])
     held = [value for value in vars(reader).values() if isinstance(value, (dict, set))]
     assert all(len(each) <= 20_000 for each in held)
 
