@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import psutil
 
 from tests import forked
 
@@ -40,6 +41,12 @@ def wait_until(
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} did not come within {seconds} s")
         time.sleep(_POLL_SECONDS)
+
+
+def environment_of(process: psutil.Process) -> dict[str, str]:
+    """Return what `process` was given as its environment. Who starts a process goes on as soon as
+    the new program has a memory of its own; its environment is laid there only after that."""
+    return wait_until(process.environ, what=f"the environment of {process.pid}")
 
 
 async def wait_until_async(

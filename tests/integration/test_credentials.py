@@ -24,6 +24,7 @@ from tests.rsync_daemon import PASSWORD, USER, RsyncDaemon, running_daemon
 from tests.support import (
     PROJECT_ROOT,
     RunningServer,
+    environment_of,
     make_large_file,
     make_tree,
     rsync_differences,
@@ -145,7 +146,7 @@ def test_a_job_with_a_credential_copies_and_its_password_is_nowhere(
 
     run_id = server.start_job(job_id)
     engine = event_of(server, run_id, "engine_started")["engine"]["pid"]
-    environment = psutil.Process(engine).environ()
+    environment = environment_of(psutil.Process(engine))
     assert environment["RSYNC_PASSWORD"] == PASSWORD
     # It is the only one that the service's own environment and file hold for others.
     assert not any(name.startswith(("LONGSHORE_SECRET", "LONGSHORE_PASS")) for name in environment)

@@ -17,6 +17,7 @@ from tests.rsync_daemon import PASSWORD, USER, RsyncDaemon, running_daemon
 from tests.spec_runs import SpecRun
 from tests.support import (
     RunningServer,
+    environment_of,
     make_large_file,
     make_tree,
     rsync_differences,
@@ -66,8 +67,8 @@ def test_a_password_stands_on_no_command_line(daemon: RsyncDaemon, room: Path) -
     (engine,) = wait_until(lambda: run.journal("engine_started"), what="the start of rsync")
     process = psutil.Process(engine["engine"]["pid"])
 
+    environment = environment_of(process)
     lines = [" ".join(one.cmdline()) for one in (process, process.parent()) if one is not None]
-    environment = process.environ()
 
     assert any(f"rsync://{USER}@" in line for line in lines)
     assert not any(PASSWORD in line for line in lines)
