@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from core.allowed_roots import EVERYWHERE, Roots
+from core.allowed_roots import Roots
 from core.job_manager import JobManager
 from core.new_run import RunLimits
 from core.rclone_remotes import RcloneRemotes
@@ -17,11 +17,9 @@ from fastapi_app.security import KnownHosts
 from models.error_query import KeptErrors
 from models.errors import LongshoreError, NoAnswer, StorageFailed
 from models.setting_facts import SAVED
-from models.settings import Settings
 from storage.audit_repository import AuditRepository
 from storage.error_repository import ErrorRepository
 from storage.job_storage import JobStorage
-from storage.settings_file import SettingsFile
 from storage.settings_store import SettingsStore
 
 _BYTES_PER_MEGABYTE = 1_000_000
@@ -75,23 +73,6 @@ def roots_of(store: SettingsStore) -> Roots:
     if store.may_have_lost(_ROOTS) and _ROOTS not in store.decided:
         return None
     return store.in_force.root_folders
-
-
-def roots_on_disk(given: Settings) -> Roots:
-    """Return the allowed folders for who works on the files alone, beside a server or without one.
-    Blocking."""
-    if _ROOTS in given.model_fields_set:
-        return given.root_folders
-    data_dir = given.data_dir.absolute()
-    if not data_dir.is_dir():
-        return EVERYWHERE  # Nothing was saved in it.
-    try:
-        found = SettingsFile(data_dir).look()
-    except OSError:
-        return None
-    if found.document is not None:
-        return found.document.saved.root_folders
-    return EVERYWHERE if found.surely_leaves_out(_ROOTS) else None
 
 
 def kept_errors_of(store: SettingsStore) -> KeptErrors:

@@ -17,8 +17,8 @@ from core.engines.registry import ENGINES
 from core.questions import Questions
 from core.tools import LocalTools, Tool
 from fastapi_app.commands.console import EXIT_FAILED, out, print_json, settings
+from fastapi_app.commands.roots import roots_on_disk
 from fastapi_app.data_directory import holder_of, url_of_running_server
-from fastapi_app.settings_in_force import roots_on_disk
 from storage.import_report import printable
 from storage.job_files import JobFiles
 

@@ -22,7 +22,7 @@ from fastapi_app.commands.console import (
     write_file,
 )
 from fastapi_app.commands.noted import note
-from fastapi_app.settings_in_force import roots_on_disk
+from fastapi_app.commands.roots import roots_on_disk
 from models.audit import Action
 from models.errors import InvalidDocument
 from storage.import_report import printable

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,16 @@ def test_the_page_describes_every_command_with_its_options_and_no_other() -> Non
         } - {"--help", "-f"}
         described_options = set(re.findall(r"--[a-z-]+", text))
         assert options <= described_options, (name, options - described_options)
+
+
+def test_a_command_does_not_load_what_only_the_server_needs() -> None:
+    looks = "import fastapi_app.cli, sys; print(*{name.split('.')[0] for name in sys.modules})"
+    said = subprocess.run(
+        [sys.executable, "-c", looks], cwd=PAGE.parents[1], check=True, capture_output=True
+    )
+    loaded = set(said.stdout.decode().split())
+    assert "httpx" in loaded
+    assert not loaded & {"fastapi", "starlette", "uvicorn", "sqlalchemy", "alembic", "jinja2"}
 
 
 def leaves(part: type[Part], *path: str) -> Iterator[tuple[str, ...]]:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from core.new_run import RunLimits
-from fastapi_app.settings_in_force import kept_errors_of, limits_of, roots_on_disk
+from fastapi_app.commands.roots import roots_on_disk
+from fastapi_app.settings_in_force import kept_errors_of, limits_of
 from models.error_query import KeptErrors
 from models.settings import Settings
 from storage.settings_store import SettingsStore
