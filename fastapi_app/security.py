@@ -34,7 +34,8 @@ CONTENT_SECURITY_POLICY = (
 SECURITY_HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
+    # Pages loosen it for themselves, in their head: our own site is told where a form stood.
+    "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
@@ -107,7 +108,7 @@ class RequestGuard:
 def path_before(headers: Headers) -> str | None:
     """Return path and query of the page that a request came from; None for one of another site.
 
-    Our Referrer-Policy makes browsers tell it to this site and to no other.
+    The pages' own policy makes browsers tell it to this site and to no other.
     """
     host, referer = headers.get("host", ""), headers.get("referer", "")
     if not _same(referer, host):

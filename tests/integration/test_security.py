@@ -25,6 +25,7 @@ from tests.policy import fault_of_policy
 from tests.support import RunningServer, make_tree
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("rsync")]
+LOOSENED = '<meta name="referrer" content="same-origin">'
 NAME = "<img src=x onerror=alert(1)> &amp; \"quotes\" 'single' {{ 7*7 }} 🗄️"
 
 
@@ -69,8 +70,11 @@ def test_every_answer_has_its_policies_and_no_page_breaks_them(
                 assert rule in policy, address
             assert "unsafe" not in policy
             assert answer.headers["x-content-type-options"] == "nosniff", address
+            assert answer.headers["referrer-policy"] == "no-referrer", address
             if answer.headers["content-type"].startswith("text/html"):
                 assert Page(answer.text).forbidden == [], address
+                has_head = "<head>" in answer.text
+                assert (LOOSENED in answer.text) == has_head, address
                 assert "<img src=x" not in answer.text, address
                 assert "<b>none" not in answer.text, address
                 assert "<script>alert" not in answer.text, address
