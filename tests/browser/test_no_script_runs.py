@@ -234,8 +234,8 @@ def sign_in(page: Page, site: Infested) -> None:
         page.goto(f"{site.server.url}/sign-in")
         page.locator("#field-name").fill(NAME)
         page.locator("#field-password").fill(PASSWORD)
-        page.locator("#sign-in-button").click()
-        page.wait_for_load_state()
+        with page.expect_navigation():
+            page.locator("#sign-in-button").click()
         return "/sign-in" not in page.url
 
     wait_until(is_in, seconds=300, what="being signed in")
