@@ -8,7 +8,7 @@ TURNING = frozenset(
     map(chr, (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))
 )
 """What turns the direction of a text (Unicode Standard Annex 9): a name could look like another."""
-_UNSAFE = re.compile(rf"[\x00-\x1f\x7f-\x9f\ud800-\udfff{''.join(sorted(TURNING))}]")
+_UNSAFE = re.compile(rf"[\x00-\x1f\x7f-\x9f\ud800-\udfff{''.join(TURNING)}]")
 """Those and the general categories Cc and Cs. An expression: a log of many megabytes goes through
 it, ten times as fast as character by character."""
 
