@@ -11,10 +11,26 @@ import os
 import stat
 from collections.abc import Callable
 
+from models.errors import NoAnswer
+
 Touch = Callable[[str], None]
 """Is told of a path, by real folders, before it is looked at; what it raises ends the walk."""
 _MOST_LINKS = 40
 """As many as the kernel follows (path_resolution(7))."""
+
+_GONE = frozenset(
+    {
+        errno.EIO,
+        errno.ENOTCONN,
+        errno.ECONNABORTED,
+        errno.ESTALE,
+        errno.ETIMEDOUT,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+    }
+)
+"""What is said of a file system whose disk or server is gone (fuse(4), nfs(5), mount.cifs(8)): that
+tells nothing about the path."""
 
 
 def untold(_path: str) -> None:
@@ -26,8 +42,18 @@ def real_path(location: str, touch: Touch = untold) -> str:
 
     Raises OSError for one that nobody can tell it of: a link that leads nowhere or in a circle, a
     `..` behind what is missing, a link of the kernel's own into another view of the file systems
-    (/proc/<pid>/root, proc(5)), whose text names something else here. Raises ValueError for a NUL.
+    (/proc/<pid>/root, proc(5)), whose text names something else here. Raises NoAnswer where all
+    that is heard of its disk is that it is gone, and ValueError for a NUL.
     """
+    try:
+        return _real_path(location, touch)
+    except OSError as error:
+        if error.errno in _GONE:
+            raise NoAnswer(location, error.strerror) from error
+        raise
+
+
+def _real_path(location: str, touch: Touch) -> str:
     if not location.startswith("/"):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), location)
     given = location.split("/")

@@ -337,6 +337,7 @@ class AccountNotFound(LongshoreError):
 class NoAnswer(LongshoreError):
     """A file system gives no answer, as one on a server that is gone; nothing was done."""
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, reason: str | None = None) -> None:
         self.place = place
-        super().__init__(f"{place} does not answer: is its disk or its server there?")
+        told = f" ({reason})" if reason else ""
+        super().__init__(f"{place} does not answer{told}: is its disk or its server there?")

@@ -27,12 +27,19 @@ class HangingDisk:
         options = f"fd={self._server},rootmode=40000,user_id=0,group_id=0".encode()
         result = self._libc.mount(b"hanging", os.fsencode(path), b"fuse", 0, options)
         need(f"a FUSE mount ({os.strerror(ctypes.get_errno())})", result == 0)
+        self._is_mounted = True
 
-    def let_go(self) -> None:
-        """Answer everybody who waits, with an error, and unmount it."""
+    def die(self) -> None:
+        """Answer everybody, now and later, that the server is gone."""
         if self._server is not None:
             os.close(self._server)
             self._server = None
+
+    def let_go(self) -> None:
+        """Answer everybody who waits, with an error, and unmount it."""
+        self.die()
+        if self._is_mounted:
+            self._is_mounted = False
             self._libc.umount2(os.fsencode(self.path), _MNT_DETACH)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.hanging import HangingDisk, hanging_disk
 from tests.spec_runs import SpecRun
-from tests.support import make_tree, tree_of, wait_until
+from tests.support import make_tree, rsync_differences, wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("rsync")]
 
@@ -52,13 +52,16 @@ def test_a_run_that_cannot_be_judged_does_not_begin(
     assert not (disk.path.parent / "to").exists()
 
 
-def test_it_begins_once_the_disk_answers(disk: HangingDisk) -> None:
+@pytest.mark.parametrize("is_dead", [False, True])
+def test_it_begins_once_the_disk_answers(disk: HangingDisk, is_dead: bool) -> None:
     run = run_of(disk, max_attempts=20)
+    if is_dead:
+        disk.die()
     run.start()
     wait_until(lambda: bool(run.journal("retry_scheduled")), what="the second attempt")
     disk.let_go()
     assert run.result()["outcome"] == "completed", run.result()["message"]
-    assert tree_of(disk.path.parent / "to") == tree_of(disk.path / "photos")
+    assert rsync_differences(disk.path / "photos", disk.path.parent / "to") == ""
 
 
 def test_a_stop_is_heard_while_it_waits(disk: HangingDisk) -> None:
