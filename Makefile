@@ -21,8 +21,9 @@ run: ## start the dashboard
 	@exec $(BIN)/longshore serve
 
 # Four at once, whatever the machine: most tests wait for other processes more than they compute.
+# They start some hundred programs, each of which would compile all of its modules anew.
 test: lint ## lint, then every test but the long fault sweeps and the benchmarks
-	$(BIN)/python -m pytest -n 4 --dist worksteal
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 4 --dist worksteal
 
 lint: ## style, types and the floors of the architecture
 	$(SETUP) test
