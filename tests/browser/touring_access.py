@@ -63,6 +63,8 @@ def _tokens(page: Page) -> None:
     page.locator("#token-make").click()
     expect(page.locator("#token-text")).to_be_visible()
     page.get_by_role("link", name="Revoke scraper").click()
+    page.locator(".crumbs a").last.click()
+    page.get_by_role("link", name="Revoke scraper").click()
     page.locator("#remove-not").click()
     page.get_by_role("link", name="Revoke scraper").click()
     page.locator("#remove-button").click()
