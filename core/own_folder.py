@@ -13,8 +13,7 @@ from models.remote import is_remote
 
 def meets(location: str, data_dir: str, *, is_written: bool) -> bool:
     """Whether a location lies in the data directory; of one that is written also whether it holds
-    it. By what folders are and not by their names: a bind mount is the same folder. Raises
-    NoAnswer."""
+    it. By what folders are and not by their names: a bind mount is the same folder."""
     if is_remote(location):
         return False
     try:

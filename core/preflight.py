@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from functools import partial
 from typing import Protocol
 
 from core.allowed_roots import root_faults
 from core.engines.base import Engine, too_old
 from core.preflight_mounts import has_any_file, marker_fault, mount_fault
 from core.preflight_space import existing_part, inode_fault
-from core.questions import reach
-from core.real_paths import Touch, untold
+from core.real_paths import Touch, refuse_gone, untold
 from models.errors import FieldFault
 from models.remote import is_remote
 from models.run_spec import RunSpec
@@ -58,7 +58,7 @@ def run_faults(spec: RunSpec, engine: Engine, touch: Touch = untold) -> tuple[Fi
     source, destination = within(spec.source, spec.destination, outside)
     for path in (spec.source_mount, spec.destination_mount, destination, source):
         if path is not None and not is_remote(path):
-            reach(path, touch)
+            refuse_gone(path, touch)
     faults = [
         *tool_faults(spec, engine),
         *outside,
@@ -75,7 +75,8 @@ def run_faults(spec: RunSpec, engine: Engine, touch: Touch = untold) -> tuple[Fi
 def spec_root_faults(spec: RunSpec, touch: Touch = untold) -> list[FieldFault]:
     """Return what of a run leads out of the allowed folders now, whatever it did when the job was
     saved. Raises NoAnswer."""
-    return root_faults(
+    look = partial(
+        root_faults,
         spec.source,
         spec.destination,
         spec.extra_args,
@@ -83,6 +84,14 @@ def spec_root_faults(spec: RunSpec, touch: Touch = untold) -> list[FieldFault]:
         touch,
         data_dir=spec.data_dir,
     )
+    faults = look()
+    if not faults:
+        return []
+    # That ends a run for good: it is said of no disk that is gone, or was a moment ago.
+    for path in (spec.source, spec.destination):
+        if not is_remote(path):
+            refuse_gone(path, touch)
+    return look()
 
 
 def within(

@@ -42,18 +42,8 @@ def real_path(location: str, touch: Touch = untold) -> str:
 
     Raises OSError for one that nobody can tell it of: a link that leads nowhere or in a circle, a
     `..` behind what is missing, a link of the kernel's own into another view of the file systems
-    (/proc/<pid>/root, proc(5)), whose text names something else here. Raises NoAnswer where all
-    that is heard of its disk is that it is gone, and ValueError for a NUL.
+    (/proc/<pid>/root, proc(5)), whose text names something else here. Raises ValueError for a NUL.
     """
-    try:
-        return _real_path(location, touch)
-    except OSError as error:
-        if error.errno in _GONE:
-            raise NoAnswer(location, error.strerror) from error
-        raise
-
-
-def _real_path(location: str, touch: Touch) -> str:
     if not location.startswith("/"):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), location)
     given = location.split("/")
@@ -64,6 +54,18 @@ def _real_path(location: str, touch: Touch) -> str:
     if not os.path.samestat(os.stat(existing), os.stat(real)):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), location)
     return os.path.join(real, *(name for name in missing if name not in {"", "."}))
+
+
+def refuse_gone(location: str, touch: Touch = untold) -> None:
+    """Raise NoAnswer where all that is heard of a location is that its disk is gone: so nobody can
+    tell where it leads. What else is wrong with it whoever asks finds out."""
+    try:
+        real_path(location, touch)
+    except OSError as error:
+        if error.errno in _GONE:
+            raise NoAnswer(location, error.strerror) from error
+    except ValueError:
+        pass
 
 
 def walked(

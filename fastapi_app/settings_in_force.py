@@ -120,9 +120,14 @@ async def put_in_force(store: SettingsStore, reach: Reach) -> None:
 
 async def _look_at_refused(jobs: JobStorage) -> None:
     """Take over what people wrote into definitions and other allowed folders had refused."""
+    # The next edit, or the next start, finds those that could not be.
     try:
-        for job_id in await jobs.changed_on_disk():
-            await jobs.reconcile(job_id)
-    except (NoAnswer, StorageFailed) as error:
-        # The next edit, or the next start, finds them.
+        changed = await jobs.changed_on_disk()
+    except StorageFailed as error:
         _logger.error("refused definitions were not looked at again: %s", error)
+        return
+    for job_id in changed:
+        try:
+            await jobs.reconcile(job_id)
+        except (NoAnswer, StorageFailed) as error:
+            _logger.error("the definition of %s was not looked at again: %s", job_id, error)

@@ -78,6 +78,7 @@ class DeletingRun(Performance):
         self._has_differences = False
 
     def _preflight(self) -> None:
+        self._faults()  # Waits for the disks; what is wrong beside that is looked at below.
         # First, since what was moved aside may be all that the source has.
         self._put_back_cut_off()
         super()._preflight()

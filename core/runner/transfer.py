@@ -64,6 +64,8 @@ class Transfer(Workbench):
                 # tidied.
                 self._refuse_outside()
             except NotAnswered as error:
+                # The next attempt would write to the same files.
+                end_what_is_left(spec.run_id)
                 meaning = ExitMeaning(Verdict.TRANSIENT, str(error))
             if meaning.verdict is Verdict.GOOD:
                 self._tidy_up()
@@ -251,13 +253,22 @@ class Transfer(Workbench):
         clock = WallClock()
         is_paced = spec.bandwidth_limit is not None and self._engine.paces_by_wall_clock
 
+        may_scan = True
+
         def scan_when(is_due: bool) -> None:
             if is_due and not scans and not self._meter.has_totals:
                 scans.append(self._start_scan(spec))
                 attendant.attend_beside(scans[0])
 
         def scan_when_due() -> None:
-            scan_when(time.monotonic() >= scan_from or reader.reading.wants_totals)
+            nonlocal may_scan
+            try:
+                scan_when(
+                    may_scan and (time.monotonic() >= scan_from or reader.reading.wants_totals)
+                )
+            except NotAnswered:
+                # The attempt goes on without: it was let begin, and is judged again at its end.
+                may_scan = False
 
         def tick() -> None:
             scan_when_due()

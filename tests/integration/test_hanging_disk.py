@@ -4,7 +4,6 @@ meanwhile: pages, health, saves and starts; and that what asks for it is told so
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from core.allowed_roots import is_allowed
-from core.open_tree import Tree
 from core.questions import PATIENCE_SECONDS
-from models.errors import NoAnswer, OutsideRoots
 from tests.hanging import HangingDisk, hanging_disk
 from tests.integration.running import ended_server
 from tests.support import RunningServer, make_tree, wait_until
@@ -134,20 +130,3 @@ def test_it_is_asked_again_once_it_answers(site: Site) -> None:
     wait_until(is_listed, what="the folder on the disk that answers again")
     job = site.definition(source=f"{site.link}/photos", destination=f"{site.good}/other")
     assert site.server.http.post("/api/v1/jobs", json=job).status_code == 201
-
-
-def test_one_that_is_gone_tells_nothing_and_holds_nothing_that_is_open(tmp_path: Path) -> None:
-    with hanging_disk(tmp_path / "dead") as disk:
-        disk.die()
-        (tmp_path / "good" / "photos").mkdir(parents=True)
-        (tmp_path / "link").symlink_to(tmp_path / "good")
-        roots = (f"{disk.path}/photos", str(tmp_path / "link"))
-        for path in (f"{disk.path}/photos", f"{disk.path}/photos/a", str(tmp_path / "elsewhere")):
-            with pytest.raises(NoAnswer, match="not connected"):
-                is_allowed(path, roots)
-        assert is_allowed(f"{tmp_path}/good/photos", roots)
-        Tree.at(f"{tmp_path}/good/photos", roots).close()
-        before = os.listdir("/proc/self/fd")
-        with pytest.raises(OutsideRoots):
-            Tree.at(str(tmp_path), roots)
-        assert os.listdir("/proc/self/fd") == before

@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+from core.open_tree import Tree
+from core.runner.trash import Mover, Trash
 from tests.hanging import HangingDisk, hanging_disk
 from tests.spec_runs import SpecRun
-from tests.support import make_tree, rsync_differences, wait_until
+from tests.support import make_large_file, make_tree, rsync_differences, wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("rsync")]
 
@@ -62,6 +65,59 @@ def test_it_begins_once_the_disk_answers(disk: HangingDisk, is_dead: bool) -> No
     disk.let_go()
     assert run.result()["outcome"] == "completed", run.result()["message"]
     assert rsync_differences(disk.path / "photos", disk.path.parent / "to") == ""
+
+
+@pytest.mark.parametrize("is_dead", [False, True])
+def test_what_a_killed_run_had_moved_aside_is_put_back_once_the_disk_answers(
+    tmp_path: Path, is_dead: bool
+) -> None:
+    source = make_large_file(tmp_path / "dead" / "photos" / "only.bin", megabytes=1).parent
+    tree = Tree.at(str(source))
+    trash = Trash(tree, "killed", remembers_folders=False)
+    with tree.place(b"only.bin") as place, trash.place(b"only.bin") as aside:
+        Mover().move(place, aside)
+    os.close(trash._tree.top)
+    tree.close()
+    assert not (source / "only.bin").exists()
+    with hanging_disk(tmp_path / "dead") as disk:
+        deletion = {"source_deletion": "per_file", "verification": "checksum"}
+        run = run_of(disk, max_attempts=20, **deletion)
+        if is_dead:
+            disk.die()
+        run.start()
+        wait_until(lambda: bool(run.journal("retry_scheduled")), what="the second attempt")
+        disk.let_go()
+        assert run.result()["outcome"] == "completed", run.result()["message"]
+    assert (tmp_path / "to" / "only.bin").stat().st_size == 1024 * 1024
+    assert run.journal("run_ended")[-1]["sources_deleted"] == 1
+
+
+def test_no_attempt_goes_on_beside_the_next_one(tmp_path: Path) -> None:
+    make_large_file(tmp_path / "from" / "large.bin", megabytes=6)
+    place = tmp_path / "disk"
+    values = {"timeout_seconds": 1, "max_attempts": 20, "bandwidth_limit": 1024 * 1024}
+    roots = (str(place), str(tmp_path / "from"))
+    expected = {"expected_bytes": 6 * 1024 * 1024, "expected_files": 1}
+    run = SpecRun(
+        tmp_path / "run",
+        source=f"{tmp_path}/from",
+        destination=f"{place}/to",
+        allowed_roots=roots,
+        **values,
+        **expected,
+    )
+    run.start()
+    wait_until(lambda: bool(run.journal("engine_started")), what="the first attempt")
+    first = psutil.Process(run.journal("engine_started")[0]["engine"]["pid"])
+    wait_until(lambda: any((place / "to").iterdir()), what="the first bytes")
+    # The tool has its folder open, and goes on; the look before the scan is what hangs.
+    with hanging_disk(place) as disk:
+        wait_until(lambda: bool(run.journal("retry_scheduled")), what="the second attempt")
+        disk.let_go()
+        wait_until(lambda: len(run.journal("engine_started")) > 1, what="its tool")
+        assert not first.is_running() or first.status() == psutil.STATUS_ZOMBIE
+    assert run.result(seconds=60)["outcome"] == "completed", run.result()["message"]
+    assert rsync_differences(tmp_path / "from", place / "to") == ""
 
 
 def test_a_stop_is_heard_while_it_waits(disk: HangingDisk) -> None:
