@@ -106,7 +106,7 @@ async def put_in_force(store: SettingsStore, reach: Reach) -> None:
         # The monitor tries every second to start what waits.
         _logger.error("queued runs did not start with the new settings: %s", error)
     if has_other_roots:
-        await _look_at_refused(reach.jobs)
+        await look_at_refused(reach.jobs)
     reach.audit_log.kept_days = kept_audit_days_of(store)
     kept_errors = kept_errors_of(store)
     if kept_errors != reach.error_log.kept:
@@ -118,7 +118,7 @@ async def put_in_force(store: SettingsStore, reach: Reach) -> None:
             _logger.error("old errors are not forgotten by the new settings yet: %s", error)
 
 
-async def _look_at_refused(jobs: JobStorage) -> None:
+async def look_at_refused(jobs: JobStorage) -> None:
     """Take over what people wrote into definitions and other allowed folders had refused."""
     # The next edit, or the next start, finds those that could not be.
     try:

@@ -11,10 +11,16 @@ import pytest
 
 from core.new_run import RunLimits
 from fastapi_app.commands.roots import roots_on_disk
-from fastapi_app.settings_in_force import kept_errors_of, limits_of
+from fastapi_app.settings_in_force import kept_errors_of, limits_of, look_at_refused
 from models.error_query import KeptErrors
+from models.errors import FieldFault, NoAnswer
+from models.job import Job
+from models.job_state import JobState
 from models.settings import Settings
+from storage.job_storage import JobStorage
+from storage.job_table import Observer
 from storage.settings_store import SettingsStore
+from tests.fakes.builders import a_job
 
 
 async def limits(directory: Path, content: str | None, **given: Any) -> RunLimits:
@@ -105,3 +111,34 @@ def test_without_a_data_directory_nothing_was_saved(tmp_path: Path) -> None:
     assert roots_on_disk(Settings(data_dir=tmp_path / "none")) == ()
     (tmp_path / "file").write_text("")
     assert roots_on_disk(Settings(data_dir=tmp_path / "file")) == ()
+
+
+async def test_a_folder_that_does_not_answer_keeps_no_other_definition_out(tmp_path: Path) -> None:
+    are_allowed = False
+
+    def faults_of(job: Job) -> list[FieldFault]:
+        if not are_allowed:
+            return [FieldFault("source", "It is not allowed.")]
+        if job.id == "a-0001":
+            raise NoAnswer(job.source)
+        return []
+
+    (tmp_path / "jobs").mkdir()
+    jobs = await JobStorage.open(tmp_path, Observer(faults_of=faults_of))
+    for job_id in ("a-0001", "b-0001"):
+        await jobs.create(a_job(job_id), JobState(job_id))
+        path = tmp_path / "jobs" / f"{job_id}.yaml"
+        path.write_text(path.read_text().replace("name: Photos", "name: Edited"))
+        await jobs.reconcile(job_id)
+    assert names_of(jobs) == ["Photos", "Photos"]
+
+    are_allowed = True
+    await look_at_refused(jobs)
+
+    assert names_of(jobs) == ["Photos", "Edited"]
+    await jobs.close()
+
+
+def names_of(jobs: JobStorage) -> list[str]:
+    """Return the names of all jobs in the order of their ids."""
+    return [record.job.name for _, record in sorted(jobs.snapshot().items())]
