@@ -21,7 +21,8 @@ run: ## start the dashboard
 	@exec $(BIN)/longshore serve
 
 # Four at once, whatever the machine: most tests wait for other processes more than they compute.
-# They start some hundred programs, each of which would compile all of its modules anew.
+# They start some hundred programs, each of which would compile all of our modules anew where the
+# environment forbids Python to keep them.
 test: lint ## lint, then every test but the long fault sweeps and the benchmarks
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 4 --dist worksteal
 

@@ -15,7 +15,7 @@ _MNT_DETACH = 2
 
 
 class HangingDisk:
-    """Mounted at a folder of its own; `let_go` ends the hanging, and the folder is empty then."""
+    """Mounted at a folder of its own; what lies beneath is there again once it is let go of."""
 
     def __init__(self, path: Path) -> None:
         need("root, who may mount file systems,", os.geteuid() == 0)
@@ -27,7 +27,6 @@ class HangingDisk:
         options = f"fd={self._server},rootmode=40000,user_id=0,group_id=0".encode()
         result = self._libc.mount(b"hanging", os.fsencode(path), b"fuse", 0, options)
         need(f"a FUSE mount ({os.strerror(ctypes.get_errno())})", result == 0)
-        self._is_mounted = True
 
     def die(self) -> None:
         """Answer everybody, now and later, that the server is gone."""
@@ -38,9 +37,8 @@ class HangingDisk:
     def let_go(self) -> None:
         """Answer everybody who waits, with an error, and unmount it."""
         self.die()
-        if self._is_mounted:
-            self._is_mounted = False
-            self._libc.umount2(os.fsencode(self.path), _MNT_DETACH)
+        # The second time it is no mount point any more, and nothing happens (umount(2), EINVAL).
+        self._libc.umount2(os.fsencode(self.path), _MNT_DETACH)
 
 
 @contextmanager

@@ -26,9 +26,6 @@ from tests import forked
 Value = TypeVar("Value")
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 _POLL_SECONDS = 0.02
-_POLL_GROWTH, _MAX_POLL_SECONDS = 1.2, 0.1
-"""What takes long is asked less and less often: most questions are requests, and four tests that
-each ask fifty times a second would have half of a small machine to themselves."""
 ENDED = {"completed", "failed", "paused", "interrupted"}
 
 
@@ -37,15 +34,13 @@ def wait_until(
 ) -> Value:
     """Return the first true value of `condition`; fails after a deadline."""
     deadline = time.monotonic() + seconds
-    pause = _POLL_SECONDS
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} did not come within {seconds} s")
-        time.sleep(pause)
-        pause = min(pause * _POLL_GROWTH, _MAX_POLL_SECONDS)
+        time.sleep(_POLL_SECONDS)
 
 
 def environment_of(process: psutil.Process) -> dict[str, str]:
@@ -59,15 +54,13 @@ async def wait_until_async(
 ) -> Value:
     """Return the first true value of an awaited `condition`; fails after a deadline."""
     deadline = time.monotonic() + seconds
-    pause = _POLL_SECONDS
     while True:
         value = await condition()
         if value:
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} did not come within {seconds} s")
-        await asyncio.sleep(pause)
-        pause = min(pause * _POLL_GROWTH, _MAX_POLL_SECONDS)
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 _PORTS = range(15_000, 32_000)  # Below those that the kernel gives to outgoing connections.

@@ -64,8 +64,6 @@ class Transfer(Workbench):
                 # tidied.
                 self._refuse_outside()
             except NotAnswered as error:
-                # The next attempt would write to the same files.
-                end_what_is_left(spec.run_id)
                 meaning = ExitMeaning(Verdict.TRANSIENT, str(error))
             if meaning.verdict is Verdict.GOOD:
                 self._tidy_up()
@@ -252,23 +250,23 @@ class Transfer(Workbench):
         scans: list[Child] = []
         clock = WallClock()
         is_paced = spec.bandwidth_limit is not None and self._engine.paces_by_wall_clock
-
         may_scan = True
 
         def scan_when(is_due: bool) -> None:
-            if is_due and not scans and not self._meter.has_totals:
+            nonlocal may_scan
+            if not is_due or not may_scan or scans or self._meter.has_totals:
+                return
+            try:
                 scans.append(self._start_scan(spec))
-                attendant.attend_beside(scans[0])
+            except NotAnswered:
+                # The attempt goes on without, and is judged again at its end: were it left alone
+                # now, it would write beside the next one.
+                may_scan = False
+                return
+            attendant.attend_beside(scans[0])
 
         def scan_when_due() -> None:
-            nonlocal may_scan
-            try:
-                scan_when(
-                    may_scan and (time.monotonic() >= scan_from or reader.reading.wants_totals)
-                )
-            except NotAnswered:
-                # The attempt goes on without: it was let begin, and is judged again at its end.
-                may_scan = False
+            scan_when(time.monotonic() >= scan_from or reader.reading.wants_totals)
 
         def tick() -> None:
             scan_when_due()

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from tests.browser.payloads import PAYLOADS, Payload
 from tests.integration.access_server import bear_local_token, set_password
 from tests.integration.running import ended_server, wait_for_status
@@ -86,12 +84,11 @@ def infested(room: Path) -> Iterator[Infested]:
 def shut(site: Infested) -> None:
     """Have the server ask who one is, from now on: its own client bears a token."""
     set_password(site.server, "passwd", NAME, password=PASSWORD)
-    wait_until(lambda: _asks(site.server), what="a server that asks who one is")
+    wait_until(
+        lambda: site.server.http.get("/api/v1/jobs").status_code == 401,
+        what="a server that asks who one is",
+    )
     bear_local_token(site.server)
-
-
-def _asks(server: RunningServer) -> bool:
-    return httpx.get(f"{server.url}/api/v1/jobs").status_code == 401
 
 
 def file_name(one: Payload) -> bytes:

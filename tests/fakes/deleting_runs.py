@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from core.runner.deleting import Deleter
 from core.runner.deletion_phase import _PROGRAM
 from core.runner.proof import Copies, Proof
 from core.runner.selected_files import SELECTED_NAME
-from core.runner.trash import Trash
+from core.runner.trash import Mover, Trash
 from models.run_spec import TRASH_FOLDER
 from models.source_deletions import PUT_BACK, DeletionOutcome
 from tests.fakes.builders import a_spec
@@ -137,6 +138,19 @@ def lost_of(run: DeletingRun, before: dict[bytes, str]) -> list[bytes]:
         for name, content in before.items()
         if not any(place.get(name) == content for place in places)
     ]
+
+
+@contextmanager
+def moved_aside(source: Path, name: bytes) -> Iterator[None]:
+    """A file that a run has moved aside, and did not delete yet: it lives until the end of the
+    block, and is as one that was killed afterwards."""
+    tree = Tree.at(str(source))
+    trash = Trash(tree, "killed", remembers_folders=False)
+    with tree.place(name) as place, trash.place(name) as aside:
+        Mover().move(place, aside)
+    yield
+    os.close(trash._tree.top)
+    tree.close()
 
 
 def nothing(_count: int) -> None:

@@ -12,8 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from core.open_tree import Tree
-from core.runner.trash import Mover, Trash
+from tests.fakes.deleting_runs import moved_aside
 from tests.hanging import HangingDisk, hanging_disk
 from tests.spec_runs import SpecRun
 from tests.support import make_large_file, make_tree, rsync_differences, wait_until
@@ -55,15 +54,19 @@ def test_a_run_that_cannot_be_judged_does_not_begin(
     assert not (disk.path.parent / "to").exists()
 
 
-@pytest.mark.parametrize("is_dead", [False, True])
-def test_it_begins_once_the_disk_answers(disk: HangingDisk, is_dead: bool) -> None:
-    run = run_of(disk, max_attempts=20)
+def waited_for(disk: HangingDisk, run: SpecRun, *, is_dead: bool) -> None:
+    """Have a run wait for a disk that hangs, or says that it is gone, and come to a good end."""
     if is_dead:
         disk.die()
     run.start()
     wait_until(lambda: bool(run.journal("retry_scheduled")), what="the second attempt")
     disk.let_go()
     assert run.result()["outcome"] == "completed", run.result()["message"]
+
+
+@pytest.mark.parametrize("is_dead", [False, True])
+def test_it_begins_once_the_disk_answers(disk: HangingDisk, is_dead: bool) -> None:
+    waited_for(disk, run_of(disk, max_attempts=20), is_dead=is_dead)
     assert rsync_differences(disk.path / "photos", disk.path.parent / "to") == ""
 
 
@@ -72,22 +75,13 @@ def test_what_a_killed_run_had_moved_aside_is_put_back_once_the_disk_answers(
     tmp_path: Path, is_dead: bool
 ) -> None:
     source = make_large_file(tmp_path / "dead" / "photos" / "only.bin", megabytes=1).parent
-    tree = Tree.at(str(source))
-    trash = Trash(tree, "killed", remembers_folders=False)
-    with tree.place(b"only.bin") as place, trash.place(b"only.bin") as aside:
-        Mover().move(place, aside)
-    os.close(trash._tree.top)
-    tree.close()
+    with moved_aside(source, b"only.bin"):
+        pass  # And killed.
     assert not (source / "only.bin").exists()
     with hanging_disk(tmp_path / "dead") as disk:
         deletion = {"source_deletion": "per_file", "verification": "checksum"}
         run = run_of(disk, max_attempts=20, **deletion)
-        if is_dead:
-            disk.die()
-        run.start()
-        wait_until(lambda: bool(run.journal("retry_scheduled")), what="the second attempt")
-        disk.let_go()
-        assert run.result()["outcome"] == "completed", run.result()["message"]
+        waited_for(disk, run, is_dead=is_dead)
     assert (tmp_path / "to" / "only.bin").stat().st_size == 1024 * 1024
     assert run.journal("run_ended")[-1]["sources_deleted"] == 1
 
@@ -95,16 +89,16 @@ def test_what_a_killed_run_had_moved_aside_is_put_back_once_the_disk_answers(
 def test_no_attempt_goes_on_beside_the_next_one(tmp_path: Path) -> None:
     make_large_file(tmp_path / "from" / "large.bin", megabytes=6)
     place = tmp_path / "disk"
-    values = {"timeout_seconds": 1, "max_attempts": 20, "bandwidth_limit": 1024 * 1024}
-    roots = (str(place), str(tmp_path / "from"))
-    expected = {"expected_bytes": 6 * 1024 * 1024, "expected_files": 1}
     run = SpecRun(
         tmp_path / "run",
         source=f"{tmp_path}/from",
         destination=f"{place}/to",
-        allowed_roots=roots,
-        **values,
-        **expected,
+        timeout_seconds=1,
+        max_attempts=20,
+        bandwidth_limit=1024 * 1024,
+        expected_bytes=6 * 1024 * 1024,  # With totals of the last run the scan is not due at once.
+        expected_files=1,
+        allowed_roots=(str(place), f"{tmp_path}/from"),
     )
     run.start()
     wait_until(lambda: bool(run.journal("engine_started")), what="the first attempt")

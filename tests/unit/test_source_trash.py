@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from core.open_tree import Tree
-from core.runner.trash import Mover, PutBack, Trash, purge, put_back
+from core.runner.trash import PutBack, purge, put_back
 from models.run_spec import TRASH_FOLDER
 from tests.fakes.deleting_runs import (
     NAME,
@@ -18,6 +17,7 @@ from tests.fakes.deleting_runs import (
     contents_of,
     copy,
     copy_of,
+    moved_aside,
     photo,
     told,
 )
@@ -126,17 +126,11 @@ def test_what_is_in_the_trash_folder_of_a_link_is_not_removed(
 
 
 def test_what_a_run_that_was_killed_had_moved_aside_comes_back(run: DeletingRun) -> None:
-    source = Tree.at(str(run.source))
-    trash = Trash(source, "killed", remembers_folders=False)
-    with source.place(NAME) as place, trash.place(NAME) as aside:
-        Mover().move(place, aside)
-    assert not photo(run).exists()
-    run.prepare()
-
-    assert told(run.put_back_cut_off())["message"] is None, "its run lives"
-    assert not photo(run).exists()
-
-    os.close(trash._tree.top)
+    with moved_aside(run.source, NAME):
+        assert not photo(run).exists()
+        run.prepare()
+        assert told(run.put_back_cut_off())["message"] is None, "its run lives"
+        assert not photo(run).exists()
     assert "1 file was put back at the source" in told(run.put_back_cut_off())["message"]
     assert photo(run).read_bytes() == b"the only copy"
     assert not (run.source / TRASH_FOLDER).exists()
