@@ -76,8 +76,15 @@ class Database:
         return result
 
     async def read(self, work: Callable[[Connection], Result]) -> Result:
-        """Do reading `work`. Raises StorageFailed."""
-        return await self._run(self._readers, work)
+        """Do reading `work`; whatever it asks for, it sees of one moment. Raises StorageFailed."""
+
+        def read_of_one_moment(connection: Connection) -> Result:
+            # Python's sqlite3 begins no transaction before a SELECT (docs.python.org, sqlite3,
+            # isolation_level), and a page and its count would differ by what ends between them.
+            connection.exec_driver_sql("BEGIN")
+            return work(connection)
+
+        return await self._run(self._readers, read_of_one_moment)
 
     async def close(self) -> None:
         """Finish what is under way and close; may be called twice."""
