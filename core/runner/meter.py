@@ -73,8 +73,9 @@ class Meter:
             phase_percent=None,
         )
 
-    def begin_attempt(self) -> None:
+    def begin_attempt(self, attempt: int) -> None:
         """What was sent so far stays counted; the next reading begins at 0."""
+        self._shown = self._shown._replace(attempt=attempt)
         self._sent_before = self._shown.bytes_sent
         self._pace.begin()
 

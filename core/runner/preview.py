@@ -68,7 +68,7 @@ class DryRun(Performance):
         preview = PREVIEWS[self._spec.engine]
         reader = preview.reader(self._engine, self._spec)
         self._reading = reader.reading
-        self._meter.begin_attempt()
+        self._meter.begin_attempt(self._tally.attempt)
         self._tally.begin_attempt()
         self._specials.begin_attempt()
         self._list.begin()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 
 from core.engines.base import (
     DISK_FULL,
@@ -52,13 +53,12 @@ class Transfer(Workbench):
         spec = self._spec
         make_known_hosts(spec)
         self._look_ahead(spec)
-        under_way = b""
-        if spec.cut_off_file:
-            # Whoever cut that run off may have left its runner no time to do so.
-            under_way = os.fsencode(spec.cut_off_file)
-            self._keep_partial_file(spec, under_way)
+        under_way = os.fsencode(spec.cut_off_file or "")
         while True:
             try:
+                # Whoever cut that file off may have left nobody the time to do so, and a disk that
+                # did not answer then may by now.
+                self._keep_partial_file(spec, under_way)
                 meaning = self._await_daemon(spec, under_way) or self._attempt(spec)
                 # Of what was swapped while it went on nothing good can be said, and nothing is
                 # tidied.
@@ -77,7 +77,7 @@ class Transfer(Workbench):
                 self._tally.warning = meaning.message
                 return
             under_way = self._reading.current_name or under_way
-            self._keep_partial_file(spec, self._reading.current_name)
+            self._keep_partial_file_if_answered(spec)
             if meaning is _CLOCK_SET_BACK:
                 spec = spec._replace(resume=True)
                 continue
@@ -124,14 +124,17 @@ class Transfer(Workbench):
         elif now - self._ended_early_at > self._spec.stop_grace_seconds:
             child.signal_group(signal.SIGKILL)
 
+    def _keep_partial_file_if_answered(self, spec: RunSpec) -> None:
+        # Otherwise the next attempt does, or the next run.
+        with suppress(NotAnswered):
+            self._keep_partial_file(spec, self._reading.current_name)
+
     def _keep_partial_file(self, spec: RunSpec, name: bytes) -> None:
+        """Keep what was written of a file for the next attempt. Raises NotAnswered."""
         if not name or not self._engine.reads_source_itself or spec.is_remote:
             return
-        try:
-            if self._outside():
-                return  # What ends the run now is told; nothing is moved out there.
-        except NotAnswered:
-            return
+        if self._outside():
+            return  # What ends the run now is told; nothing is moved out there.
         try:
             keep_partial_file(spec.source, spec.destination, name, spec.allowed_roots)
         except (OSError, OutsideRoots) as error:
@@ -206,7 +209,7 @@ class Transfer(Workbench):
         reader = self._engine.output_reader(spec)
         self._reading = reader.reading
         self._reading.totals = self._meter.totals
-        self._meter.begin_attempt()
+        self._meter.begin_attempt(self._tally.attempt)
         self._tally.begin_attempt()
         self._specials.begin_attempt()
 
@@ -234,7 +237,7 @@ class Transfer(Workbench):
             # The next attempt would write to the same files.
             end_what_is_left(spec.run_id)
         if self._stop.requested and meaning.verdict is not Verdict.GOOD:
-            self._keep_partial_file(spec, self._reading.current_name)
+            self._keep_partial_file_if_answered(spec)
             raise Stopped
         if meaning.verdict is Verdict.GOOD:
             # What was seen open a moment before the end is counted as done by now.

@@ -86,25 +86,35 @@ def test_what_a_killed_run_had_moved_aside_is_put_back_once_the_disk_answers(
     assert run.journal("run_ended")[-1]["sources_deleted"] == 1
 
 
-def test_no_attempt_goes_on_beside_the_next_one(tmp_path: Path) -> None:
-    make_large_file(tmp_path / "from" / "large.bin", megabytes=6)
-    place = tmp_path / "disk"
+def slow_run_to(place: Path) -> tuple[SpecRun, psutil.Process]:
+    """Have a run write a file of six seconds to a folder; returns it and its tool, which has that
+    folder open."""
+    source = make_large_file(place.parent / "from" / "large.bin", megabytes=6).parent
     run = SpecRun(
-        tmp_path / "run",
-        source=f"{tmp_path}/from",
+        place.parent / "run",
+        source=str(source),
         destination=f"{place}/to",
         timeout_seconds=1,
         max_attempts=20,
         bandwidth_limit=1024 * 1024,
         expected_bytes=6 * 1024 * 1024,  # With totals of the last run the scan is not due at once.
         expected_files=1,
-        allowed_roots=(str(place), f"{tmp_path}/from"),
+        allowed_roots=(str(place), str(source)),
     )
     run.start()
     wait_until(lambda: bool(run.journal("engine_started")), what="the first attempt")
-    first = psutil.Process(run.journal("engine_started")[0]["engine"]["pid"])
-    wait_until(lambda: any((place / "to").iterdir()), what="the first bytes")
-    # The tool has its folder open, and goes on; the look before the scan is what hangs.
+    tool = psutil.Process(run.journal("engine_started")[0]["engine"]["pid"])
+    wait_until(
+        lambda: any(line["progress"]["current_file"] for line in run.journal("progress")),
+        what="the first bytes",
+    )
+    return run, tool
+
+
+def test_no_attempt_goes_on_beside_the_next_one(tmp_path: Path) -> None:
+    place = tmp_path / "disk"
+    run, first = slow_run_to(place)
+    # The tool goes on; the look before the scan is what hangs.
     with hanging_disk(place) as disk:
         wait_until(lambda: bool(run.journal("retry_scheduled")), what="the second attempt")
         disk.let_go()
@@ -112,6 +122,23 @@ def test_no_attempt_goes_on_beside_the_next_one(tmp_path: Path) -> None:
         assert not first.is_running() or first.status() == psutil.STATUS_ZOMBIE
     assert run.result(seconds=60)["outcome"] == "completed", run.result()["message"]
     assert rsync_differences(tmp_path / "from", place / "to") == ""
+
+
+def test_what_was_cut_off_is_taken_up_once_the_disk_answers(tmp_path: Path) -> None:
+    place = tmp_path / "disk"
+    run, tool = slow_run_to(place)
+    (part,) = (place / "to").glob(".large.bin.*")
+    wait_until(lambda: part.stat().st_size > 1024 * 1024, what="enough of it")
+    with hanging_disk(place) as disk:
+        for process in tool.children(recursive=True):
+            process.suspend()  # It is killed for its silence, and can tidy up nothing.
+        wait_until(lambda: bool(run.journal("retry_scheduled")), what="the second attempt")
+        disk.let_go()
+    assert run.result(seconds=60)["outcome"] == "completed", run.result()["message"]
+    assert rsync_differences(tmp_path / "from", place / "to") == ""
+    progress = run.journal("progress")[-1]["progress"]
+    assert progress["attempt"] == run.journal("run_ended")[-1]["attempts"] > 1
+    assert progress["bytes_sent"] < 6.5 * 1024 * 1024, "it began from nothing"
 
 
 def test_a_stop_is_heard_while_it_waits(disk: HangingDisk) -> None:

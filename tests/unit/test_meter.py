@@ -60,7 +60,7 @@ def test_whatever_a_tool_says_no_figure_ever_falls(
         elif isinstance(value, ScannedTotals):
             (meter.set_totals if kind == "totals" else meter.expect_totals)(value)
         elif kind == "attempt":
-            meter.begin_attempt()
+            meter.begin_attempt(2)
         elif kind == "phase":
             meter.begin_phase(PhaseName.TRANSFER, 2)
         after = meter.last("t") if kind == "last" else meter.progress(reading, now, "t")
@@ -199,10 +199,11 @@ def test_a_source_that_grew_never_shows_more_than_all() -> None:
 
 def test_what_was_sent_adds_up_over_attempts() -> None:
     meter = Meter()
-    meter.begin_attempt()
+    meter.begin_attempt(1)
     assert shown(meter, bytes_sent=70, bytes_finished=70).bytes_sent == 70
-    meter.begin_attempt()
+    meter.begin_attempt(2)
     assert shown(meter, bytes_sent=0).bytes_sent == 70
+    assert shown(meter).attempt == 2
     assert shown(meter, bytes_sent=30, bytes_skipped=60).bytes_sent == 100
     assert shown(meter, bytes_sent=30, bytes_skipped=60).bytes_done == 70
 
