@@ -61,6 +61,10 @@ class SpecRun:
         documents: list[dict[str, Any]] = [json.loads(line) for line in lines]
         return [document for document in documents if document["event"] == event]
 
+    def ended(self) -> dict[str, Any]:
+        """Wait for the last line of the journal, which comes after the result, and return it."""
+        return wait_until(lambda: self.journal("run_ended"), what="the last line of the journal")[0]
+
     def perform(self, **environment: str) -> dict[str, Any]:
         """Start it and wait for its end."""
         self.start(**environment)

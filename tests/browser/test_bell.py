@@ -18,7 +18,6 @@ from tests.served_app import ServedApp
 from tests.support import RunningServer, make_large_file, make_tree
 
 NAME = "<img src=x onerror='window.ran = 1'> & Söhne"
-_SECOND_MS = 1_000
 # What decides whether a page is hidden, under a test's hand: headless pages never are.
 _HIDDEN = """
 let isHidden = false;
@@ -104,7 +103,7 @@ def test_a_failure_and_a_recovery_are_told_by_severity_and_listed(
     expect(bell(page)).to_have_accessible_name("Notifications")
 
     run_id = run_to_end(served, job_id)["id"]
-    expect(messages(page)).to_have_count(1, timeout=_SECOND_MS)
+    expect(messages(page)).to_have_count(1)
     failed = messages(page).first
     expect(failed).to_have_attribute("role", "alert")
     expect(failed).to_have_class(re.compile("is-failed"))

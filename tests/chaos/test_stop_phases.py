@@ -62,9 +62,14 @@ def slow_job(server: RunningServer, room: Path, engine: str = "rsync", **fields:
 
 
 def stop(
-    server: RunningServer, job_id: str, run_id: str, *, runner_hangs: bool = False
+    server: RunningServer, job_id: str, run_id: str, *, is_heeded: bool | None = True
 ) -> tuple[int, float]:
-    """Stop a run and see all its processes end; returns how many, and how long it took."""
+    """Stop a run and see all its processes end; returns how many, and how long it took.
+
+    A runner that heeds it tells of its end; one that has to be killed cannot. That is left open
+    (None) where a tool takes the whole grace period: a busy machine may give its runner too little
+    of the moment that is left then.
+    """
     directory = server.data_dir / "runs" / run_id
     processes = living_processes(directory)
     assert processes, "the means to find the processes finds none"
@@ -75,8 +80,10 @@ def stop(
     state = wait_for_status(server, job_id, "paused")
     assert "resumed" in state["message"]
     assert server.run(run_id)["outcome"] == "paused"
-    # A runner that heeds the stop tells of its end; one that has to be killed cannot.
-    assert (server.journal(run_id)[-1]["event"] == "run_ended") == (not runner_hangs)
+    heeded = server.journal(run_id)[-1]["event"] == "run_ended"
+    log = (server.data_dir / "logs" / "longshore.log").read_text()
+    assert heeded or f"the runner of {run_id} does not heed the stop: it is killed" in log
+    assert is_heeded in (heeded, None)
     return len(processes), took
 
 
@@ -130,7 +137,7 @@ def test_preflight_of_a_source_that_hangs(
         run_id = server.start_job(job_id)
         wait_until(lambda: b"SIGSTOP" in (tmp_path / "trace").read_bytes(), what="the hang")
 
-        ended = stop(server, job_id, run_id, runner_hangs=True)
+        ended = stop(server, job_id, run_id, is_heeded=False)
 
     assert phases_of(server, run_id) == [("preflight", "paused")]
     assert not (room / "to").exists()
@@ -184,7 +191,7 @@ def test_settle_on_a_disk_that_hangs(
         run_id = server.start_job(job_id)
         wait_until(lambda: b"SIGSTOP" in (tmp_path / "trace").read_bytes(), what="the hang")
 
-        ended = stop(server, job_id, run_id)
+        ended = stop(server, job_id, run_id, is_heeded=None)
 
     assert phases_of(server, run_id)[-1] == ("settle", "paused")
     resume(server, job_id, room)
@@ -227,7 +234,7 @@ def test_a_tool_that_heeds_no_signal_and_flees(
     run_id = server.start_job(job_id)
     wait_until(lambda: tool.escaped, what="the process that flees")
 
-    count, took = stop(server, job_id, run_id)
+    count, took = stop(server, job_id, run_id, is_heeded=None)
 
     assert count >= STUBBORN_PROCESSES + 1, "not all of them were found"
     assert call == "scan" or took > GRACE_SECONDS / 2, "it was not stubborn"

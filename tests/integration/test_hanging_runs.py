@@ -83,7 +83,7 @@ def test_what_a_killed_run_had_moved_aside_is_put_back_once_the_disk_answers(
         run = run_of(disk, max_attempts=20, **deletion)
         waited_for(disk, run, is_dead=is_dead)
     assert (tmp_path / "to" / "only.bin").stat().st_size == 1024 * 1024
-    assert run.journal("run_ended")[-1]["sources_deleted"] == 1
+    assert run.ended()["sources_deleted"] == 1
 
 
 def slow_run_to(place: Path) -> tuple[SpecRun, psutil.Process]:
@@ -136,8 +136,8 @@ def test_what_was_cut_off_is_taken_up_once_the_disk_answers(tmp_path: Path) -> N
         disk.let_go()
     assert run.result(seconds=60)["outcome"] == "completed", run.result()["message"]
     assert rsync_differences(tmp_path / "from", place / "to") == ""
-    progress = run.journal("progress")[-1]["progress"]
-    assert progress["attempt"] == run.journal("run_ended")[-1]["attempts"] > 1
+    ended, progress = run.ended(), run.journal("progress")[-1]["progress"]
+    assert progress["attempt"] == ended["attempts"] > 1
     assert progress["bytes_sent"] < 6.5 * 1024 * 1024, "it began from nothing"
 
 

@@ -185,7 +185,7 @@ def journal_of(run: SpecRun) -> list[dict[str, Any]]:
     """Wait for a run's good end and return its journal."""
     result = run.result(seconds=SECONDS * 8)
     assert result["outcome"] == "completed", result
-    wait_until(lambda: run.journal("run_ended"), what="the last line of the journal")
+    run.ended()
     kinds = ("progress", "phase_started", "phase_ended", "run_ended")
     return sorted((line for kind in kinds for line in run.journal(kind)), key=lambda one: one["t"])
 
