@@ -53,6 +53,15 @@ class Transfer(Workbench):
         spec = self._spec
         make_known_hosts(spec)
         self._look_ahead(spec)
+        try:
+            self._attempt_until_it_is_over(spec)
+        except (RunFailed, Stopped):
+            # A later run looks again, if the disk does not answer now.
+            with suppress(NotAnswered):
+                self._keep_partial_file(spec, self._reading.current_name)
+            raise
+
+    def _attempt_until_it_is_over(self, spec: RunSpec) -> None:
         under_way = os.fsencode(spec.cut_off_file or "")
         while True:
             try:
@@ -77,7 +86,6 @@ class Transfer(Workbench):
                 self._tally.warning = meaning.message
                 return
             under_way = self._reading.current_name or under_way
-            self._keep_partial_file_if_answered(spec)
             if meaning is _CLOCK_SET_BACK:
                 spec = spec._replace(resume=True)
                 continue
@@ -123,11 +131,6 @@ class Transfer(Workbench):
             child.signal_group(signal.SIGTERM)
         elif now - self._ended_early_at > self._spec.stop_grace_seconds:
             child.signal_group(signal.SIGKILL)
-
-    def _keep_partial_file_if_answered(self, spec: RunSpec) -> None:
-        # Otherwise the next attempt does, or the next run.
-        with suppress(NotAnswered):
-            self._keep_partial_file(spec, self._reading.current_name)
 
     def _keep_partial_file(self, spec: RunSpec, name: bytes) -> None:
         """Keep what was written of a file for the next attempt. Raises NotAnswered."""
@@ -237,7 +240,6 @@ class Transfer(Workbench):
             # The next attempt would write to the same files.
             end_what_is_left(spec.run_id)
         if self._stop.requested and meaning.verdict is not Verdict.GOOD:
-            self._keep_partial_file_if_answered(spec)
             raise Stopped
         if meaning.verdict is Verdict.GOOD:
             # What was seen open a moment before the end is counted as done by now.
