@@ -10,7 +10,9 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from threading import Barrier, BrokenBarrierError, Event
 from typing import Any, TypeVar
 
 from alembic import command
@@ -103,13 +105,39 @@ class Database:
             except DBAPIError as error:
                 if not error.connection_invalidated:
                     raise
-                return transact()
+            # Not in the handler: the error's frames keep what failed from being closed.
+            return self._with_none_open(transact) if pool is self._writer else transact()
 
         try:
             return await asyncio.get_running_loop().run_in_executor(pool, transact_anew)
         except SQLAlchemyError as error:
             kind = StorageBusy if _code_of(error.__cause__) in _BUSY_CODES else StorageFailed
             raise kind("The database", str(error.__cause__ or error)) from error
+
+    def _with_none_open(self, work: Callable[[], Result]) -> Result:
+        """Do it in the writing thread while no reading one is at work, with all connections anew.
+
+        Each that is opened shares the WAL-index of those that are open (sqlite.org/walformat.html),
+        and where that was opened while the disk was read-only none may write before all are closed.
+        Raises StorageBusy where a reader does not come to an end.
+        """
+        all_here, goes_on = Barrier(_READERS + 1), Event()
+
+        def stand_still() -> None:
+            with suppress(BrokenBarrierError):
+                all_here.wait()
+                goes_on.wait()
+
+        for _ in range(_READERS):
+            self._readers.submit(stand_still)
+        try:
+            all_here.wait(_BUSY_MILLISECONDS / 1000)
+            self._engine.pool.dispose()
+            return work()
+        except BrokenBarrierError as error:
+            raise StorageBusy("The database", "it is read from without an end") from error
+        finally:
+            goes_on.set()
 
 
 def _code_of(error: BaseException | None) -> int:
@@ -138,6 +166,9 @@ def _make_engine(path: Path) -> Engine:
         if isinstance(context.original_exception, sqlite3.Error):
             code = _code_of(context.original_exception)
             context.is_disconnect = code == sqlite3.SQLITE_READONLY
+            if context.is_disconnect and context.execution_context is not None:
+                # Its statement would keep the connection open for as long as the error is known.
+                context.execution_context.cursor.close()
 
     return engine
 

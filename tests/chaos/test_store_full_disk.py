@@ -7,6 +7,7 @@ is well again within five seconds.
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -15,12 +16,14 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
+from models.errors import StorageFailed
 from storage.database import Database
+from storage.run_repository import RunRepository
 from tests.chaos.ledger import Ledger, check_all_readable, definitions_in
 from tests.chaos.mounts import LoopMount, loop_mount, read_only
-from tests.fakes.builders import a_definition
+from tests.fakes.builders import a_definition, a_run
 from tests.integration.running import event_of, start_ticks, wait_for_partial, wait_for_status
 from tests.support import RunningServer, make_large_file, rsync_differences, wait_until
 
@@ -190,6 +193,50 @@ def check_restart(server: RunningServer) -> None:
     server.start()
     assert documents(server) == before
     wait_until(lambda: health(server) == (200, "healthy"), what="good health")
+
+
+async def test_that_all_was_opened_anew_while_the_disk_was_read_only_does_not_last(
+    disk: LoopMount,
+) -> None:
+    database = await Database.open(disk.path)
+    runs = RunRepository(database)
+
+    async def add_beside(readers: int) -> None:
+        begun, goes_on = threading.Barrier(readers + 1, timeout=30), threading.Event()
+
+        def read(connection: Connection) -> None:
+            connection.execute(text("SELECT count(*) FROM runs"))
+            begun.wait()
+            assert goes_on.wait(30)
+
+        reading = asyncio.gather(*(database.read(read) for _ in range(readers)))
+        await asyncio.to_thread(begun.wait)
+        added = asyncio.create_task(runs.add(a_run("run-1")))
+        # As long as nobody waits for them, what is refused is tried anew beside them.
+        await asyncio.wait({added}, timeout=0.2)
+        goes_on.set()
+        await reading
+        await added
+
+    async def is_refused_beside(readers: int) -> None:
+        for _ in range(20):  # A writer that comes late has a connection that may write.
+            try:
+                await add_beside(readers)
+            except StorageFailed:
+                return
+        raise AssertionError("it was never refused")
+
+    try:
+        with read_only(disk.path):
+            # The reader has the only connection that may write, which is closed at the next turn:
+            # from then on none is left that was opened before.
+            for readers in (1, 0, 2):
+                await is_refused_beside(readers)
+                gc.collect()
+        await add_beside(2)
+        assert (await runs.list_runs()).total == 1
+    finally:
+        await database.close()
 
 
 def test_a_run_that_ends_without_room_has_its_outcome_once_there_is_room(
