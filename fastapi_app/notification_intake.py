@@ -6,8 +6,7 @@ from a mark on, so that nothing is missed while the dashboard is away, and nothi
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from core.job_queries import JobQueries
@@ -25,7 +24,7 @@ from models.notifications import NotificationRule
 from models.run import Run
 from storage.notification_repository import NotificationRepository
 from storage.notification_table import Note
-from storage.untold_runs import BEGUN
+from storage.untold_runs import BEGUN, Untold
 
 _EARLIER_RUNS = 10
 """How far back is looked for what a job was before a good run."""
@@ -48,13 +47,15 @@ class Intake:
         self._error_log = error_log
         self._queries = queries
         self._clock = clock
-        self._begun: deque[Run] = deque(maxlen=_MAX_BEGUN)
+        self._begun: dict[str, Run] = {}
         self._has_new_errors = True
         self._pinged = 0
 
     def run_begun(self, run: Run) -> None:
         """A run that waited for its turn has begun: that is in memory alone."""
-        self._begun.append(run)
+        self._begun[run.id] = run
+        if len(self._begun) > _MAX_BEGUN:
+            del self._begun[next(iter(self._begun))]
 
     def errors_changed(self) -> None:
         """The error log has something new."""
@@ -76,50 +77,51 @@ class Intake:
     async def take_pings(self) -> int:
         """Take in pings alone, while nobody can tell which rules there are: what they may tell of
         stays untold. Returns as `take` does."""
-        dropped = await self._take_begun()
-        while untold := await self._outbox.untold(_AT_A_TIME, after=self._pinged):
-            notes: list[Note] = []
-            for one in untold:
-                notes += await self._notes_of(one.run_id, one.step, ())
-            done = [one for one in untold if one.step == BEGUN]
-            dropped += await self._add(notes, told=done)
-            self._pinged = untold[-1].place
-        return dropped
-
-    async def _take_begun(self) -> int:
+        # Before what is untold is read: whatever ended before one of these began is there then.
+        begun = tuple(self._begun)
         dropped = 0
-        while self._begun:
-            run = self._begun[0]
-            dropped += await self._add(
-                _those((ping_of(run, self._job(run.job_id), has_begun=True),))
-            )
-            if self._begun and self._begun[0] is run:  # Or it gave way to newer ones meanwhile.
-                self._begun.popleft()
+        while untold := await self._outbox.untold(_AT_A_TIME, after=self._pinged):
+            done = [one for one in untold if one.step == BEGUN]
+            dropped += await self._add(await self._notes_of(untold, ()), told=done)
+            self._pinged = untold[-1].place
+        return dropped + await self._take_begun(begun)
+
+    async def _take_begun(self, run_ids: Iterable[str]) -> int:
+        begun = [self._begun[run_id] for run_id in run_ids if run_id in self._begun]
+        notes = [self._ping(run, has_begun=True) for run in begun]
+        dropped = await self._add(_those(notes))
+        for run in begun:
+            self._begun.pop(run.id, None)
         return dropped
 
     async def _take_runs(self, rules: Sequence[NotificationRule]) -> int:
-        dropped = await self._take_begun()
+        begun = tuple(self._begun)  # As above.
+        dropped = 0
         while untold := await self._outbox.untold(_AT_A_TIME):
-            notes: list[Note] = []
-            for one in untold:
-                notes += await self._notes_of(one.run_id, one.step, rules)
-            dropped += await self._add(notes, told=untold)
-        return dropped
+            dropped += await self._add(await self._notes_of(untold, rules), told=untold)
+        return dropped + await self._take_begun(begun)
 
     async def _notes_of(
-        self, run_id: str, step: str, rules: Sequence[NotificationRule]
+        self, untold: Sequence[Untold], rules: Sequence[NotificationRule]
     ) -> list[Note]:
-        try:
-            run = await self._queries.get_run(run_id)
-        except RunNotFound:
-            return []  # Forgotten with its job.
-        job = self._job(run.job_id)
-        if step == BEGUN:
-            return _those((ping_of(run, job, has_begun=True),))
-        pings = _those((ping_of(run, job, has_begun=False),))
+        notes: list[Note] = []
+        for one in untold:
+            try:
+                run = await self._queries.get_run(one.run_id)
+            except RunNotFound:
+                continue  # Forgotten with its job.
+            # What began in memory alone began before it ended; what was told is not told twice.
+            has_begun = one.step == BEGUN or run.id in self._begun
+            notes += _those([self._ping(run, has_begun=True)] if has_begun else ())
+            if one.step != BEGUN:
+                notes += await self._notes_of_end(run, rules)
+        return notes
+
+    async def _notes_of_end(self, run: Run, rules: Sequence[NotificationRule]) -> list[Note]:
+        pings = _those([self._ping(run, has_begun=False)])
         if not rules:
             return pings
-        happened = happened_of_run(run, job, was_bad=await self._was_bad(run))
+        happened = happened_of_run(run, self._job(run.job_id), was_bad=await self._was_bad(run))
         return [*pings, *notes_for(happened, rules)]
 
     async def _take_errors(self, rules: Sequence[NotificationRule]) -> int:
@@ -152,10 +154,13 @@ class Intake:
         ids = [one.id for one in runs]
         return was_bad(runs[: ids.index(run.id)] if run.id in ids else runs)
 
+    def _ping(self, run: Run, *, has_begun: bool) -> Note | None:
+        return ping_of(run, self._job(run.job_id), has_begun=has_begun)
+
     def _job(self, job_id: str | None) -> Job | None:
         record = self._queries.all_jobs().get(job_id or "")
         return record.job if record is not None else None
 
 
-def _those(notes: Sequence[Note | None]) -> list[Note]:
+def _those(notes: Iterable[Note | None]) -> list[Note]:
     return [note for note in notes if note is not None]

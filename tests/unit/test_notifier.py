@@ -118,6 +118,11 @@ class Scene:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
+    async def goes_on(self) -> None:
+        """Let the same notifier run again, with what it has in memory."""
+        self._task = asyncio.create_task(self.notifier.run())
+        await self.settled()
+
     async def rule(self, **fields: object) -> None:
         """Add a rule."""
         values = {"name": "mail", "target": "hook", "digest_seconds": 0, "title": "{job_name}"}
@@ -126,11 +131,8 @@ class Scene:
 
     async def end_run(self, run_id: str, outcome: RunOutcome, **fields: Any) -> Run:
         """Let a run begin and end."""
-        begun = a_run(run_id, **fields)
-        await self.runs.save(begun)
-        status = JobStatus({"warning": "completed"}.get(outcome, outcome))
-        ending = {"status": status, "outcome": outcome, "ended_at": begun.queued_at}
-        ended = a_run(run_id, **{**ending, **fields})
+        await self.runs.save(a_run(run_id, **fields))
+        ended = over(run_id, outcome, **fields)
         await self.runs.save(ended)
         return ended
 
@@ -151,6 +153,13 @@ class Scene:
     async def states(self) -> list[str]:
         """Return the states in the outbox, oldest first."""
         return [note.state for note in reversed((await self.notifier.outbox.list_notes()).items)]
+
+
+def over(run_id: str, outcome: RunOutcome, **fields: Any) -> Run:
+    """Return a run that ended."""
+    status = JobStatus({"warning": "completed"}.get(outcome, outcome))
+    ending = {"status": status, "outcome": outcome, "ended_at": a_run().queued_at}
+    return a_run(run_id, **{**ending, **fields})
 
 
 @asynccontextmanager
@@ -379,6 +388,24 @@ async def test_pings_tell_start_success_and_failure_in_their_order(scene: Scene)
     bodies = [one.body for one in scene.postman.sent]
     assert bodies[1].startswith("Photos: completed after –, 3 files")
     assert "no space" in bodies[3]
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_pings_of_a_run_right_behind_another_keep_their_order(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, is_lost: bool
+) -> None:
+    await scene.crash()
+    for run_id in ("run-1", "run-2", "run-3"):
+        await scene.runs.save(a_run(run_id, status=JobStatus.QUEUED))
+        scene.runs.publish(a_run(run_id))
+        if run_id != "run-3":
+            await scene.runs.save(over(run_id, RunOutcome.FAILED))
+    # Rules that cannot be read hold no ping up.
+    monkeypatch.setattr(NotificationRules, "is_lost", is_lost)
+    await scene.goes_on()
+    assert [one.address for one in scene.postman.sent if one.is_ping] == [
+        f"{PING_ADDRESS}{step}" for step in ("/start", "/fail", "/start", "/fail", "/start")
+    ]
 
 
 async def test_a_later_ping_waits_for_the_earlier_one(scene: Scene) -> None:
