@@ -8,14 +8,15 @@ administrator to change anything, so that a new one is never open by oversight.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import logging
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
-from starlette.requests import HTTPConnection, Request, cookie_parser
-from starlette.responses import Response
+from starlette.requests import ClientDisconnect, HTTPConnection, Request, cookie_parser
+from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core.access.registry import Access
@@ -29,11 +30,15 @@ from models.access import Identity, Role
 from models.errors import NotAllowed, SignInNeeded
 
 COOKIE = "longshore_session"
+BACKGROUND = "longshore-background"
+"""The header of what a page asks for by itself: one that is merely left open keeps no session."""
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _NEEDED = "__longshore_needs__"
 _EVERYBODY = "everybody"
 _SCHEME = "bearer "
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+Part = str | bytes | memoryview
+_logger = logging.getLogger(__name__)
 
 
 def open_to_everybody(endpoint: Endpoint) -> Endpoint:
@@ -71,14 +76,39 @@ class GuardedRoute(APIRoute):
         needed = needed_by(self.endpoint, self.methods)
 
         async def guarded(request: Request) -> Response:
-            if needed is not None:
-                # As things are now: a body may have taken half a minute since the request began.
-                guard: Guard = request.app.state.guard
-                request.scope["state"]["identity"] = guard.identity(request.scope, is_use=False)
-                demand(request, needed)
-            return await answer(request)
+            if needed is None:
+                return await answer(request)
+            # As things are now: a body may have taken half a minute since the request began.
+            _look_again(request, needed)
+            response = await answer(request)
+            if isinstance(response, StreamingResponse):
+                response.body_iterator = _while_allowed(response.body_iterator, request, needed)
+            return response
 
         return guarded
+
+
+class RestRefused(ClientDisconnect):
+    """Whoever is being answered may not have the rest: it is as if they had gone."""
+
+
+async def _while_allowed(
+    parts: AsyncIterable[Part], request: Request, needed: Role
+) -> AsyncIterator[Part]:
+    """Yield what a long answer consists of. Raises RestRefused."""
+    async for part in parts:
+        try:
+            _look_again(request, needed)
+        except (SignInNeeded, NotAllowed) as error:
+            raise RestRefused from error
+        yield part
+
+
+def _look_again(request: Request, needed: Role) -> None:
+    """Raises SignInNeeded, NotAllowed."""
+    guard: Guard = request.app.state.guard
+    request.scope["state"]["identity"] = guard.identity(request.scope, is_use=False)
+    demand(request, needed)
 
 
 def guarded_router(**options: Any) -> APIRouter:
@@ -154,8 +184,8 @@ class Guard:
         if authorization[: len(_SCHEME)].lower() == _SCHEME:
             return access.by_token(authorization[len(_SCHEME) :].strip(), address)
         if access.is_open:
-            is_here = is_of_this_machine(address) and not was_forwarded(headers)
-            return access.owner(address) if is_here or self._open_behind_proxy else None
+            is_open_to_it = self._open_behind_proxy or self._is_here(scope, headers)
+            return access.owner(address) if is_open_to_it else None
         if self._user_header and self.proxies.is_peer(scope):
             names = headers.getlist(self._user_header)
             if names:
@@ -163,6 +193,11 @@ class Guard:
                 return access.by_proxy(names[0], address) if len(names) == 1 else None
         secret = _cookie(headers)
         return access.by_session(secret, address, is_use=is_use) if secret else None
+
+    def _is_here(self, scope: Scope, headers: Headers) -> bool:
+        """Whether it is somebody's on this machine, as far as that can be seen."""
+        is_proxy = self.proxies.is_peer(scope) or was_forwarded(scope, headers)
+        return is_of_this_machine(scope["state"]["address"]) and not is_proxy
 
 
 class AccessGuard:
@@ -177,8 +212,13 @@ class AccessGuard:
         if scope["type"] in {"http", "websocket"}:
             state = scope.setdefault("state", {})
             state["address"] = self._guard.proxies.address_of(scope, Headers(scope=scope))
-            state["identity"] = self._guard.identity(scope, is_use=True)
-        await self._app(scope, receive, send)
+            is_use = scope["type"] == "http" and BACKGROUND not in Headers(scope=scope)
+            state["identity"] = self._guard.identity(scope, is_use=is_use)
+        try:
+            await self._app(scope, receive, send)
+        except RestRefused:
+            # What was sent is not ended as an answer is, so that nobody takes it for a whole one.
+            _logger.info("an answer is cut off: whoever it is for may not have the rest")
 
 
 def _cookie(headers: Headers) -> str | None:

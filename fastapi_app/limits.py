@@ -16,6 +16,11 @@ MAX_BODY_OF_STRANGER = 16 * KILOBYTE
 """Of somebody who is not signed in: the form for that is a few hundred characters."""
 MAX_BODIES_OF_STRANGERS = 2 * MAX_BODY
 """Of all of theirs together: whoever is signed in does not wait for strangers."""
+MAX_BODIES_OF_UNKNOWN = 3 * MAX_BODIES_OF_STRANGERS // 4
+"""Of those from where nobody has signed in lately: what is left is for who comes back."""
+MAX_BODIES_OF_ADDRESS = 8 * MAX_BODY_OF_STRANGER
+"""Of one stranger's address: nobody keeps all others from signing in. Not of this machine's own,
+where a proxy stands for everybody."""
 MAX_DISCARDED = 16 * MAX_BODY
 """So much of a message is read off the line, if only to have a refusal read by whoever sends all
 before it listens; with the framing of chunks and what may follow the last of them."""

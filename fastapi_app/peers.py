@@ -10,7 +10,23 @@ from starlette.types import Scope
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _MAX_FORWARDED = 2_000
-_FORWARDED = ("x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded")
+_FORWARDED_BEGIN = ("x-forwarded-", "x-original-", "cf-")
+_FORWARDED = frozenset(
+    {
+        "forwarded",
+        "via",
+        "x-real-ip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-proxyuser-ip",
+        "true-client-ip",
+        "fastly-client-ip",
+    }
+)
+"""What proxies add to a request: RFC 9110, 7.6.3, RFC 7239, and what is usual."""
+_PROXIES_VERSION = "1.0"
+"""nginx speaks it to what is behind it unless it is told otherwise (proxy_http_version, before
+1.29.7), and browsers have not for decades."""
 
 
 def networks_of(setting: str) -> tuple[str, ...]:
@@ -60,9 +76,12 @@ def is_behind_tls(scope: Scope, headers: Headers) -> bool:
     return scope.get("scheme") in {"https", "wss"} or headers.get("x-forwarded-proto") == "https"
 
 
-def was_forwarded(headers: Headers) -> bool:
-    """Whether a proxy has handed a request over, as far as it says so."""
-    return any(name in headers for name in _FORWARDED)
+def was_forwarded(scope: Scope, headers: Headers) -> bool:
+    """Whether a proxy has handed a request over, as far as that can be seen in it."""
+    names = headers.keys()
+    return scope.get("http_version") == _PROXIES_VERSION or any(
+        name in _FORWARDED or name.startswith(_FORWARDED_BEGIN) for name in names
+    )
 
 
 def is_loopback_host(host: str) -> bool:

@@ -7,14 +7,18 @@ sends slowly holds a connection and no place among the requests, and no route me
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from core.access.attempts import network_of
+from core.access.registry import Access
 from fastapi_app import limits
 from fastapi_app.errors import refusal_of, title_of
+from fastapi_app.peers import is_of_this_machine
 
 _UPLOAD = "multipart/"
 _WATCHED = "/health"
@@ -27,8 +31,8 @@ class RequestLimits:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._bodies = _Bodies(limits.MAX_BODY, limits.MAX_BODIES)
-        self._of_strangers = _Bodies(limits.MAX_BODY_OF_STRANGER, limits.MAX_BODIES_OF_STRANGERS)
+        self._bodies = _Bodies(limits.MAX_BODY)
+        self._of_strangers = _Bodies(limits.MAX_BODY_OF_STRANGER)
         self._under_way = 0
         self._watching = 0
 
@@ -42,9 +46,7 @@ class RequestLimits:
         if refusal is not None:
             await _refuse(refusal, scope, receive, send)
         elif _has_body(headers):
-            is_known = scope.get("state", {}).get("identity") is not None
-            bodies = self._bodies if is_known else self._of_strangers
-            async with bodies.one() as body:
+            async with self._body_of(scope) as body:
                 refusal = await body.take(receive)
                 if refusal is None:
                     await self._pass_on(scope, body.receive, send)
@@ -52,6 +54,19 @@ class RequestLimits:
                     await _refuse(refusal, scope, receive, send)
         else:
             await self._pass_on(scope, receive, send)
+
+    def _body_of(self, scope: Scope) -> _Body:
+        state = scope["state"]
+        if state["identity"] is not None:
+            return _Body(self._bodies, (("", limits.MAX_BODIES),))
+        address: str = state["address"]
+        access: Access = scope["app"].state.access
+        bounds = [("", limits.MAX_BODIES_OF_STRANGERS)]
+        if not access.is_known(address):
+            bounds.append(("unknown", limits.MAX_BODIES_OF_UNKNOWN))
+        if not is_of_this_machine(address):
+            bounds.append((network_of(address), limits.MAX_BODIES_OF_ADDRESS))
+        return _Body(self._of_strangers, bounds)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_watching = _path_of(scope).startswith(_WATCHED)
@@ -106,23 +121,21 @@ class _Place:
 
 
 class _Bodies:
-    """What is held of all bodies together, of those who are signed in or of strangers."""
+    """What is held of bodies, of those who are signed in or of strangers: of all of them, and of
+    some together."""
 
-    def __init__(self, longest: int, together: int) -> None:
+    def __init__(self, longest: int) -> None:
         self.longest = longest
-        self.together = together
-        self.held = 0
-
-    def one(self) -> _Body:
-        """Return one that is about to be received."""
-        return _Body(self)
+        self.held: Counter[str] = Counter()
 
 
 class _Body:
-    """A body that is received up to the limit, and then told to the application as it came."""
+    """A body that is received up to the limit, and then told to the application as it came. What is
+    held of it counts in each of `bounds`: among whom, and how much there may be of theirs."""
 
-    def __init__(self, among: _Bodies) -> None:
+    def __init__(self, among: _Bodies, bounds: Sequence[tuple[str, int]]) -> None:
         self._among = among
+        self._bounds = bounds
         self._parts = bytearray()
         self._held = 0
         self._is_told = False
@@ -145,11 +158,11 @@ class _Body:
             if len(self._parts) + len(part) > self._among.longest:
                 self._forget()
                 return _too_long(self._among.longest)
-            if self._among.held + len(part) > self._among.together:
+            held = self._among.held
+            if any(held[whose] + len(part) > most for whose, most in self._bounds):
                 self._forget()
                 return 503, _BUSY
-            self._among.held += len(part)
-            self._held += len(part)
+            self._hold(len(part))
             self._parts += part
             if not message.get("more_body"):
                 return None
@@ -163,9 +176,15 @@ class _Body:
         body, self._parts = bytes(self._parts), bytearray()
         return {"type": "http.request", "body": body, "more_body": False}
 
+    def _hold(self, size: int) -> None:
+        self._held += size
+        for whose, _ in self._bounds:
+            self._among.held[whose] += size
+            if not self._among.held[whose]:
+                del self._among.held[whose]
+
     def _forget(self) -> None:
-        self._among.held -= self._held
-        self._held = 0
+        self._hold(-self._held)
         self._parts = bytearray()
 
 

@@ -155,6 +155,10 @@ class Access:
         """Return who everybody is while there is no account."""
         return Identity(OWNER, Role.ADMIN, Way.OPEN, address)
 
+    def is_known(self, address: str) -> bool:
+        """Whether an address is this machine's, or somebody has signed in from there lately."""
+        return self._attempts.is_known(address)
+
     async def sign_in(self, name: str, password: str, address: str) -> str:
         """Return the secret of a new session.
 
@@ -304,7 +308,7 @@ class Access:
             raise TooManyAttempts(wait)
         account = self._list.accounts.get(name)
         hashed = account.password if account else None
-        is_known = self._attempts.is_known(address)
+        is_known = self.is_known(address)
         if not await self._passwords.matches(hashed, password, is_known=is_known):
             raise SignInRefused
         # Meanwhile it may have been changed.

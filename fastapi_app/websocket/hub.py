@@ -296,18 +296,23 @@ class Hub:
         seen = self._seen.get(job_id)
         if seen is None or seen.structure != structure:
             self._seen.pop(job_id, None)
-            self._seen[job_id] = _Seen(structure, self._sequence, self._sequence)
+            self._remember(job_id, _Seen(structure, self._sequence, self._sequence))
             self._restructured_at = self._sequence
-            while len(self._seen) > MAX_REMEMBERED:
-                del self._seen[next(iter(self._seen))]
             return True
         seen.changed_at = self._sequence
         return False
 
     def _first_sight(self, job_id: str) -> _Seen:
         update = self._source.update_of(job_id)
-        structure = update.structure if update is not None else ""
-        return self._seen.setdefault(job_id, _Seen(structure, 0, 0))
+        if update is None:
+            return _Seen("", 0, 0)  # Whatever a browser asks for that is no job.
+        return self._remember(job_id, _Seen(update.structure, 0, 0))
+
+    def _remember(self, job_id: str, seen: _Seen) -> _Seen:
+        self._seen[job_id] = seen
+        while len(self._seen) > MAX_REMEMBERED:
+            del self._seen[next(iter(self._seen))]
+        return seen
 
     def _at(self, sequence: int) -> str:
         return f"{self._boot}:{sequence}"

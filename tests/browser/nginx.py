@@ -41,6 +41,12 @@ http {{
 {site}
 }}
 """
+_BARE = """
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{ proxy_pass http://127.0.0.1:{to}; }}
+    }}
+"""
 
 
 def nginx_path() -> str | None:
@@ -78,12 +84,16 @@ class Nginx:
         under: str = "",
         tls: bool = False,
         password: bool = True,
+        bare: bool = False,
         changes: Mapping[str, str] | None = None,
     ) -> None:
         self._place = place
         self.port = free_port()
         self._under, self._scheme = under, "https" if tls else "http"
         (place / "empty").mkdir(parents=True)
+        if bare:
+            self._configure(_BARE.format(port=self.port, to=port))
+            return
         site = documented_site(under=bool(under))
         if tls:
             make_certificate(place)
@@ -105,10 +115,13 @@ class Nginx:
             assert documented in site, f"the documentation has no {documented}"
             site = site.replace(documented, instead)
         (place / "passwords").write_text(f"{USER}:{{PLAIN}}{PASSWORD}\n", encoding="utf-8")
+        self._configure(site)
+
+    def _configure(self, site: str) -> None:
         # Its workers give up root's rights unless they are told not to, and cannot write here then.
         user = "user root;" if os.geteuid() == 0 else ""
-        text = _AROUND.format(place=place, user=user, site=site)
-        (place / "nginx.conf").write_text(text, encoding="utf-8")
+        text = _AROUND.format(place=self._place, user=user, site=site)
+        (self._place / "nginx.conf").write_text(text, encoding="utf-8")
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -165,10 +178,11 @@ def nginx_to(
     under: str = "",
     tls: bool = False,
     password: bool = True,
+    bare: bool = False,
     changes: Mapping[str, str] | None = None,
 ) -> Iterator[Nginx]:
-    """Run one until the block ends."""
-    nginx = Nginx(port, place, under=under, tls=tls, password=password, changes=changes)
+    """Run one until the block ends; a `bare` one does no more than pass on."""
+    nginx = Nginx(port, place, under=under, tls=tls, password=password, bare=bare, changes=changes)
     nginx.start()
     try:
         yield nginx

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Request, expect
 
+from fastapi_app.access import BACKGROUND
 from fastapi_app.security import SECURITY_HEADERS
 from models.access import Role
 from tests.browser.looks import faults_of
@@ -76,6 +77,49 @@ def test_a_page_that_was_left_open_leads_to_the_form_when_its_session_has_ended(
     page.wait_for_url("**/sign-in?next=*")
     sign_in(page, Role.OPERATOR)
     page.wait_for_url(f"{guarded.url}/jobs")
+
+
+def test_what_a_page_that_was_left_open_asks_for_says_that_it_is_the_page(
+    guarded: RunningServer, visitor: Visitor, room: Path
+) -> None:
+    job_id = guarded.create_job(
+        make_tree(room / "from", files=200),
+        room / "to",
+        name="Alone",
+        options={"bandwidth_limit": "1K"},
+    )
+    run_id = guarded.start_job(job_id)
+    page = visitor.open(f"{guarded.url}/runs/{run_id}")
+    sign_in(page, Role.ADMIN)
+    page.wait_for_url(f"{guarded.url}/runs/{run_id}")
+    asked: list[Request] = []
+
+    def note(request: Request) -> None:
+        asked.append(request)
+
+    page.on("request", note)
+    for path in (
+        "",
+        "activity",
+        f"jobs/{job_id}",
+        f"jobs/{job_id}/figures",
+        "runs",
+        f"runs/{run_id}",
+        f"runs/{run_id}/figures",
+        "logs",
+        "errors",
+        "errors/trend",
+        "settings/notifications",
+    ):
+        page.goto(f"{guarded.url}/{path}", wait_until="load")
+        expect(page.locator("#live-indicator")).to_have_attribute("data-state", "live")
+        asked.clear()
+        with page.expect_request(lambda one: one.resource_type in {"xhr", "fetch"}):
+            page.evaluate("() => document.body.dispatchEvent(new CustomEvent('longshore-changed'))")
+        by_itself = [one for one in asked if one.resource_type in {"xhr", "fetch"}]
+        assert by_itself
+        assert {one.headers.get(BACKGROUND) for one in by_itself} == {"true"}, path
+    assert guarded.http.post(f"/api/v1/jobs/{job_id}/stop").is_success
 
 
 def test_an_administrator_makes_accounts_and_tokens(

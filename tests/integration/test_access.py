@@ -22,6 +22,7 @@ from websockets.sync.client import connect
 
 from fastapi_app.application import create_app
 from models.access import Role
+from models.engine_log import LOG_NAME
 from models.settings import Settings
 from tests.integration.access_server import (
     PASSWORDS,
@@ -546,6 +547,35 @@ def test_a_damaged_list_of_accounts_is_told_everywhere_until_it_is_mended(
     wait_until(lambda: not told(), what="the end of the error")
     wait_until(lambda: "access_damaged" not in storage()["reasons"], what="its health")
     assert 'id="access-damage"' not in admin.get("/settings/access").text
+
+
+def test_a_download_ends_with_the_session(server: RunningServer, tmp_path: Path) -> None:
+    job_id = server.create_job(make_tree(tmp_path / "from", files=1), tmp_path / "to")
+    run_id = server.start_job(job_id)
+    wait_until(lambda: server.state(job_id)["status"] == "completed", what="the end of the run")
+    log = server.data_dir / "runs" / run_id / LOG_NAME
+    # More than is on its way to somebody who does not read.
+    line = "a line of the log\n" * 1_000
+    with log.open("a", encoding="utf-8") as file:
+        file.writelines(line for _ in range(2_000))
+    whole = log.stat().st_size
+    for ends in (False, True):
+        received = 0
+        with (
+            closing(signed_in(server, Role.VIEWER)) as reader,
+            reader.stream("GET", f"/runs/{run_id}/log/download") as answer,
+        ):
+            parts = answer.iter_raw()
+            received += len(next(parts))
+            if ends:
+                with httpx.Client(base_url=server.url, cookies=reader.cookies) as same:
+                    posted = same.post("/sign-out", headers={"Origin": server.url})
+                    assert posted.status_code == 303
+                with pytest.raises(httpx.RemoteProtocolError):
+                    received += sum(len(part) for part in parts)
+            else:
+                received += sum(len(part) for part in parts)
+        assert (received < whole) == ends
 
 
 def test_what_comes_through_a_proxy_is_a_strangers_until_there_is_an_account(

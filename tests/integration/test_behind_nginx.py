@@ -9,7 +9,7 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -64,6 +64,22 @@ def told(nginx: Nginx, head: bytes) -> bytes:
     ):
         client.sendall(head)
         return client.recv(65536)
+
+
+def test_what_a_bare_proxy_hands_over_is_a_strangers_while_there_is_no_account(
+    make_server: Callable[..., RunningServer], tmp_path: Path
+) -> None:
+    server = make_server()
+    assert server.http.get("/api/v1/jobs").status_code == 200
+    with nginx_to(server.port, tmp_path / "place", bare=True) as nginx:
+        asker = httpx.Client(base_url=nginx.url, trust_env=False, timeout=30)
+        with asker:
+            assert asker.get("/api/v1/jobs").status_code == 401
+            asked = asker.get("/folders?field=source&path=/etc")
+            assert (asked.status_code, "sign-in" in asked.headers["location"]) == (303, True)
+            job = {"name": "A", "engine": "rsync", "source": "/etc", "destination": "/tmp/to"}
+            assert asker.post("/api/v1/jobs", json=job).status_code == 401
+    assert server.jobs() == []
 
 
 def test_nginx_understands_the_file_as_it_is(tmp_path: Path) -> None:

@@ -304,3 +304,14 @@ async def test_what_is_remembered_and_subscribed_is_bounded(
     for number in range(10):
         stage.change(f"job-{number}")
     assert len(stage.hub._seen) == 3
+    # What is shown before it ever changed, too.
+    for number in range(10):
+        stage.cards.updates[f"older-{number}"] = CardUpdate("idle", None)
+        await stage.connect(f"older-{number}", cursor="").next()
+    assert len(stage.hub._seen) == 3
+
+
+async def test_what_is_no_job_is_not_remembered(stage: Stage) -> None:
+    browser = stage.connect("invented", cursor="")
+    assert (await browser.next())["html"] == "<invented removed>"
+    assert stage.hub._seen == {}

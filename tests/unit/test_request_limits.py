@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ MORE = {"type": "http.request", "body": BODY, "more_body": True}
 LAST = {"type": "http.request", "body": BODY, "more_body": False}
 GONE = {"type": "http.disconnect"}
 CHUNKED = {"transfer-encoding": "chunked"}
+HERE, KNOWN = "127.0.0.1", "192.0.2.7"
 
 
 class Application:
@@ -70,6 +72,7 @@ async def ask(
     headers: dict[str, str] | None = None,
     hold: asyncio.Event | None = None,
     who: object = "somebody",
+    address: str = HERE,
 ) -> list[Message]:
     """Return what is sent to one whose body comes in these messages; a stranger where `who` is
     None."""
@@ -86,7 +89,9 @@ async def ask(
 
     raw = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
     scope: dict[str, Any] = {"type": "http", "method": method, "path": path, "headers": raw}
-    scope["state"] = {"identity": who}
+    scope["state"] = {"identity": who, "address": address}
+    known = SimpleNamespace(is_known=lambda address: address in (HERE, KNOWN))
+    scope["app"] = SimpleNamespace(state=SimpleNamespace(access=known))
     await guard(scope, receive, send)
     return sent
 
@@ -126,7 +131,7 @@ async def test_a_body_is_counted_while_it_comes(
         assert application.bodies == [
             [{"type": "http.request", "body": 2 * BODY, "more_body": False}, GONE]
         ]
-    assert guard._bodies.held == 0
+    assert guard._bodies.held.total() == 0
 
 
 async def test_uploads_are_not_taken(application: Application) -> None:
@@ -173,6 +178,43 @@ async def test_strangers_have_a_small_bound_and_take_no_room_from_others(
     assert [status_of(sent) for sent in await asyncio.gather(*under_way)] == [200] * 4
 
 
+async def test_no_strangers_keep_others_from_signing_in(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MAX_BODIES_OF_STRANGERS", 500)
+    monkeypatch.setattr(limits, "MAX_BODIES_OF_UNKNOWN", 300)
+    monkeypatch.setattr(limits, "MAX_BODIES_OF_ADDRESS", 200)
+    monkeypatch.setattr(limits, "MAX_REQUESTS", 10)
+    guard = RequestLimits(application)
+    application.may_go_on.clear()
+    under_way: list[asyncio.Task[list[Message]]] = []
+
+    async def sent_from(address: str) -> bool:
+        """Whether another body from there is taken; if so, it is held from now on."""
+        begun = application.begun
+        asked = asyncio.create_task(ask(guard, LAST, headers=CHUNKED, who=None, address=address))
+        await until(lambda: asked.done() or application.begun > begun)
+        if asked.done():
+            assert status_of(await asked) == 503
+            return False
+        under_way.append(asked)
+        return True
+
+    # One has as many addresses of version 6 as a network has.
+    one, same, other = "2001:db8::1", "2001:db8::2:1", "198.51.100.1"
+    assert [await sent_from(who) for who in (one, same, one)] == [True, True, False]
+    assert [await sent_from(other) for _ in "12"] == [True, False]
+    assert [await sent_from(KNOWN), await sent_from(HERE), await sent_from(HERE)] == [
+        True,
+        True,
+        False,
+    ]
+    application.may_go_on.set()
+    assert {status_of(sent) for sent in await asyncio.gather(*under_way)} == {200}
+    assert not guard._of_strangers.held
+    assert status_of(await ask(guard, LAST, headers=CHUNKED, who=None, address=one)) == 200
+
+
 async def test_one_request_too_many_is_told_to_come_again(application: Application) -> None:
     guard = RequestLimits(application)
     application.may_go_on.clear()
@@ -215,4 +257,5 @@ async def test_a_request_that_fails_gives_up_its_place() -> None:
     guard = RequestLimits(fails)
     with pytest.raises(ZeroDivisionError):
         await ask(guard, LAST, headers=CHUNKED)
-    assert (guard._under_way, guard._bodies.held) == (0, 0)
+    assert guard._under_way == 0
+    assert not guard._bodies.held

@@ -3,7 +3,7 @@
  * The protocol is described in docs of the WebSocket route; the page works without any of this.
  */
 
-import { toast } from "./ui.js";
+import { BY_ITSELF, toast } from "./ui.js";
 
 const DELAYS_S = [1, 2, 4, 8, 16, 30];
 const MAX_ATTEMPTS = 10;
@@ -222,7 +222,7 @@ async function poll() {
   let reached = navigator.onLine;
   for (const card of document.hidden ? [] : cards) {
     const select = `#${CSS.escape(card.id)}`;
-    const answer = await fetch(card.dataset.cardUrl, { headers: { "HX-Request": "true" } }).catch(() => null);
+    const answer = await fetch(card.dataset.cardUrl, { headers: { "HX-Request": "true", ...BY_ITSELF } }).catch(() => null);
     reached = answer !== null;
     if (!reached) break;
     const text = answer.ok ? await answer.text() : "";

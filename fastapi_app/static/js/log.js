@@ -3,6 +3,8 @@
  * finds. However long the log is, the page keeps no more than a window of it.
  */
 
+import { BY_ITSELF } from "./ui.js";
+
 const EVERY_MS = 2_000;
 const SOONEST_MS = 500;
 const TYPING_MS = 300;
@@ -36,7 +38,8 @@ function parameters(more) {
 /* Lines beside those that are shown. */
 
 async function fetchLines(where) {
-  const answer = await fetch(`${view().dataset.linesUrl}?${parameters(where)}`);
+  const headers = where.since ? BY_ITSELF : {};
+  const answer = await fetch(`${view().dataset.linesUrl}?${parameters(where)}`, { headers });
   if (!answer.ok) throw new Error(`lines of the log: ${answer.status}`);
   const template = document.createElement("template");
   template.innerHTML = await answer.text();

@@ -5,6 +5,10 @@
 
 const DOUBLE_CLICK_MS = 600;
 
+/** The header of what a page asks for by itself: one that is merely left open keeps no session
+    (fastapi_app/access.py). */
+export const BY_ITSELF = { "Longshore-Background": "true" };
+
 /* Messages. */
 
 export function toast(title, detail, kind = "failed") {
