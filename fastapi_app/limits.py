@@ -33,6 +33,8 @@ MAX_HEADERS = 100
 """Fields of a request: a browser behind two proxies sends thirty."""
 MAX_PIPELINED = 8
 """Requests that wait on a connection for the answer to the one before; no browser does it."""
+MAX_PIPELINED_BYTES = MAX_HEADER_BYTES
+"""Of their addresses and headers, where they are more than one."""
 
 MAX_REQUESTS = 100
 """Under way at once. A page takes some milliseconds, so that the last of so many still comes

@@ -43,6 +43,8 @@ class PatientProtocol(HttpToolsProtocol):
         self._received = 0
         """Bytes of the present head or body, as they came."""
         self._line_bytes = self._header_bytes = self._header_count = self._body_bytes = 0
+        self._ahead_bytes = 0
+        """Of the heads that came while another request was answered."""
         self._is_refused = False
         self._patience: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
@@ -125,7 +127,7 @@ class PatientProtocol(HttpToolsProtocol):
             self._refuse(414)
         elif self._is_too_much():
             self._refuse(431)
-        elif len(self.pipeline) >= limits.MAX_PIPELINED:
+        elif self._is_too_far_ahead():
             self.let_go()
         else:
             self._waits_for(_Reading.BODY)
@@ -247,6 +249,13 @@ class PatientProtocol(HttpToolsProtocol):
                 held = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
                 size += struct.unpack("i", held)[0]
         return size
+
+    def _is_too_far_ahead(self) -> bool:
+        if not self.pipeline:
+            self._ahead_bytes = 0
+        self._ahead_bytes += self._line_bytes + self._header_bytes
+        is_long = self.pipeline and self._ahead_bytes > limits.MAX_PIPELINED_BYTES
+        return bool(is_long) or len(self.pipeline) >= limits.MAX_PIPELINED
 
     # Refusals.
 

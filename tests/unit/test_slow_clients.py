@@ -300,6 +300,18 @@ async def test_a_connection_holds_few_requests_that_wait() -> None:
     assert wire.end == "aborted"
 
 
+async def test_of_long_requests_a_connection_holds_no_more_than_one_that_waits() -> None:
+    stage = Stage()
+    stage.may_answer.clear()
+    wire = stage.connect()
+    long = GET + b"X-Long: " + b"x" * (limits.MAX_HEADER_BYTES * 3 // 4) + b"\r\n\r\n"
+    stage.send(wire, long)
+    stage.send(wire, long)
+    assert wire.end == ""
+    stage.send(wire, long)
+    assert wire.end == "aborted"
+
+
 @pytest.mark.parametrize("reads", [True, False])
 async def test_an_answer_is_given_up_when_it_makes_no_way(
     monkeypatch: pytest.MonkeyPatch, reads: bool
