@@ -34,11 +34,15 @@ class Outcome:
 
 
 class ManyJobs:
-    """Commands on several jobs, one job after the other."""
+    """Commands on several jobs, one job after the other. `on_done` is called with each at once:
+    whatever ends this in between, what was done until then is known."""
 
-    def __init__(self, manager: JobManager, queries: JobQueries) -> None:
+    def __init__(
+        self, manager: JobManager, queries: JobQueries, on_done: Callable[[str], None]
+    ) -> None:
         self._manager = manager
         self._queries = queries
+        self._on_done = on_done
 
     async def start(self, job_ids: Sequence[str]) -> Outcome:
         """Start or queue each."""
@@ -80,6 +84,7 @@ class ManyJobs:
                 outcome.refused.append(Refusal(job_id, name, _reason(error)))
             else:
                 outcome.done.append(job_id)
+                self._on_done(job_id)
         return outcome
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from starlette.requests import HTTPConnection
 
@@ -34,30 +34,28 @@ def note_job_edit(services: Services, request: HTTPConnection, before: Job) -> N
     )
 
 
-def note_many(
+def note_one_of_many(
     services: Services,
     request: HTTPConnection,
     command: str,
-    job_ids: Iterable[str],
+    job_id: str,
     *,
     before: Mapping[str, JobRecord],
     tag: str,
 ) -> None:
-    """Note a command on several jobs at each that it was done to."""
-    now = services.queries.all_jobs()
+    """Note a command on several jobs at one that it was done to."""
+    # A stopped run may have left the queue, and a deleted job is gone.
+    after = services.queries.all_jobs().get(job_id) if command == "start" else None
+    record = after or before.get(job_id)
     is_about_tags = command in {"tag", "untag"}
-    for job_id in job_ids:
-        # A stopped run may have left the queue, and a deleted job is gone.
-        after = now.get(job_id) if command == "start" else None
-        record = after or before.get(job_id)
-        services.audit.note(
-            request,
-            _ACTIONS[command],
-            job_id=job_id,
-            job_name=record.job.name if record else None,
-            run_id=record.state.run_id if record and command in {"start", "stop"} else None,
-            details={"tag": tag, "given": command == "tag"} if is_about_tags else {},
-        )
+    services.audit.note(
+        request,
+        _ACTIONS[command],
+        job_id=job_id,
+        job_name=record.job.name if record else None,
+        run_id=record.state.run_id if record and command in {"start", "stop"} else None,
+        details={"tag": tag, "given": command == "tag"} if is_about_tags else {},
+    )
 
 
 async def note_resolved(services: Services, request: HTTPConnection, event_id: str) -> None:

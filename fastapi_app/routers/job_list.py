@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Form, Request
@@ -9,7 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from core.many_jobs import MAX_JOBS, ManyJobs, Outcome
 from fastapi_app.access import demand, guarded_router, needs
-from fastapi_app.audit_notes import note_many
+from fastapi_app.audit_notes import note_one_of_many
 from fastapi_app.job_list import LOOK_COOKIE, JobsQuery, jobs_view, look_of
 from fastapi_app.preferences import YEAR_SECONDS, remember
 from fastapi_app.routers.banners import page_before
@@ -66,7 +67,8 @@ async def command_many(request: Request, services: ServicesDep) -> Response:
     if action in _OF_ADMINISTRATORS:
         demand(request, Role.ADMIN)
     before = services.queries.all_jobs()
-    many = ManyJobs(services.manager, services.queries)
+    note = partial(note_one_of_many, services, request, action, before=before, tag=tag)
+    many = ManyJobs(services.manager, services.queries, note)
     outcome = Outcome()
     if fault is None and action == "delete":
         if str(posted.get("sure", "")).strip().lower() != _sentence(len(job_ids)):
@@ -76,7 +78,6 @@ async def command_many(request: Request, services: ServicesDep) -> Response:
         outcome = await many.tag(job_ids, tag, on=action == "tag")
     elif fault is None:
         outcome = await (many.start(job_ids) if action == "start" else many.stop(job_ids))
-    note_many(services, request, action, outcome.done, before=before, tag=tag)
     result = {"outcome": outcome, "words": _WORDS.get(action, ""), "fault": fault}
     if is_htmx(request):
         return services.renderer.partial("_many_result.html", result=result)
