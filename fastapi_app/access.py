@@ -210,15 +210,16 @@ class AccessGuard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Find out, and pass on."""
         if scope["type"] in {"http", "websocket"}:
-            state = scope.setdefault("state", {})
-            state["address"] = self._guard.proxies.address_of(scope, Headers(scope=scope))
-            is_use = scope["type"] == "http" and BACKGROUND not in Headers(scope=scope)
+            state, headers = scope.setdefault("state", {}), Headers(scope=scope)
+            state["address"] = self._guard.proxies.address_of(scope, headers)
+            is_use = scope["type"] == "http" and BACKGROUND not in headers
             state["identity"] = self._guard.identity(scope, is_use=is_use)
         try:
             await self._app(scope, receive, send)
         except RestRefused:
-            # What was sent is not ended as an answer is, so that nobody takes it for a whole one.
-            _logger.info("an answer is cut off: whoever it is for may not have the rest")
+            # What was sent is not ended as an answer is, so that nobody takes it for a whole one;
+            # of that uvicorn logs an error of its own.
+            _logger.warning("an answer is cut off: whoever it is for may not have the rest")
 
 
 def _cookie(headers: Headers) -> str | None:

@@ -83,6 +83,7 @@ class Intake:
         while untold := await self._outbox.untold(_AT_A_TIME, after=self._pinged):
             done = [one for one in untold if one.step == BEGUN]
             dropped += await self._add(await self._notes_of(untold, ()), told=done)
+            self._forget_begun(untold)
             self._pinged = untold[-1].place
         return dropped + await self._take_begun(begun)
 
@@ -94,11 +95,16 @@ class Intake:
             self._begun.pop(run.id, None)
         return dropped
 
+    def _forget_begun(self, told: Sequence[Untold]) -> None:
+        for one in told:
+            self._begun.pop(one.run_id, None)
+
     async def _take_runs(self, rules: Sequence[NotificationRule]) -> int:
         begun = tuple(self._begun)  # As above.
         dropped = 0
         while untold := await self._outbox.untold(_AT_A_TIME):
             dropped += await self._add(await self._notes_of(untold, rules), told=untold)
+            self._forget_begun(untold)
         return dropped + await self._take_begun(begun)
 
     async def _notes_of(

@@ -23,6 +23,8 @@ from fastapi_app.peers import is_of_this_machine
 _UPLOAD = "multipart/"
 _WATCHED = "/health"
 _BUSY = "More is asked for at this moment than can be answered. Try again in a few seconds."
+_ALL, _UNKNOWN = "all", "unknown"
+"""Of whom bodies are counted together, beside those of one address."""
 Refusal = tuple[int, str]
 
 
@@ -58,12 +60,12 @@ class RequestLimits:
     def _body_of(self, scope: Scope) -> _Body:
         state = scope["state"]
         if state["identity"] is not None:
-            return _Body(self._bodies, (("", limits.MAX_BODIES),))
+            return _Body(self._bodies, ((_ALL, limits.MAX_BODIES),))
         address: str = state["address"]
         access: Access = scope["app"].state.access
-        bounds = [("", limits.MAX_BODIES_OF_STRANGERS)]
+        bounds = [(_ALL, limits.MAX_BODIES_OF_STRANGERS)]
         if not access.is_known(address):
-            bounds.append(("unknown", limits.MAX_BODIES_OF_UNKNOWN))
+            bounds.append((_UNKNOWN, limits.MAX_BODIES_OF_UNKNOWN))
         if not is_of_this_machine(address):
             bounds.append((network_of(address), limits.MAX_BODIES_OF_ADDRESS))
         return _Body(self._of_strangers, bounds)

@@ -17,6 +17,7 @@ from enum import Enum
 from http import HTTPStatus
 from typing import Any
 
+from uvicorn._types import HTTPScope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from fastapi_app import limits
@@ -43,8 +44,6 @@ class PatientProtocol(HttpToolsProtocol):
         self._received = 0
         """Bytes of the present head or body, as they came."""
         self._line_bytes = self._header_bytes = self._header_count = self._body_bytes = 0
-        self._ahead_bytes = 0
-        """Of the heads that came while another request was answered."""
         self._is_refused = False
         self._patience: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
@@ -252,10 +251,10 @@ class PatientProtocol(HttpToolsProtocol):
 
     def _is_too_far_ahead(self) -> bool:
         if not self.pipeline:
-            self._ahead_bytes = 0
-        self._ahead_bytes += self._line_bytes + self._header_bytes
-        is_long = self.pipeline and self._ahead_bytes > limits.MAX_PIPELINED_BYTES
-        return bool(is_long) or len(self.pipeline) >= limits.MAX_PIPELINED
+            return False
+        before = sum(_head_bytes(cycle.scope) for cycle, _ in self.pipeline)
+        together = before + self._line_bytes + self._header_bytes
+        return len(self.pipeline) >= limits.MAX_PIPELINED or together > limits.MAX_PIPELINED_BYTES
 
     # Refusals.
 
@@ -284,6 +283,12 @@ class PatientProtocol(HttpToolsProtocol):
 def protocol_of(connections: Connections) -> type[PatientProtocol]:
     """Return the protocol of one server, whose connections these are."""
     return type("ServerProtocol", (PatientProtocol,), {"room": connections})
+
+
+def _head_bytes(scope: HTTPScope) -> int:
+    """Return what a request that waits holds of its address and headers."""
+    headers = sum(len(name) + len(value) for name, value in scope["headers"])
+    return len(scope["raw_path"]) + len(scope["query_string"]) + headers
 
 
 def _longest_head() -> int:

@@ -273,7 +273,9 @@ class Hub:
         """Return what patches a card as JSON; the empty text when there is nothing to patch."""
         if job_id not in self._patches:
             update = self._source.update_of(job_id)
-            values = update.values if update is not None else None
+            if update is None:
+                return ""  # Whatever a browser asks for that is no job is not kept.
+            values = update.values
             if len(self._patches) >= _MAX_PATCHES:
                 self._patches.clear()
             self._patches[job_id] = json.dumps([job_id, values]) if values is not None else ""
@@ -305,7 +307,7 @@ class Hub:
     def _first_sight(self, job_id: str) -> _Seen:
         update = self._source.update_of(job_id)
         if update is None:
-            return _Seen("", 0, 0)  # Whatever a browser asks for that is no job.
+            return _Seen("", 0, 0)  # Likewise.
         return self._remember(job_id, _Seen(update.structure, 0, 0))
 
     def _remember(self, job_id: str, seen: _Seen) -> _Seen:

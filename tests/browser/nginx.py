@@ -44,7 +44,8 @@ http {{
 _BARE = """
     server {{
         listen 127.0.0.1:{port};
-        location / {{ proxy_pass http://127.0.0.1:{to}; }}
+        # What it speaks where it is told nothing, before 1.29.7.
+        location / {{ proxy_pass http://127.0.0.1:{to}; proxy_http_version 1.0; }}
     }}
 """
 

@@ -106,6 +106,7 @@ def test_what_a_page_that_was_left_open_asks_for_says_that_it_is_the_page(
         "runs",
         f"runs/{run_id}",
         f"runs/{run_id}/figures",
+        f"runs/{run_id}/log",
         "logs",
         "errors",
         "errors/trend",

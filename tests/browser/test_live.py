@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 
+from fastapi_app.access import BACKGROUND
 from tests.browser.visitor import (
     Visitor,
     card,
@@ -203,7 +204,9 @@ def test_after_ten_attempts_the_page_polls_and_offers_to_reconnect(
     expect(_indicator(page)).to_have_attribute("data-state", "polling")
     expect(page.locator("#live-status")).to_have_text("Polling every 5 s")
     server.start_job(slow_job)
-    expect_status(card(page, slow_job), "running")
+    with page.expect_request(re.compile(rf"/jobs/{slow_job}/card")) as asked:
+        expect_status(card(page, slow_job), "running")
+    assert asked.value.headers.get(BACKGROUND) == "true"
     expect(page.locator("[data-run-row]")).to_have_count(1)
 
     page.locator("#live-reconnect").click()

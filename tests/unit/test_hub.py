@@ -314,4 +314,4 @@ async def test_what_is_remembered_and_subscribed_is_bounded(
 async def test_what_is_no_job_is_not_remembered(stage: Stage) -> None:
     browser = stage.connect("invented", cursor="")
     assert (await browser.next())["html"] == "<invented removed>"
-    assert stage.hub._seen == {}
+    assert (stage.hub._seen, stage.hub._patches) == ({}, {})

@@ -312,6 +312,23 @@ async def test_of_long_requests_a_connection_holds_no_more_than_one_that_waits()
     assert wire.end == "aborted"
 
 
+async def test_what_was_answered_meanwhile_is_not_held_against_a_connection() -> None:
+    stage = Stage()
+    stage.may_answer.clear()
+    wire = stage.connect()
+    long = GET + b"X-Long: " + b"x" * (limits.MAX_HEADER_BYTES // 3) + b"\r\n\r\n"
+    stage.send(wire, long)
+    for answered in range(5):
+        # Two at a time wait, and there is never none.
+        stage.send(wire, long)
+        if not answered:
+            stage.send(wire, long)
+        assert wire.end == ""
+        stage.may_answer.set()
+        await until(lambda: wire.written.count(b"200 OK") > answered)  # noqa: B023 - waited for
+        stage.may_answer.clear()
+
+
 @pytest.mark.parametrize("reads", [True, False])
 async def test_an_answer_is_given_up_when_it_makes_no_way(
     monkeypatch: pytest.MonkeyPatch, reads: bool

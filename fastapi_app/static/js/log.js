@@ -38,7 +38,7 @@ function parameters(more) {
 /* Lines beside those that are shown. */
 
 async function fetchLines(where) {
-  const headers = where.since ? BY_ITSELF : {};
+  const headers = where.since || follow.checked ? BY_ITSELF : {};
   const answer = await fetch(`${view().dataset.linesUrl}?${parameters(where)}`, { headers });
   if (!answer.ok) throw new Error(`lines of the log: ${answer.status}`);
   const template = document.createElement("template");
