@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from core.own_folder import meets
 from core.real_paths import Touch, real_path, untold
 from models.errors import FieldFault, NoAnswer
+from models.extra_args import FOLLOWING
 from models.remote import is_remote
 
 Roots = tuple[str, ...] | None
@@ -20,8 +21,6 @@ Roots = tuple[str, ...] | None
 
 EVERYWHERE: Roots = ()
 _MOST_NAMED = 10
-_FOLLOWING = ("--copy-links", "--copy-unsafe-links")
-"""With these a tool reads what a link within the source leads to, wherever that is."""
 _OWN = (
     "The {field} lies in Longshore’s own data directory, or would have it replaced: accounts, "
     "secrets and runs are there, and no job may have them while there are allowed folders."
@@ -68,7 +67,7 @@ def argument_faults(
             f"“{argument}” would follow links out of the allowed folders "
             f"({names_of(roots)}), so no job may have it while there are any.",
         )
-        for argument in _FOLLOWING
+        for argument in FOLLOWING
         if argument in extra_args
     ]
 
@@ -106,8 +105,14 @@ def names_of(roots: Roots) -> str:
 
 def is_allowed(location: str, roots: Roots, touch: Touch = untold) -> bool:
     """Whether a location is on another machine, or lies within one of the allowed folders. `touch`
-    is told of each path that is looked at for that."""
-    return is_remote(location) or Fence(roots, touch).allows(location)
+    is told of each path that is looked at for that.
+
+    One with `..` lies within none: rclone goes by the letters there, and rsync by the folders.
+    """
+    if is_remote(location):
+        return True
+    is_plain = roots == EVERYWHERE or ".." not in location.split("/")
+    return is_plain and Fence(roots, touch).allows(location)
 
 
 class Fence:

@@ -18,6 +18,10 @@ _AGE = r"\d{1,9}(?:ms|s|m|h|d|w|M|y)?"
 _MODE = r"[DF]?(?:[ugoa]{0,4}[-+=][rwxXst]{1,6}|[0-7]{3,4})"
 
 
+FOLLOWING = ("--copy-links", "--copy-unsafe-links")
+"""With these a tool reads what a link within the source leads to, wherever that is."""
+
+
 class Allowed(NamedTuple):
     """One argument: the form of its value (empty: it has none), and whether it changes which files
     are copied or counted as the same, so that scan, dry run and verification need it too."""

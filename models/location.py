@@ -22,6 +22,11 @@ _HOST_PATH = re.compile(
     r"^(?P<host>(?:[^/:@\s]+@)?(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)):(?P<path>.*)$"
 )
 
+_DOTS = (
+    "A path must not contain “..”: behind a link the tools do not agree on where that leads. Write "
+    "the path that is meant."
+)
+
 
 def control_character(text: str) -> str | None:
     """Return the first control character of a text as an escape, or None.
@@ -45,7 +50,7 @@ def location_fault(value: str) -> str | None:
     if escape is not None:
         return f"A path must not contain the control character {escape}."
     if value.startswith("/"):
-        return None
+        return _DOTS if ".." in value.split("/") else None
     if value.startswith("-"):
         return (
             "A path must not begin with “-”. Write the absolute path of the file or folder, "

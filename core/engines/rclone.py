@@ -255,9 +255,11 @@ def _filters(spec: RunSpec, *, is_directory: bool) -> list[str]:
         return []
     # --filter keeps the order, in which the first match decides, as in rsync; a lone --include
     # would exclude all else (rclone docs, filtering).
-    own = [f"/{KEPT_FOLDER}/**", f"/{TRASH_FOLDER}/**", f"{PARTIAL_DIRECTORY}/**"]
+    own = (f"/{KEPT_FOLDER}", f"/{TRASH_FOLDER}", PARTIAL_DIRECTORY)
     return [
-        *(f"--filter=- {pattern}" for pattern in own),
+        # Whatever has the name of one of our folders, a link too: that would lead what is kept
+        # there elsewhere.
+        *(f"--filter=- {name}{end}" for name in own for end in ("/**", "", LINK_SUFFIX)),
         *(f"--filter=+ {pattern}" for pattern in spec.include),
         *(f"--filter=- {pattern}" for pattern in spec.exclude),
     ]

@@ -298,7 +298,7 @@ def _filters(spec: RunSpec) -> list[str]:
     # An absolute partial directory is not left out by rsync itself. Whatever has the name of one
     # of our folders is left out: a link in its place would lead what is kept elsewhere.
     return [
-        f"--exclude={PARTIAL_DIRECTORY}/",
+        f"--exclude={PARTIAL_DIRECTORY}",
         f"--exclude=/{KEPT_FOLDER}",
         f"--exclude=/{TRASH_FOLDER}",
         *(f"--include={pattern}" for pattern in spec.include),

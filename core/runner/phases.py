@@ -12,7 +12,6 @@ from collections.abc import Callable
 from functools import partial
 
 from core.engines.base import ExitMeaning, Verdict
-from core.kept_folder import kept_folder_fault
 from core.preflight import files_at_most, run_faults, told_at_once
 from core.preflight_mounts import mounts_beneath
 from core.runner.leftovers import end_what_is_left
@@ -126,9 +125,7 @@ class Performance(Transfer):
         except OSError as error:
             raise RunFailed(f"The destination cannot be created: {error.strerror}.") from error
         self._refuse_outside()
-        fault = kept_folder_fault(self._spec)
-        if fault is not None:
-            raise RunFailed(fault)
+        self._refuse_links()
 
     def _settle(self) -> None:
         # syncfs(2) on the destination's file system, and those mounted within it, which Python does

@@ -14,11 +14,13 @@ from core.engines.base import (
     OutputReader,
     Verdict,
 )
-from core.engines.rsync import temporary_file_argv
+from core.engines.rsync import partial_directory, temporary_file_argv
+from core.engines.rsync_messages import PARTIAL_DIRECTORY
 from core.engines.rsync_remote import is_over_ssh
 from core.partial_files import keep_partial_file, remove_partial_files
 from core.preflight import EMPTY_SOURCE, source_fault
 from core.preflight_space import full_disk, is_full
+from core.runner.followed_links import PartialFolders
 from core.runner.known_hosts import make_known_hosts
 from core.runner.leftovers import end_what_is_left
 from core.runner.network import bytes_written, file_being_received, names_file
@@ -143,6 +145,17 @@ class Transfer(Workbench):
         except (OSError, OutsideRoots) as error:
             self._log_lines([f"The partial file could not be kept: {error}".encode()])
 
+    def _refuse_partial_links(self, spec: RunSpec) -> None:
+        """Raises RunFailed, and NotAnswered where nobody can tell."""
+        if spec.destination_is_remote or not self._engine.reads_source_itself:
+            return
+        in_each = self._is_directory and partial_directory(spec) == PARTIAL_DIRECTORY
+        folders = PartialFolders(spec.destination, in_each_folder=in_each)
+        while not self._ask(folders.look_on):
+            self._report_progress()
+        if folders.fault is not None:
+            raise RunFailed(folders.fault)
+
     def _await_daemon(self, spec: RunSpec, name: bytes) -> ExitMeaning | None:
         """Wait while a daemon still writes what an attempt that was cut off sent of a file.
 
@@ -209,6 +222,7 @@ class Transfer(Workbench):
 
     def _attempt(self, spec: RunSpec) -> ExitMeaning:
         assert spec.tool_path is not None
+        self._refuse_partial_links(spec)
         reader = self._engine.output_reader(spec)
         self._reading = reader.reading
         self._reading.totals = self._meter.totals

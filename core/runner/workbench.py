@@ -22,6 +22,7 @@ from core.engines.base import (
 from core.preflight import spec_root_faults, told_at_once
 from core.questions import Questions
 from core.real_paths import Touch
+from core.runner.followed_links import followed_link_fault
 from core.runner.journal import CappedLog, Journal
 from core.runner.meter import Meter
 from core.runner.pipe import Bulk, Intake, Segments
@@ -124,6 +125,7 @@ class Workbench:
         niceness: int = 0,
     ) -> Child:
         self._refuse_outside()
+        self._refuse_links()
         try:
             child = Child(
                 argv,
@@ -144,6 +146,14 @@ class Workbench:
         outside = self._outside()
         if outside:
             raise RunFailed(told_at_once(tuple(outside)))
+
+    def _refuse_links(self) -> None:
+        """Likewise, of links that the tools would follow. Raises RunFailed, NotAnswered."""
+        if self._spec.keep_replaced_in is None and self._spec.only_files_path is None:
+            return
+        fault = self._ask(partial(followed_link_fault, self._spec))
+        if fault is not None:
+            raise RunFailed(fault)
 
     def _outside(self) -> list[FieldFault]:
         if self._spec.allowed_roots == EVERYWHERE:

@@ -61,13 +61,15 @@ def test_a_bad_name_is_refused(name: str, part: str) -> None:
     assert part in fault.message
 
 
-GOOD_LOCATIONS = ["/", "/a", "/a/b:c", "/host:path", "/a b", "/-x", "/~", "/ü/日本", "/a//b/../c/"]
+GOOD_LOCATIONS = ["/", "/a", "/a/b:c", "/host:path", "/a b", "/-x", "/~", "/ü/日本", "/a//b/..c/"]
 BAD_LOCATIONS = [
     ("", "absolute path such as /srv/photos"),
     ("   ", "absolute path such as /srv/photos"),
     ("photos", "relative path"),
     ("./photos", "relative path"),
     ("../photos", "relative path"),
+    ("/a//b/../c/", "“..”"),
+    ("/a/..", "“..”"),
     ("a/b:c", "relative path"),
     ("~", "“~” is not expanded"),
     ("~/photos", "“~” is not expanded"),

@@ -110,9 +110,9 @@ def test_what_is_replaced_is_kept_at_the_destination(destination: str, folder: s
 
 def test_our_own_folders_are_left_out_whatever_is_included() -> None:
     own = [
-        "--filter=- /.longshore-kept/**",
-        "--filter=- /.longshore-trash/**",
-        "--filter=- .longshore-partial/**",
+        f"--filter=- {name}{end}"
+        for name in ("/.longshore-kept", "/.longshore-trash", ".longshore-partial")
+        for end in ("/**", "", ".rclonelink")
     ]
     for argv in calls(include=("**",)).values():
         filters = [argument for argument in argv if argument.startswith("--filter")]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.engines.base import SkippedSpecial
-from core.kept_folder import kept_folder_fault
+from core.runner.followed_links import kept_folder_fault
 from core.runner.known_hosts import make_known_hosts
 from core.runner.specials import MAX_SPECIALS_NAMED, Specials
 from tests.fakes.builders import a_spec
