@@ -19,6 +19,7 @@ from core.runner.selected_files import read_names
 from models.extra_args import FOLLOWING
 from models.remote import is_remote
 from models.run_spec import RunSpec
+from utils.shown_names import shown_name
 
 _PARTIAL = os.fsencode(PARTIAL_DIRECTORY)
 _LOOK_SECONDS = 5.0
@@ -67,7 +68,7 @@ class PartialFolders:
         self._destination = destination
         self._waiting = [os.fsencode(destination)]
         self._in_each = in_each_folder
-        self.link: str | None = None
+        self.link: bytes | None = None
         """The first one that is no folder."""
 
     def look_on(self, touch: Touch) -> bool:
@@ -85,7 +86,7 @@ class PartialFolders:
         partial = os.path.join(folder, _PARTIAL)
         try:
             if not stat.S_ISDIR(os.lstat(partial).st_mode):
-                self.link = os.fsdecode(partial)
+                self.link = partial
                 return
         except OSError:
             pass  # There is none, and what cannot be reached is not written to.
@@ -103,8 +104,8 @@ class PartialFolders:
         if self.link is None:
             return None
         return (
-            f"Destination: {self.link} is not a folder of its own: what a stop leaves of a file "
-            "would be written to wherever it leads. Remove it, and start the job again."
+            f"Destination: {shown_name(self.link)} is not a folder of its own: what a stop leaves "
+            "of a file would be written to wherever it leads. Remove it, and start the job again."
         )
 
 
@@ -139,6 +140,6 @@ def _listed_fault(spec: RunSpec) -> str | None:
     if name is None:
         return None
     return (
-        f"Source: a folder on the way to {os.fsdecode(name)} is a link now, which would lead "
+        f"Source: a folder on the way to {shown_name(name)} is a link now, which would lead "
         "somewhere else. Start the job, which looks at everything."
     )
