@@ -20,12 +20,11 @@ run: ## start the dashboard
 	$(SETUP) run
 	@exec $(BIN)/longshore serve
 
-# Five at once, whatever the machine: most tests wait for other processes more than they compute, and
-# with four of them two processors had nothing to do for a quarter of the time.
+# Four at once, whatever the machine: most tests wait for other processes more than they compute.
 # They start some hundred programs, each of which would compile all of our modules anew where the
 # environment forbids Python to keep them.
 test: lint ## lint, then every test but the long fault sweeps and the benchmarks
-	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 5 --dist worksteal
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 4 --dist worksteal
 
 lint: ## style, types and the floors of the architecture
 	$(SETUP) test
