@@ -128,7 +128,8 @@ def test_who_comes_back_to_a_restarted_server_sees_the_banners_of_now(
     server.kill()
     write_before_start(server.data_dir, a_fault(message="Met while nobody was connected"))
     server.start()
-    expect(_banners(page)).to_contain_text("Met while nobody was connected")
+    # It connects after 1, 2, 4 and 8 seconds, and a busy machine's server starts in between.
+    expect(_banners(page)).to_contain_text("Met while nobody was connected", timeout=40_000)
     assert is_same_document(page)
 
 
@@ -139,6 +140,8 @@ def test_a_double_click_dismisses_one_banner(served: ServedApp, visitor: Visitor
     place = _dismiss(page, "Second").bounding_box()
     assert place is not None
     x, y = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
+    # The clock that tells a double click stands: the server may take longer than one.
+    page.evaluate("() => { const now = performance.now(); performance.now = () => now; }")
     page.mouse.click(x, y)
     # The other one has taken its place before the second click.
     expect(_banners(page)).to_have_count(1)

@@ -188,6 +188,8 @@ def test_a_job_that_is_cut_off_goes_on_by_itself_once_that_is_set(
     wait_until(lambda: server.state(job_id)["run_id"] != first, what="a second run")
     assert server.run(first)["outcome"] == "interrupted"
     wait_for_status(server, job_id, "running")
+    assert server.http.post(f"/api/v1/jobs/{job_id}/stop").is_success
+    wait_for_status(server, job_id, "paused")
 
 
 def test_a_host_name_is_let_in_at_once_and_nobody_shuts_themselves_out(
