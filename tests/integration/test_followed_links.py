@@ -4,18 +4,26 @@ place of our own folders, or on the way to a file that is tried again."""
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.running import run_to_end, wait_for_status
+from tests.integration.running import ended_server, run_to_end, wait_for_status
 from tests.support import RunningServer, make_large_file, make_tree, tree_of, wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("rsync")]
 BOTH = pytest.mark.parametrize("engine", ["rsync", "rclone"])
 PARTIAL, KEPT = ".longshore-partial", ".longshore-kept"
-SLOWLY = {"bandwidth_limit": "400K"}
+SLOWLY = {"bandwidth_limit": "300K"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """One server for the tests of this module."""
+    with ended_server(RunningServer(tmp_path_factory.mktemp("links") / "data")) as server:
+        yield server
 
 
 @pytest.fixture
@@ -46,7 +54,7 @@ def test_a_link_in_a_source_does_not_lead_what_a_stop_leaves_elsewhere(
     server: RunningServer, tmp_path: Path, outside: Path, place: str
 ) -> None:
     source, destination = tmp_path / "from", tmp_path / "to"
-    make_large_file(source / place / "film.bin", megabytes=2)
+    make_large_file(source / place / "film.bin", megabytes=1)
     (source / place / PARTIAL).symlink_to(outside)
     before = tree_of(outside)
     job_id = server.create_job(source, destination, options=SLOWLY)
@@ -69,7 +77,7 @@ def test_a_link_that_lies_at_a_destination_is_named_and_nothing_is_written_throu
 ) -> None:
     place, shown = (os.fsdecode(b"sub\xff\n"), r"sub\xff\n") if place else ("", "")
     source, destination = tmp_path / "from", tmp_path / "to"
-    make_large_file(source / place / "film.bin", megabytes=2)
+    make_large_file(source / place / "film.bin", megabytes=1)
     before = tree_of(outside)
     job_id = server.create_job(source, destination, options=SLOWLY)
     start_and_stop(server, job_id, destination)
