@@ -190,6 +190,7 @@ def test_after_ten_attempts_the_page_polls_and_offers_to_reconnect(
     server: RunningServer, visitor: Visitor, slow_job: str
 ) -> None:
     visitor.allow(_UNREACHABLE)
+    visitor.allow("htmx:error: timeout")  # Its minute is as short as all delays are here.
     page = visitor.open(f"{server.url}/", before=_init(_FAST_TIMERS))
     expect_live(page)
     mark(page)
