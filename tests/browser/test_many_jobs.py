@@ -80,6 +80,5 @@ def test_sixty_jobs_of_which_six_run(
         page.locator(f"#job-{job_id}-more").scroll_into_view_if_needed()
         # At best: whatever else this machine does makes no answer quicker.
         assert min(_seconds_to_open(page, job_id) for _ in range(_TRIES)) < _ANSWER_SECONDS
-    # One may be the machine's: a page that stands still does so more than once.
-    longest = page.evaluate("() => [0, 0, ...window.longTasks].sort((a, b) => b - a)[1]")
+    longest = page.evaluate("() => Math.max(0, ...window.longTasks)")
     assert longest < _LONGEST_TASK_MS, f"the page stood still for {longest} ms"
