@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 from fastapi_app.services import Services
 from models.error_event import Severity
 from tests.browser.looks import faults_of
-from tests.browser.visitor import Visitor, expect_live, is_same_document, mark
+from tests.browser.visitor import Visitor, expect_live, fast_timers, is_same_document, mark
 from tests.fakes.builders import a_fault
 from tests.integration.running import ended_server
 from tests.integration.test_error_log import write_before_start
@@ -20,13 +20,6 @@ from tests.served_app import ServedApp
 from tests.support import RunningServer
 
 _LONG = "Averylongnamewithoutanyspace" * 4
-# The attempts to connect take minutes: here every delay is a fiftieth.
-_FAST_TIMERS = """
-{
-  const real = window.setTimeout;
-  window.setTimeout = (work, delay = 0, ...rest) => real(work, delay / 50, ...rest);
-}
-"""
 
 
 @pytest.fixture
@@ -179,7 +172,7 @@ def test_a_page_that_can_only_poll_shows_banners_too(served: ServedApp, visitor:
     visitor.allow("WebSocket connection to")
 
     def before(page: Page) -> None:
-        page.add_init_script(_FAST_TIMERS)
+        page.add_init_script(fast_timers(50))
         page.route_web_socket(re.compile("/ws"), lambda socket: socket.close())
 
     page = visitor.open(f"{served.url}/", before=before)

@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from models.error_event import Severity
 from tests.browser.looks import faults_of
-from tests.browser.visitor import Visitor, expect_live, is_same_document, mark
+from tests.browser.visitor import Visitor, expect_live, fast_timers, is_same_document, mark
 from tests.fakes.builders import a_fault
 from tests.integration.running import ended_server, run_to_end, wait_for_bytes, wait_for_status
 from tests.served_app import ServedApp
@@ -42,12 +42,6 @@ Storage.prototype.setItem = function (name, value) {
   if (name === "longshore-told") window.hasNoted = true;
   setItem.call(this, name, value);
 };
-"""
-_FAST_TIMERS = """
-{
-  const real = window.setTimeout;
-  window.setTimeout = (work, delay = 0, ...rest) => real(work, delay / 20, ...rest);
-}
 """
 
 
@@ -96,7 +90,9 @@ def test_a_failure_and_a_recovery_are_told_by_severity_and_listed(
     served: ServedApp, visitor: Visitor, room: Path
 ) -> None:
     job_id = failing_job(served, room, NAME)
-    page = visitor.open(f"{served.url}/jobs/new", before=lambda p: p.add_init_script(_FAST_TIMERS))
+    page = visitor.open(
+        f"{served.url}/jobs/new", before=lambda p: p.add_init_script(fast_timers(20))
+    )
     expect_live(page)
     mark(page)
     page.locator("#field-name").fill("Not sent yet")
@@ -400,7 +396,7 @@ def test_a_page_that_can_only_poll_is_told_too(
     visitor.allow("WebSocket connection to")
 
     def before(page: Page) -> None:
-        page.add_init_script(_FAST_TIMERS.replace("/ 20", "/ 50"))
+        page.add_init_script(fast_timers(50))
         page.route_web_socket(re.compile("/ws"), lambda socket: socket.close())
 
     source = make_tree(room / "from", files=1)

@@ -26,6 +26,7 @@ from tests.browser.touring_runs import tour_of_runs
 from tests.browser.visitor import (
     Visitor,
     expect_live,
+    fast_timers,
     job_id_of,
     wait_out_double_click,
 )
@@ -33,13 +34,6 @@ from tests.support import RunningServer
 
 # What the browser itself logs of an answer that is the point of a click.
 _REFUSED = r"status of 4(01|04|12|22) .*"
-# The attempts to connect take minutes: here every delay is a fiftieth.
-_FAST_TIMERS = """
-{
-  const real = window.setTimeout;
-  window.setTimeout = (work, delay = 0, ...rest) => real(work, delay / 50, ...rest);
-}
-"""
 _LEFT_ALONE = {
     "a -> GET /(activity|errors/trend|jobs/{job_id}/(figures|older-runs)|runs/{run_id}/figures)": (
         "stands where a table will be in a moment, and is for pages without a script"
@@ -50,7 +44,7 @@ _FOR_MACHINES = ["GET /api/v1/openapi.json", "GET /metrics"]
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)  # It does a great deal, and on a busy machine a page takes a second.
+@pytest.mark.timeout(900)  # It does a great deal, and on a busy machine a page takes a second.
 def test_everything_is_clicked_and_nothing_complains(
     visitor: Visitor, rsync: str, room: Path, make_server: Callable[..., RunningServer]
 ) -> None:
@@ -196,7 +190,7 @@ def _polling(visitor: Visitor, site: LivedIn, account: Account) -> None:
 
     def before(page: Page) -> None:
         account.follow(page)
-        page.add_init_script(_FAST_TIMERS)
+        page.add_init_script(fast_timers(50))
         page.route_web_socket(
             re.compile("/ws"),
             lambda socket: socket.connect_to_server() if may_connect else socket.close(),

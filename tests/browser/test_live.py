@@ -17,6 +17,7 @@ from tests.browser.visitor import (
     collected_texts,
     expect_live,
     expect_status,
+    fast_timers,
     is_same_document,
     mark,
 )
@@ -28,21 +29,6 @@ _UNREACHABLE = (
     r"htmx:error: Failed to fetch"
 )
 _ATTEMPT = re.compile(r"^Reconnecting \(attempt \d+ of 10\)$")
-# Ten attempts take four minutes; here every delay but that of silence is a fiftieth.
-_FAST_TIMERS = """
-{
-  const real = window.setTimeout;
-  const SILENCE_MS = 25_000;
-  window.setTimeout = (work, delay = 0, ...rest) =>
-    real(work, delay === SILENCE_MS ? delay : delay / 50, ...rest);
-}
-"""
-_SHORT_SILENCE = """
-{
-  const real = window.setTimeout;
-  window.setTimeout = (work, delay = 0, ...rest) => real(work, delay / 50, ...rest);
-}
-"""
 _HIDDEN = """
 window.isHiddenInTest = true;
 Object.defineProperty(Document.prototype, "hidden", {get: () => window.isHiddenInTest});
@@ -190,8 +176,7 @@ def test_after_ten_attempts_the_page_polls_and_offers_to_reconnect(
     server: RunningServer, visitor: Visitor, slow_job: str
 ) -> None:
     visitor.allow(_UNREACHABLE)
-    visitor.allow("htmx:error: timeout")  # Its minute is as short as all delays are here.
-    page = visitor.open(f"{server.url}/", before=_init(_FAST_TIMERS))
+    page = visitor.open(f"{server.url}/", before=_init(fast_timers(50)))
     expect_live(page)
     mark(page)
     collect_texts(page, "#live-status")
@@ -225,7 +210,7 @@ def test_a_silent_connection_is_replaced(server: RunningServer, visitor: Visitor
         connections.append(route)
 
     def before(page: Page) -> None:
-        page.add_init_script(_SHORT_SILENCE)
+        page.add_init_script(fast_timers(50, kept=()))
         page.route_web_socket(re.compile(r"/ws"), say_nothing)
 
     page = visitor.open(f"{server.url}/", before=before)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -42,6 +43,21 @@ document.addEventListener("securitypolicyviolation", (event) =>
   console.error(`policy violated: ${event.violatedDirective} by ${event.blockedURI}`));
 """
 expect.set_options(timeout=_WAIT_MS)
+_SILENCE_MS = 25_000
+"""How long a page waits for the next frame before it gives its WebSocket up (live.js)."""
+_ANSWER_MS = 60_000
+"""How long htmx waits for an answer."""
+
+
+def fast_timers(factor: int, *, kept: Iterable[int] = (_SILENCE_MS,)) -> str:
+    """Return a script after which the delays of a page are shorter by a factor: its attempts to
+    connect take minutes. How long it waits for others stays: a busy machine would seem broken."""
+    stay = json.dumps([*kept, _ANSWER_MS])
+    return f"""{{
+      const real = window.setTimeout;
+      window.setTimeout = (work, delay = 0, ...rest) =>
+        real(work, {stay}.includes(delay) ? delay : delay / {factor}, ...rest);
+    }}"""
 
 
 def chromium_path() -> str | None:

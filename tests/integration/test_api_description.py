@@ -25,7 +25,7 @@ from tests.integration.access_server import guarded_server, signed_in
 from tests.support import RunningServer, wait_until
 
 IS_FULL = os.environ.get("LONGSHORE_CHAOS") == "full"
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600 if IS_FULL else 300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600 if IS_FULL else 900)]
 _EXAMPLES = 100 if IS_FULL else 3
 _BEYOND_A_SCHEMA = ["2xx", "401", "403", "404", "409", "412", "422", "428"]
 """What a body of the right form may come to where its meaning is judged as well (do these folders

@@ -45,7 +45,7 @@ IS_FULL = os.environ.get("LONGSHORE_CHAOS") == "full"
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.usefixtures("rsync"),
-    pytest.mark.timeout(7200 if IS_FULL else 120),
+    pytest.mark.timeout(7200 if IS_FULL else 600),
 ]
 ENGINES = ("rsync", "rclone")
 JSON = {"Content-Type": "application/json"}

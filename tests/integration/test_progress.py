@@ -36,7 +36,10 @@ LEAST_TRUE_SHARE = 0.9
 LEAST_TOLD_SHARE = 0.9 if IS_FULL else 0.2
 """How much of the time left is told at all: the first second of a pace tells nothing, which is a
 third of a short transfer."""
-pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("rsync")]
+TRIES = 1 if IS_FULL else 3
+"""A machine that is busy elsewhere changes the pace of a short transfer in its midst, which nobody
+foretells: such a one is performed again, by itself."""
+pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("rsync")]
 RCLONE = str(Path(sys.executable).parent / "rclone")
 
 
@@ -147,20 +150,32 @@ def journals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, lis
     need("rclone", os.access(RCLONE, os.X_OK))
     root = tmp_path_factory.mktemp("progress")
     with ExitStack() as stack:
-        runs: dict[str, SpecRun] = {}
-        for name, tree in TREES.items():
-            place = root / name.replace(" ", "-")
-            tree.make(place / "from")
-            destination = str(place / "to")
-            if tree.before == "daemon":
-                destination = stack.enter_context(running_daemon(place)).url("to")
-            fields = {"bandwidth_limit": RATE, **tree.fields}
-            fields |= {"source": str(place / "from"), "destination": destination}
-            prepare(place, tree, fields)
-            runs[name] = SpecRun(place / "run", **fields)
+        runs = {
+            name: run_of(tree, root / name.replace(" ", "-"), stack) for name, tree in TREES.items()
+        }
         for run in runs.values():
             run.start()
         yield {name: journal_of(run) for name, run in runs.items()}
+
+
+def journal_alone(tree: Tree, place: Path) -> list[dict[str, Any]]:
+    """Perform one by itself and return its journal."""
+    with ExitStack() as stack:
+        run = run_of(tree, place, stack)
+        run.start()
+        return journal_of(run)
+
+
+def run_of(tree: Tree, place: Path, stack: ExitStack) -> SpecRun:
+    """Make a tree and the run that copies it; `stack` ends what serves it."""
+    tree.make(place / "from")
+    destination = str(place / "to")
+    if tree.before == "daemon":
+        destination = stack.enter_context(running_daemon(place)).url("to")
+    fields = {"bandwidth_limit": RATE, **tree.fields}
+    fields |= {"source": str(place / "from"), "destination": destination}
+    prepare(place, tree, fields)
+    return SpecRun(place / "run", **fields)
 
 
 def prepare(place: Path, tree: Tree, fields: dict[str, Any]) -> None:
@@ -204,17 +219,31 @@ def test_percent_rises_to_a_hundred(journals: dict[str, list[dict[str, Any]]], n
 
 
 @pytest.mark.parametrize("name", TREES)
-def test_the_time_left_is_true(journals: dict[str, list[dict[str, Any]]], name: str) -> None:
-    samples = samples_of(journals[name])
+def test_the_time_left_is_true(
+    journals: dict[str, list[dict[str, Any]]], tmp_path: Path, name: str
+) -> None:
+    faults = faults_of_the_time_left(journals[name], name)
+    for turn in range(TRIES - 1):
+        if faults:
+            again = journal_alone(TREES[name], tmp_path / f"again-{turn}")
+            faults = faults_of_the_time_left(again, name)
+    assert not faults
+
+
+def faults_of_the_time_left(journal: list[dict[str, Any]], name: str) -> str:
+    """Return what is wrong with the time left that was told, if anything."""
+    samples = samples_of(journal)
     told = [(left, truth) for left, truth in samples if left is not None]
     false = [(left, round(truth, 2)) for left, truth in told if not is_true(left, truth)]
     if name == "hard links":
         # How much of it are links, which take no time, nobody knows: so nothing is told.
-        assert not told
-        return
-    assert len(told) >= LEAST_TOLD_SHARE * len(samples), (len(told), samples)
+        return f"told: {told}" if told else ""
+    if len(told) < LEAST_TOLD_SHARE * len(samples):
+        return f"told too rarely, {len(told)} times: {samples}"
     asked = samples if IS_FULL else told
-    assert len(told) - len(false) >= LEAST_TRUE_SHARE * len(asked), (len(told), false)
+    if len(told) - len(false) < LEAST_TRUE_SHARE * len(asked):
+        return f"of {len(told)} not true: {false}"
+    return ""
 
 
 def samples_of(journal: list[dict[str, Any]]) -> list[tuple[int | None, float]]:
