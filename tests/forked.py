@@ -26,6 +26,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 _ROOT = Path(__file__).resolve().parents[1]
 _LONGEST_MESSAGE = 128 * 1024
@@ -37,30 +38,36 @@ _LOADED = (
     "uvicorn.protocols.http.httptools_impl",
 )
 _OWN_NAMES = ("LONGSHORE_", "PYTEST_", "PATH", "HOME", "RCLONE_", "RSYNC_")
+_OTHERS = ("EDITOR", "VISUAL", "TMPDIR")
 
 
 def can_start(environment: Mapping[str, str]) -> bool:
     """Return whether a fork can have this environment: not what Python or libc read at a start."""
     names = {name for name, _ in environment.items() ^ os.environ.items()}
-    return all(name.startswith(_OWN_NAMES) for name in names)
+    return all(name.startswith(_OWN_NAMES) or name in _OTHERS for name in names)
 
 
 class ForkedProcess:
     """A `longshore` that was forked, to be handled as `subprocess.Popen` is."""
 
     def __init__(
-        self, arguments: Sequence[str], environment: Mapping[str, str], *, joined: bool = False
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        typed: int | str = "",
+        joined: bool = False,
     ) -> None:
-        """Start it. Its standard input is empty; standard error goes where `joined` says: into the
-        pipe of standard output, or into one of its own."""
+        """Start it. Its standard input is a file, such as a terminal, or what is typed; standard
+        error goes where `joined` says: into the pipe of standard output, or one of its own."""
         self.args = ["longshore", *arguments]
         self.returncode: int | None = None
         ours, theirs = os.pipe()
         errors, its_errors = (-1, theirs) if joined else os.pipe()
         self._reports, its_reports = os.pipe()
-        empty = os.open(os.devnull, os.O_RDONLY)
+        read = os.dup(typed) if isinstance(typed, int) else _full_pipe(typed.encode())
         message = json.dumps({"arguments": list(arguments), "environment": dict(environment)})
-        files = [empty, theirs, its_errors, its_reports]
+        files = [read, theirs, its_errors, its_reports]
         try:
             socket.send_fds(_nursery(), [message.encode()], files)
         finally:
@@ -129,16 +136,29 @@ class ForkedProcess:
 
 
 def run(
-    arguments: Sequence[str], environment: Mapping[str, str], *, timeout: float
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    timeout: float,
+    typed: int | str = "",
 ) -> subprocess.CompletedProcess[str]:
     """Run it to its end and return what it wrote. Raises subprocess.TimeoutExpired."""
-    process = ForkedProcess(arguments, environment)
+    process = ForkedProcess(arguments, environment, typed=typed)
     try:
         out, errors = process.communicate(timeout)
     except subprocess.TimeoutExpired:
         process.kill()
         raise
     return subprocess.CompletedProcess(process.args, process.wait(), out.decode(), errors.decode())
+
+
+def _full_pipe(content: bytes) -> int:
+    """Return the end of a pipe that holds all of this."""
+    assert len(content) <= select.PIPE_BUF
+    read, write = os.pipe()
+    os.write(write, content)
+    os.close(write)
+    return read
 
 
 @cache
@@ -218,9 +238,29 @@ def _as_if_typed(order: dict[str, object], standard: Sequence[int]) -> list[str]
     return arguments
 
 
+def _prepare_commands() -> None:
+    """Keep what Typer makes of our functions, which is the same at each start."""
+    typer: Any = importlib.import_module("typer.main")
+    typer.get_command = cache(typer.get_command)
+    typer.get_command(importlib.import_module("fastapi_app.cli").app)
+
+
+def _prepare_templates() -> None:
+    """Keep the code that Jinja makes of our templates, which is the same in each server."""
+    rendering = importlib.import_module("fastapi_app.rendering")
+    environment = rendering.Renderer(lambda *_, **__: "", root_path="")._environment
+    codes = {}
+    for name in environment.list_templates():
+        source, file, _ = environment.loader.get_source(environment, name)
+        codes[source, name, file] = environment.compile(source, name, file)
+    type(environment).compile = lambda _, *template: codes[template]
+
+
 def _main() -> None:
     for name in _LOADED:
         importlib.import_module(name)
+    _prepare_commands()
+    _prepare_templates()
     with socket.socket(fileno=os.dup(0)) as orders:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         gc.collect()

@@ -161,19 +161,24 @@ class RunningServer:
             self.terminate()
             self.http.close()
 
-    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def cli(self, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
         """Run `longshore` with these arguments against this server."""
         if self._may_fork():
-            return forked.run(arguments, self.environment, timeout=60)
+            return forked.run(arguments, self.environment, timeout=60, typed=typed)
         return subprocess.run(
             [sys.executable, "-m", "fastapi_app.cli", *arguments],
             cwd=PROJECT_ROOT,
             env=self.environment,
+            input=typed,
             capture_output=True,
             text=True,
             timeout=60,
             check=False,
         )
+
+    def follow(self, *arguments: str) -> forked.ForkedProcess:
+        """Start `longshore` with these arguments, which goes on until something has happened."""
+        return forked.ForkedProcess(arguments, self.environment)
 
     def jobs(self) -> list[dict[str, Any]]:
         """Return every job through the API."""

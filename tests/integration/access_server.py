@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,22 +10,14 @@ import httpx
 
 from models.access import Role
 from tests.integration.running import ended_server
-from tests.support import PROJECT_ROOT, RunningServer
+from tests.support import RunningServer
 
 PASSWORDS = {role: f"the {role.value} walks along the quay" for role in Role}
 
 
 def set_password(server: RunningServer, *arguments: str, password: str) -> None:
     """Run a command of `longshore` that asks for a password."""
-    subprocess.run(
-        [sys.executable, "-m", "fastapi_app.cli", *arguments],
-        cwd=PROJECT_ROOT,
-        env=server.environment,
-        input=f"{password}\n",
-        text=True,
-        check=True,
-        timeout=60,
-    )
+    server.cli(*arguments, typed=f"{password}\n").check_returncode()
 
 
 def make_accounts(server: RunningServer) -> None:

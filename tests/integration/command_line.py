@@ -10,9 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.support import PROJECT_ROOT, RunningServer
-
-COMMAND = (sys.executable, "-m", "fastapi_app.cli")
+from tests import forked
+from tests.support import RunningServer
 
 
 def words(server: RunningServer, *arguments: str, code: int = 0) -> str:
@@ -37,16 +36,8 @@ def at_terminal(
     ours, theirs = pty.openpty()
     try:
         os.write(ours, typed.encode())
-        return subprocess.run(
-            [*COMMAND, *arguments],
-            cwd=PROJECT_ROOT,
-            env={**server.environment, **environment},
-            stdin=theirs,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        everything = {**server.environment, **environment}
+        return forked.run(arguments, everything, timeout=60, typed=theirs)
     finally:
         os.close(ours)
         os.close(theirs)

@@ -145,6 +145,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         yield running
 
 
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[RunningServer]:
+    """One like that for a test that signs in itself, as often as somebody may in a minute."""
+    with guarded_server(tmp_path / "guarded") as running:
+        yield running
+
+
 @pytest.fixture(scope="module")
 def clients(server: RunningServer) -> Iterator[dict[Role, httpx.Client]]:
     """A browser for each role."""
@@ -315,9 +322,13 @@ def test_the_websocket_asks_too(server: RunningServer, clients: dict[Role, httpx
         assert '"hello"' in str(ws.recv(timeout=10))
 
 
-def test_a_session_is_new_at_each_sign_in_and_over_when_it_is_ended(server: RunningServer) -> None:
+def test_a_session_is_new_at_each_sign_in_and_over_when_it_is_ended(
+    own_server: RunningServer,
+) -> None:
     fixed = {"longshore_session": "chosen-by-somebody-else"}
-    with httpx.Client(base_url=server.url, cookies=fixed, headers={"Origin": server.url}) as client:
+    with httpx.Client(
+        base_url=own_server.url, cookies=fixed, headers={"Origin": own_server.url}
+    ) as client:
         posted = {"name": "viewer", "password": PASSWORDS[Role.VIEWER]}
         answer = client.post("/sign-in", data=posted)
         first = answer.cookies["longshore_session"]
@@ -327,18 +338,18 @@ def test_a_session_is_new_at_each_sign_in_and_over_when_it_is_ended(server: Runn
         tls = client.post("/sign-in", data=posted, headers={"X-Forwarded-Proto": "https"})
         assert "Secure" in tls.headers["set-cookie"].split("; ")
     # The one before was ended by the next.
-    assert status_with(server, first) == 401
-    with closing(signed_in(server, Role.VIEWER)) as client:
+    assert status_with(own_server, first) == 401
+    with closing(signed_in(own_server, Role.VIEWER)) as client:
         secret = client.cookies["longshore_session"]
-        url = server.url.replace("http", "ws") + "/ws"
-        headers = {"Cookie": f"longshore_session={secret}", "Origin": server.url}
+        url = own_server.url.replace("http", "ws") + "/ws"
+        headers = {"Cookie": f"longshore_session={secret}", "Origin": own_server.url}
         with connect(url, additional_headers=headers, proxy=None) as live:
             live.recv(timeout=10)
             assert client.post("/sign-out").status_code == 303
             with pytest.raises(ConnectionClosed):
                 live.recv(timeout=10)
-        assert status_with(server, secret) == 401
-    assert secret not in (server.data_dir / "sessions.json").read_text()
+        assert status_with(own_server, secret) == 401
+    assert secret not in (own_server.data_dir / "sessions.json").read_text()
 
 
 def status_with(server: RunningServer, secret: str) -> int:
@@ -348,21 +359,23 @@ def status_with(server: RunningServer, secret: str) -> int:
         return client.get("/api/v1/jobs").status_code
 
 
-def test_a_role_and_a_password_hold_from_the_next_request_on(server: RunningServer) -> None:
-    set_password(server, "accounts", "add", "anna", "--role", "admin", password="anna at the quay")
-    with httpx.Client(base_url=server.url, headers={"Origin": server.url}) as anna:
+def test_a_role_and_a_password_hold_from_the_next_request_on(own_server: RunningServer) -> None:
+    set_password(
+        own_server, "accounts", "add", "anna", "--role", "admin", password="anna at the quay"
+    )
+    with httpx.Client(base_url=own_server.url, headers={"Origin": own_server.url}) as anna:
 
         def signs_in(password: str) -> bool:
             posted = {"name": "anna", "password": password}
             return anna.post("/sign-in", data=posted).status_code == 303
 
-        wait_until(lambda: "anna" in server.cli("accounts", "list").stdout)
+        wait_until(lambda: "anna" in own_server.cli("accounts", "list").stdout)
         wait_until(lambda: signs_in("anna at the quay"), what="the account")
         assert anna.get("/settings/access").status_code == 200
-        assert server.cli("accounts", "role", "anna", "viewer").returncode == 0
+        assert own_server.cli("accounts", "role", "anna", "viewer").returncode == 0
         wait_until(lambda: anna.get("/settings/access").status_code == 403, what="the other role")
         assert anna.get("/jobs").status_code == 200
-        set_password(server, "passwd", "anna", password="another word of anna")
+        set_password(own_server, "passwd", "anna", password="another word of anna")
         wait_until(lambda: anna.get("/jobs").status_code == 303, what="the end of the session")
         assert signs_in("another word of anna")
         changed = anna.post(
@@ -375,7 +388,7 @@ def test_a_role_and_a_password_hold_from_the_next_request_on(server: RunningServ
         )
         assert changed.status_code == 303
         assert anna.get("/jobs").status_code == 200
-        assert server.cli("accounts", "remove", "anna").returncode == 0
+        assert own_server.cli("accounts", "remove", "anna").returncode == 0
         wait_until(lambda: anna.get("/jobs").status_code == 303, what="the end of the account")
 
 
@@ -549,11 +562,11 @@ def test_a_damaged_list_of_accounts_is_told_everywhere_until_it_is_mended(
     assert 'id="access-damage"' not in admin.get("/settings/access").text
 
 
-def test_a_download_ends_with_the_session(server: RunningServer, tmp_path: Path) -> None:
-    job_id = server.create_job(make_tree(tmp_path / "from", files=1), tmp_path / "to")
-    run_id = server.start_job(job_id)
-    wait_until(lambda: server.state(job_id)["status"] == "completed", what="the end of the run")
-    log = server.data_dir / "runs" / run_id / LOG_NAME
+def test_a_download_ends_with_the_session(own_server: RunningServer, tmp_path: Path) -> None:
+    job_id = own_server.create_job(make_tree(tmp_path / "from", files=1), tmp_path / "to")
+    run_id = own_server.start_job(job_id)
+    wait_until(lambda: own_server.state(job_id)["status"] == "completed", what="the end of the run")
+    log = own_server.data_dir / "runs" / run_id / LOG_NAME
     # More than is on its way to somebody who does not read.
     line = "a line of the log\n" * 1_000
     with log.open("a", encoding="utf-8") as file:
@@ -562,14 +575,14 @@ def test_a_download_ends_with_the_session(server: RunningServer, tmp_path: Path)
     for ends in (False, True):
         received = 0
         with (
-            closing(signed_in(server, Role.VIEWER)) as reader,
+            closing(signed_in(own_server, Role.VIEWER)) as reader,
             reader.stream("GET", f"/runs/{run_id}/log/download") as answer,
         ):
             parts = answer.iter_raw()
             received += len(next(parts))
             if ends:
-                with httpx.Client(base_url=server.url, cookies=reader.cookies) as same:
-                    posted = same.post("/sign-out", headers={"Origin": server.url})
+                with httpx.Client(base_url=own_server.url, cookies=reader.cookies) as same:
+                    posted = same.post("/sign-out", headers={"Origin": own_server.url})
                     assert posted.status_code == 303
                 with pytest.raises(httpx.RemoteProtocolError):
                     received += sum(len(part) for part in parts)
@@ -591,11 +604,9 @@ def test_what_comes_through_a_proxy_is_a_strangers_until_there_is_an_account(
         assert (made.returncode, made.stdout) == (1, "")
 
 
-def test_guesses_are_bounded_and_lock_nobody_out(
-    server: RunningServer, clients: dict[Role, httpx.Client]
-) -> None:
-    assert server.process is not None
-    process = psutil.Process(server.process.pid)
+def test_guesses_are_bounded_and_lock_nobody_out(own_server: RunningServer) -> None:
+    assert own_server.process is not None
+    process = psutil.Process(own_server.process.pid)
     before = process.memory_info().rss
     highest = [before]
 
@@ -607,11 +618,12 @@ def test_guesses_are_bounded_and_lock_nobody_out(
 
     began = time.monotonic()
     limits = httpx.Limits(max_connections=50)
-    headers = {"Origin": server.url}
-    guesser = httpx.Client(base_url=server.url, headers=headers, limits=limits, timeout=60)
-    with guesser, ThreadPoolExecutor(50) as guessers:
-        results = list(guessers.map(guess, range(1000)))
-    assert clients[Role.VIEWER].get("/api/v1/jobs").status_code == 200
+    headers = {"Origin": own_server.url}
+    guesser = httpx.Client(base_url=own_server.url, headers=headers, limits=limits, timeout=60)
+    with closing(signed_in(own_server, Role.VIEWER)) as somebody:
+        with guesser, ThreadPoolExecutor(50) as guessers:
+            results = list(guessers.map(guess, range(1000)))
+        assert somebody.get("/api/v1/jobs").status_code == 200
     minutes = 1 + (time.monotonic() - began) // 60
     assert results.count(401) <= 10 * minutes
     assert set(results) <= {401, 429}

@@ -73,20 +73,13 @@ def test_follow_exits_with_the_outcome(shared_server: RunningServer, room: Path)
 
     large = make_large_file(room / "large" / "large.bin", megabytes=8).parent
     slow = shared_server.create_job(large, room / "to 3", options={"bandwidth_limit": "1M"})
-    following = subprocess.Popen(
-        [sys.executable, "-m", "fastapi_app.cli", "jobs", "start", slow, "--follow"],
-        cwd=PROJECT_ROOT,
-        env=shared_server.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    following = shared_server.follow("jobs", "start", slow, "--follow")
     wait_until(lambda: shared_server.state(slow)["status"] == "running", what="the run")
     wait_for_bytes(shared_server, slow, 1)
     words(shared_server, "jobs", "stop", slow)
-    output, _ = following.communicate(timeout=20)
+    output = b"".join(following.communicate(timeout=20))
     assert following.returncode == 3, output
-    assert "resumed" in output
+    assert b"resumed" in output
     wait_for_status(shared_server, slow, "paused")
 
 

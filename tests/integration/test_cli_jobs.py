@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.command_line import COMMAND, at_terminal, document, editor, words
+from tests.integration.command_line import at_terminal, document, editor, words
 from tests.integration.running import run_to_end, wait_for_bytes, wait_for_status
-from tests.support import PROJECT_ROOT, RunningServer, make_large_file, make_tree
+from tests.support import RunningServer, make_large_file, make_tree
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("rsync")]
 SOURCE = "/usr/share"
@@ -24,15 +23,7 @@ def job_of(server: RunningServer, job_id: str) -> dict[str, Any]:
 
 
 def with_stdin(server: RunningServer, text: str, *arguments: str) -> str:
-    result = subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=PROJECT_ROOT,
-        env=server.environment,
-        input=text,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    result = server.cli(*arguments, typed=text)
     assert result.returncode == 0, result
     return result.stdout.strip()
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.integration.command_line import COMMAND, document, words
+from tests.integration.command_line import document, words
 from tests.integration.running import run_to_end, wait_for_bytes, wait_for_status
-from tests.support import PROJECT_ROOT, RunningServer, make_large_file, make_tree, wait_until
+from tests.support import RunningServer, make_large_file, make_tree, wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("rsync")]
 HOSTILE = b"one\ttab\n\x1b]0;title\x07\x1b[2J\r\x9b caf\xc3\xa9 \xe2\x80\xae \xff\n"
@@ -18,11 +17,10 @@ SHOWN = "one\ttab\n\\x1b]0;title\\x07\\x1b[2J\\r\\x9b café \\u202e \\xff\n"
 
 
 def printed(server: RunningServer, *arguments: str) -> bytes:
-    result = subprocess.run(
-        [*COMMAND, *arguments], cwd=PROJECT_ROOT, env=server.environment, capture_output=True
-    )
-    assert (result.returncode, result.stderr) == (0, b""), result
-    return result.stdout
+    command = server.follow(*arguments)
+    output, faults = command.communicate(60)
+    assert (command.wait(), faults) == (0, b"")
+    return output
 
 
 def job_with_log(server: RunningServer, room: Path, content: bytes) -> tuple[str, str]:
@@ -74,13 +72,7 @@ def test_a_log_is_followed_to_the_end_of_the_run(shared_server: RunningServer, r
     job_id = shared_server.create_job(source, room / "to", options={"bandwidth_limit": "1M"})
     run_id = shared_server.start_job(job_id)
     followers = [
-        subprocess.Popen(
-            [*COMMAND, "jobs", "log", job_id, *run, "--follow"],
-            cwd=PROJECT_ROOT,
-            env=shared_server.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        shared_server.follow("jobs", "log", job_id, *run, "--follow")
         for run in ([], ["--run", run_id])
     ]
     wait_for_bytes(shared_server, job_id, 1)
@@ -98,13 +90,12 @@ def test_following_exits_with_the_outcome(shared_server: RunningServer, room: Pa
     source = make_large_file(room / "from" / "large.bin", megabytes=8).parent
     job_id = shared_server.create_job(source, room / "to", options={"bandwidth_limit": "1M"})
     shared_server.start_job(job_id)
-    follower = subprocess.Popen(
-        [*COMMAND, "jobs", "log", job_id, "-f"], cwd=PROJECT_ROOT, env=shared_server.environment
-    )
+    follower = shared_server.follow("jobs", "log", job_id, "-f")
     wait_until(lambda: shared_server.state(job_id)["status"] == "running", what="the run")
     wait_for_bytes(shared_server, job_id, 1)
     words(shared_server, "jobs", "stop", job_id)
-    assert follower.wait(timeout=30) == 3
+    follower.communicate(timeout=30)
+    assert follower.wait() == 3
     wait_for_status(shared_server, job_id, "paused")
 
     (room / "gone").mkdir()

@@ -3,15 +3,13 @@ address never is an argument."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 
 from tests.fakes.receivers import WebReceiver, a_web_receiver
 from tests.integration.command_line import document, words
-from tests.support import PROJECT_ROOT, RunningServer
+from tests.support import RunningServer
 
 pytestmark = pytest.mark.integration
 
@@ -23,14 +21,8 @@ def web() -> Iterator[WebReceiver]:
 
 
 def test_a_rule_is_made_changed_tested_and_deleted(server: RunningServer, web: WebReceiver) -> None:
-    made = subprocess.run(
-        [sys.executable, "-m", "fastapi_app.cli", "notifications", "set", "hook", "--address"],
-        cwd=PROJECT_ROOT,
-        env=server.environment,
-        input=f"json://127.0.0.1:{web.port}/hidden\n",
-        capture_output=True,
-        text=True,
-    )
+    address = f"json://127.0.0.1:{web.port}/hidden\n"
+    made = server.cli("notifications", "set", "hook", "--address", typed=address)
     assert made.returncode == 0, made.stderr
     assert made.stdout.strip() == "hook: hook (json://…)"
     changed = document(

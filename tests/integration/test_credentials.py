@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from storage.secrets import SecretsFile
+from tests import forked
 from tests.integration.running import ended_server, event_of, run_to_end
 from tests.rclone_server import rclone, write_configuration
 from tests.rsync_daemon import PASSWORD, USER, RsyncDaemon, running_daemon
@@ -77,15 +78,8 @@ def daemon(started: RsyncDaemon) -> RsyncDaemon:
 
 def secrets(server: RunningServer, *arguments: str, typed: str = "", code: int = 0) -> str:
     """Run `longshore secrets`; returns what it said."""
-    result = subprocess.run(
-        [sys.executable, "-m", "fastapi_app.cli", "secrets", *arguments],
-        cwd=PROJECT_ROOT,
-        env=server.environment,
-        input=typed,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    command = ("secrets", *arguments)
+    result = forked.run(command, server.environment, timeout=60, typed=typed)
     assert result.returncode == code, result
     assert "Traceback" not in result.stderr
     return result.stdout + result.stderr
