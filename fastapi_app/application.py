@@ -121,8 +121,10 @@ def create_app(settings: Settings | None = None, *, first_code: str = "") -> Fas
     errors.register(app)
     app.state.assets = Assets()
     app.add_route("/static/{path:path}", app.state.assets.serve, name="static")
+    # As they are: `include_router` would make each of them anew, for the first request to wait for,
+    # and look for the one that is meant twice.
     for routes in _ROUTES:
-        app.include_router(routes.router)
+        app.router.routes.extend(routes.router.routes)
 
     @app.websocket("/ws", name="live")
     async def live(websocket: WebSocket) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import ssl
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,8 @@ from tests.support import RunningServer, assert_progress_never_decreases
 
 MEMORY = Path("/dev/shm")
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+# Each client of httpx would read the certificates of the machine, for connections without TLS.
+ssl.create_default_context = cache(ssl.create_default_context)  # type: ignore[assignment]
 # How long one example takes is the load of the machine, and no property of what is tried.
 settings.register_profile("longshore", deadline=None)
 settings.load_profile("longshore")

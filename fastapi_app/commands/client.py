@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +15,9 @@ from fastapi_app.data_directory import url_of_running_server
 from storage.local_token import left_token
 
 _TIMEOUT_SECONDS = 30.0
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Trusts nobody: the server of this machine is spoken to without TLS, and httpx would read all of
+the certificates of the machine first, which takes longer than most commands."""
 
 
 class Refusal(Exception):
@@ -68,7 +72,13 @@ def send(
     base = _base()
     try:
         return httpx.request(
-            method, f"{base}{path}", timeout=timeout, trust_env=False, auth=_shown_token, **options
+            method,
+            f"{base}{path}",
+            timeout=timeout,
+            trust_env=False,
+            verify=_NO_TLS,
+            auth=_shown_token,
+            **options,
         )
     except httpx.HTTPError as error:
         fail(f"The server at {base} does not answer: {error}")
@@ -84,6 +94,7 @@ def parts_of(path: str, **options: Any) -> Iterator[bytes]:
             f"{base}/api/v1{path}",
             timeout=_TIMEOUT_SECONDS,
             trust_env=False,
+            verify=_NO_TLS,
             auth=_shown_token,
             **options,
         ) as response:

@@ -226,4 +226,4 @@ async def _form_answer(
     )
 
 
-router.include_router(pages)
+router.routes.extend(pages.routes)
