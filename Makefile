@@ -8,7 +8,7 @@ UPGRADE =
 # What npm has installed for `make lighthouse`, written when it was done.
 LIGHTHOUSE = tests/lighthouse/node_modules/.package-lock.json
 
-.PHONY: help setup run test lint screenshots chaos bench lighthouse lock clean
+.PHONY: help setup run test suite lint screenshots chaos bench lighthouse lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -20,10 +20,15 @@ run: ## start the dashboard
 	$(SETUP) run
 	@exec $(BIN)/longshore serve
 
+# Both at once: mypy takes most of a minute of one processor.
+test: ## lint, and every test but the long fault sweeps and the benchmarks
+	$(SETUP) test
+	@$(MAKE) --no-print-directory --jobs 2 lint suite
+
 # Four at once, whatever the machine: most tests wait for other processes more than they compute.
 # They start some hundred programs, each of which would compile all of our modules anew where the
 # environment forbids Python to keep them.
-test: lint ## lint, then every test but the long fault sweeps and the benchmarks
+suite:
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 4 --dist worksteal
 
 lint: ## style, types and the floors of the architecture
