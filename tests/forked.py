@@ -2,8 +2,9 @@
 
 Most of what a start costs are its imports, more than a second of computing, and the suites start
 it some hundred times. What runs is the same program, in a process of its own with its own session,
-environment and standard files; `sys.argv` is as if it had been typed. What looks at the command
-line, at /proc/PID/environ or at the start itself starts it for real (`RunningServer.forks`).
+environment and standard files; `sys.argv` is as if it had been typed. It has at hand what Typer and
+Jinja make of our functions and templates, and ends without being taken apart. What looks at a
+command line, at /proc/PID/environ or at the start itself starts it for real (RunningServer.forks).
 
 As a program it is that process: it forks once for each message on standard input, a socket.
 """
