@@ -211,7 +211,7 @@ async def test_a_body_must_come_in_time_at_any_pace(monkeypatch: pytest.MonkeyPa
     stage.send(wire, b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
     began = asyncio.get_running_loop().time()
     while not wire.end:
-        stage.send(wire, b"40\r\n" + b"a" * 64 + b"\r\n")
+        stage.send(wire, b"1000\r\n" + b"a" * 0x1000 + b"\r\n")
         await asyncio.sleep(SHORT / 5)
     assert asyncio.get_running_loop().time() - began >= 4 * SHORT
     assert (wire.status(), wire.end) == (408, "closed")

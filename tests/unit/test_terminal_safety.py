@@ -140,19 +140,22 @@ def answer(request: httpx.Request) -> httpx.Response:
     return httpx.Response(404, content=json.dumps(problem))
 
 
+def _of_a_request(options: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what is said of a client."""
+    return {name: value for name, value in options.items() if name not in {"trust_env", "verify"}}
+
+
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., bytes]:
     """Run a command against that server, and over hostile files; returns all that it printed."""
     http = httpx.Client(transport=httpx.MockTransport(answer))
 
-    def request(method: str, url: str, *, trust_env: bool, **options: Any) -> httpx.Response:
-        return http.request(method, url, **options)
+    def request(method: str, url: str, **options: Any) -> httpx.Response:
+        return http.request(method, url, **_of_a_request(options))
 
     @contextmanager
-    def stream(
-        method: str, url: str, *, trust_env: bool, **options: Any
-    ) -> Iterator[httpx.Response]:
-        with http.stream(method, url, **options) as response:
+    def stream(method: str, url: str, **options: Any) -> Iterator[httpx.Response]:
+        with http.stream(method, url, **_of_a_request(options)) as response:
             yield response
 
     monkeypatch.setattr(httpx, "request", request)
