@@ -54,7 +54,7 @@ def test_failed_files_are_found_and_tried_again(
     page.get_by_role("button", name=f"Retry only these {COUNT} files").click()
 
     page.wait_for_url(lambda url: "/runs/" in url and run["id"] not in url)
-    expect(page.locator(".run-head .status").first).to_have_text("Completed", timeout=20_000)
+    expect(page.locator(".run-head .status").first).to_have_text("Completed", timeout=40_000)
     expect(page.locator(".run-again")).to_contain_text(f"{COUNT} files of run {run['id']} again")
     page.get_by_role("link", name="Show that run").click()
     page.wait_for_url(f"**/runs/{run['id']}")

@@ -29,11 +29,11 @@ def test_the_newest_lines_of_a_flood_are_shown_and_those_after_it_follow(
     expect_live(page)
     log = page.locator("#log")
     wait_until(lambda: flooding.has_flooded, seconds=120, what="the end of the flood")
-    expect(log).to_contain_text("the last of", timeout=20_000)
+    expect(log).to_contain_text("the last of", timeout=40_000)
 
     flooding.go_on()
     expect_status(page.locator(f"#run-{run_id}"), "warning", seconds=60)
-    expect(log).to_contain_text(">f+++++++++", timeout=20_000)
+    expect(log).to_contain_text(">f+++++++++", timeout=40_000)
     expect(log).to_contain_text("file-00004.dat")
     text = log.inner_text()
     assert text.count("the last of") == 1

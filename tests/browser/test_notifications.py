@@ -75,8 +75,8 @@ def test_a_rule_is_made_tested_changed_and_deleted(
     source.rmdir()
     server.wait_for_end(server.start_job(job_id))
     delivery = page.locator("#deliveries .delivery")
-    expect(delivery).to_contain_text("Run failed of Photos", timeout=20_000)
-    expect(delivery).to_contain_text("Sent", timeout=20_000)
+    expect(delivery).to_contain_text("Run failed of Photos", timeout=40_000)
+    expect(delivery).to_contain_text("Sent", timeout=40_000)
     faults["used"] = faults_of(page)
 
     page.locator("#edit-hook").click()

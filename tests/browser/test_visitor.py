@@ -40,7 +40,7 @@ def test_complaints_of_a_page_are_noticed(server: RunningServer, browser: Browse
         return any(text in problem for problem in visitor.problems)
 
     for text in ("said aloud", "uncaught: thrown", "policy violated: script", "violated: style"):
-        wait_until(partial(has_complained, text), seconds=5, what=f"{text!r}")
+        wait_until(partial(has_complained, text), what=f"{text!r}")
     assert page.evaluate("() => window.ran") is None
     visitor.allow("said aloud|thrown|policy|Content Security Policy|Applying inline|Executing")
     assert visitor.problems == []
@@ -59,5 +59,5 @@ def test_a_control_is_one_kind_whatever_the_id_of_its_job_looks_like(
         page.title()  # Playwright handles what has come from the page.
         return "#job-*-dry-run-top" in account.unused({})
 
-    wait_until(is_seen, seconds=5, what="the button")
+    wait_until(is_seen, what="the button")
     assert not [name for name in account.unused({}) if job_id in name]

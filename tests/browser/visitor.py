@@ -36,7 +36,7 @@ FLAGS = (
 )
 PHONE = 390
 DESK = 1280
-_WAIT_MS = 15_000
+_WAIT_MS = 30_000
 _DOUBLE_CLICK_MS = 650
 _REPORT_VIOLATIONS = """
 document.addEventListener("securitypolicyviolation", (event) =>
@@ -157,12 +157,12 @@ def card(page: Page, job_id: str) -> Locator:
     return page.locator(f"#job-{job_id}")
 
 
-def expect_status(locator: Locator, status: str, *, seconds: float = 15) -> None:
+def expect_status(locator: Locator, status: str, *, seconds: float = 30) -> None:
     """Wait until a card or a run's head has a status."""
     expect(locator).to_have_attribute("data-status", status, timeout=seconds * 1000)
 
 
-def expect_live(page: Page, *, seconds: float = 15) -> None:
+def expect_live(page: Page, *, seconds: float = 30) -> None:
     """Wait until the page is connected."""
     indicator = page.locator("#live-indicator")
     expect(indicator).to_have_attribute("data-state", "live", timeout=seconds * 1000)

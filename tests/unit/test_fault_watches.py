@@ -79,7 +79,7 @@ class Scene:
         async def are_there() -> bool:
             return self.events == list(events)
 
-        await wait_until_async(are_there, seconds=5, what=f"{events}, not {self.events},")
+        await wait_until_async(are_there, what=f"{events}, not {self.events},")
 
     def missing(self) -> MissingTools:
         return MissingTools(ENGINES, self.machine, self.jobs, self.log)
@@ -142,7 +142,7 @@ async def test_which_ends_of_runs_are_told(
     async with scene.runs() as faults:
         faults.run_over(run)
         faults.run_over(ended(RunOutcome.FAILED, run_id="run-2", job_id="music-0001"))
-        await wait_until_async(lambda: is_told(scene, "music-0001"), seconds=5)
+        await wait_until_async(lambda: is_told(scene, "music-0001"))
     assert scene.log.events.pop().run_id == "run-2"
     found = [(event.error_type, event.severity, event.component) for event in scene.log.events]
     assert found == ([told] if told else [])
@@ -254,7 +254,7 @@ async def test_what_the_start_must_not_tell_of(scene: Scene) -> None:
         async def is_last_told() -> bool:
             return scene.log.events[-1].run_id == "run-6"
 
-        await wait_until_async(is_last_told, seconds=5)
+        await wait_until_async(is_last_told)
     assert [(event.run_id, event.count) for event in scene.log.events] == [
         ("run-2", 1),
         ("run-4", 2),
@@ -311,7 +311,7 @@ async def test_a_runner_that_starts_settles_that_another_one_could_not(
             await submit(faults)
         faults.run_over(ended(RunOutcome.FAILED, attempts=0))
         faults.run_over(ended(RunOutcome.FAILED, run_id="run-2", job_id="music-0001"))
-        await wait_until_async(lambda: is_told(scene, "music-0001"), seconds=5)
+        await wait_until_async(lambda: is_told(scene, "music-0001"))
         scene.log.events.pop()
         (event,) = scene.log.events
         assert (event.error_type, event.severity) == ("RunnerStartFailed", "high")
@@ -467,7 +467,7 @@ async def test_a_task_that_ends_is_told_and_begins_anew(
         async def is_steady() -> bool:
             return begun == 4 and not scene.log.unresolved
 
-        await wait_until_async(is_steady, seconds=5)
+        await wait_until_async(is_steady)
     assert scene.events == [("TaskEnded: hub", "1", True), ("TaskEnded: hub", "2", True)]
     first = scene.log.events[0]
     assert (first.severity, first.component) == ("high", "websocket")

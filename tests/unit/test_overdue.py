@@ -210,7 +210,7 @@ async def test_it_is_noticed_when_the_time_comes_and_shown(scene: Scene) -> None
     async def is_shown() -> bool:
         return scene.shown == ["a-1"]
 
-    await wait_until_async(is_shown, seconds=5)
+    await wait_until_async(is_shown)
     await scene.settled()
     assert scene.told == [("a-1", False)]
 
@@ -226,9 +226,9 @@ async def test_a_clock_that_was_set_is_noticed(
     async def are(expected: list[str]) -> bool:
         return scene.ids == expected
 
-    await wait_until_async(lambda: are(["a-1"]), seconds=5)
+    await wait_until_async(lambda: are(["a-1"]))
     scene.set_clock(HOUR / 2)
-    await wait_until_async(lambda: are([]), seconds=5)
+    await wait_until_async(lambda: are([]))
     await scene.settled()
     assert scene.told == [("a-1", True)]
     assert scene.shown == ["a-1", "a-1"]
@@ -249,7 +249,7 @@ async def test_a_clock_that_was_set_keeps_no_job_that_is_gone(
     async def is_gone() -> bool:
         return scene.ids == ["a-2"]
 
-    await wait_until_async(is_gone, seconds=5)
+    await wait_until_async(is_gone)
     scene.overdue.jobs_changed(["a-1"])
     await scene.settled()
     assert scene.told == [("a-1", True), ("a-2", False)]
@@ -290,7 +290,7 @@ async def test_ten_thousand_are_told_without_a_loss_and_cost_nothing_at_rest(
     async def all_told() -> bool:
         return len(reported) == 10_000
 
-    await wait_until_async(all_told, seconds=10)
+    await wait_until_async(all_told)
     assert waits == 10_000 // overdue_module._TOLD_AT_ONCE - 1
     looked_at: list[str] = []
     last_success_of = scene.overdue.last_success_of

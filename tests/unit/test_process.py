@@ -167,7 +167,7 @@ def test_what_is_left_of_a_group_ends_with_its_leader(stop: StopSwitch) -> None:
     tool = Tool("sleep 60 >/dev/null 2>&1 & echo $!; exit 7", shell=True)
     assert attend(stop, tool) == 7
     helper = int(tool.output[0])
-    wait_until(lambda: identify(helper) is None, seconds=2, what="the end of the helper")
+    wait_until(lambda: identify(helper) is None, what="the end of the helper")
 
 
 def test_a_child_beside_the_main_one_is_drained_too(stop: StopSwitch) -> None:
