@@ -187,9 +187,10 @@ async def test_a_long_record_neither_fills_the_memory_nor_holds_up_the_server(
     async def watch() -> None:
         nonlocal worst
         while True:
-            start = time.perf_counter()
+            # What this process computes meanwhile, in any thread: others' load does not count.
+            start = time.process_time()
             await asyncio.sleep(0.01)
-            worst = max(worst, time.perf_counter() - start - 0.01)
+            worst = max(worst, time.process_time() - start)
 
     watcher = asyncio.create_task(watch())
     repository = DeletionRepository(database, room)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from core import patience
 from core import questions as room
 from core.patience import ask, there_now
 from core.questions import MOST_ON_A_DISK, Questions, is_folder, reach
@@ -102,8 +103,10 @@ async def test_however_many_ask_at_once_few_threads_hang_and_others_are_answered
 
 
 async def test_of_the_folders_of_a_page_those_are_unknown_that_do_not_answer(
-    disk: HangingDisk, tmp_path: Path
+    disk: HangingDisk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A busy machine may take longer than a page waits to ask what does answer.
+    monkeypatch.setattr(patience, "PAGE_SECONDS", 0.5)
     (tmp_path / "link").symlink_to(disk.path)
     paths = [f"{tmp_path}/link", f"{disk.path}/a", f"{disk.path}/b", str(tmp_path), "/nowhere"]
     questions = Questions()
@@ -111,7 +114,7 @@ async def test_of_the_folders_of_a_page_those_are_unknown_that_do_not_answer(
     for _ in range(2):
         began = time.monotonic()
         found = await there_now(questions, paths)
-        assert time.monotonic() - began < 0.6
+        assert time.monotonic() - began < 2
         assert [found[path] for path in paths] == [None, None, None, True, False]
     assert questions.threads <= 2 * MOST_ON_A_DISK
 
