@@ -25,39 +25,14 @@ settings.load_profile("longshore")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave what is marked `long` to `make chaos`, and deal out what is left."""
+    """Leave what is marked `long` to `make chaos`, and begin with what is slow beside it: no worker
+    is then left alone with that at the end."""
     if os.environ.get("LONGSHORE_CHAOS") != "full":
         long = [item for item in items if item.get_closest_marker("long")]
         if long:
             long[0].config.hook.pytest_deselected(items=long)
             items[:] = [item for item in items if item not in long]
-    items[:] = _dealt(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
-
-
-def _dealt(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
-    """Return an order of which each worker begins with something else, as xdist gives them equal
-    parts of it and lets those that are done take from the end of the longest.
-
-    The first one begins with what needs a Chromium: several of them at a time are more than a small
-    machine has. The others begin with a share of what is slow: nobody has that left at the end.
-    """
-    items = sorted(items, key=_is_slow, reverse=True)
-    if workers == 1:
-        return items
-    chromium = [item for item in items if "browser" in item.path.parts]
-    others = [item for item in items if "browser" not in item.path.parts]
-    slow = [item for item in others if _is_slow(item)]
-    quick = others[len(slow) :]
-    order: list[pytest.Item] = []
-    for head in [chromium, *(slow[number :: workers - 1] for number in range(workers - 1))]:
-        room = max(0, len(items) // workers - len(head))
-        order += [*head, *quick[:room]]
-        del quick[:room]
-    return order + quick
-
-
-def _is_slow(item: pytest.Item) -> bool:
-    return bool({"slow", "chaos"} & {mark.name for mark in item.iter_markers()})
+    items.sort(key=lambda item: not ({"slow", "chaos"} & {one.name for one in item.iter_markers()}))
 
 
 def need(what: str, found: object) -> None:
