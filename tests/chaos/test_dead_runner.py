@@ -24,13 +24,12 @@ from tests.support import RunningServer, make_large_file, rsync_differences, wai
 pytestmark = [pytest.mark.chaos, pytest.mark.usefixtures("rsync")]
 MakeServer = Callable[..., RunningServer]
 Tell = Callable[[str], None]
-IS_FULL = os.environ.get("LONGSHORE_CHAOS") == "full"
 GRACE_SECONDS = 2.0
-NOTICED_SECONDS = 3.0 if IS_FULL else 15.0
-"""How soon it is told. Beside other tests a machine may take longer than three seconds to look."""
+NOTICED_SECONDS = 3.0
 MEGABYTES = 4
 ENGINE_STARTED_LINE = 5
 """Of the journal: after the runner's own start, the preflight's two and the transfer's first."""
+IS_FULL = os.environ.get("LONGSHORE_CHAOS") == "full"
 RESUMED = [("", False), ("stubborn", True), *([("", True), ("stubborn", False)] if IS_FULL else [])]
 """What is the matter with the tool, and whether the server is down when the runner is killed."""
 

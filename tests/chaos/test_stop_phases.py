@@ -25,9 +25,6 @@ pytestmark = [pytest.mark.chaos, pytest.mark.usefixtures("rsync")]
 MakeServer = Callable[..., RunningServer]
 Tell = Callable[[str], None]
 GRACE_SECONDS = 1.0
-MOMENT_SECONDS = 1.0 if os.environ.get("LONGSHORE_CHAOS") == "full" else 10.0
-"""How soon after the grace period nothing may be left. Beside other tests a machine may take longer
-than the second to end anything; in the long form this one is alone."""
 MEGABYTES = 8
 SPARSE_BYTES = 64 * 1024**3
 """Of holes: they take no room, and their checksum takes a quarter of a minute and more."""
@@ -78,7 +75,7 @@ def stop(
     assert processes, "the means to find the processes finds none"
     assert server.http.post(f"/api/v1/jobs/{job_id}/stop").status_code == 202
     acknowledged = time.monotonic()
-    wait_until_gone(processes, directory, seconds=GRACE_SECONDS + MOMENT_SECONDS)
+    wait_until_gone(processes, directory, seconds=GRACE_SECONDS + 1)
     took = time.monotonic() - acknowledged
     state = wait_for_status(server, job_id, "paused")
     assert "resumed" in state["message"]
