@@ -12,8 +12,9 @@ from playwright.sync_api import ConsoleMessage, Error, Page, Request
 from tests.browser.payloads import CANARY
 
 _WATCH = Path(__file__).with_name("snare.js").read_text(encoding="utf-8")
-_A_MOMENT = "() => new Promise((done) => setTimeout(done, 10))"
-_LOOK = "() => snare.all()"
+_IS_LOADED = "document.readyState === 'complete'"
+_A_MOMENT = f"() => new Promise((done) => setTimeout(() => done({_IS_LOADED}), 10))"
+_LOOK = f"() => {{ snare.all(); return {_IS_LOADED}; }}"
 _MOST_LOOKS = 500
 _QUIET = 3
 """So many looks in a row find nothing under way when a page is at rest; the last one is at all."""
@@ -58,18 +59,18 @@ class Snare:
         page.on("websocket", lambda socket: socket.on("framereceived", self._on_frame))
 
     def settle(self, page: Page) -> None:
-        """Wait until nothing that the page asked for is under way, and look at all of it. One that
-        never comes to rest is not waited for: what is caught in it is known."""
-        quiet = 0
+        """Wait until the page is loaded and nothing that it asked for is under way, and look at all
+        of it. One that never comes to rest is not waited for: what is caught in it is known."""
+        quiet, is_loaded = 0, False
         for _ in range(_MOST_LOOKS):
             try:
-                page.evaluate(_A_MOMENT if quiet < _QUIET - 1 else _LOOK)
+                is_loaded = page.evaluate(_A_MOMENT if quiet < _QUIET - 1 else _LOOK)
             except Error as error:
                 if "navigation" not in str(error):
                     raise
                 page.wait_for_load_state("domcontentloaded")
-                quiet = 0
-            quiet = 0 if self._under_way else quiet + 1
+                is_loaded = False
+            quiet = quiet + 1 if is_loaded and not self._under_way else 0
             if quiet == _QUIET:
                 return
 
