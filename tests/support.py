@@ -176,8 +176,8 @@ class RunningServer:
             check=False,
         )
 
-    def follow(self, *arguments: str) -> forked.ForkedProcess:
-        """Start `longshore` with these arguments, which goes on until something has happened."""
+    def begin(self, *arguments: str) -> forked.ForkedProcess:
+        """Start `longshore` with these arguments, and do not wait for its end."""
         return forked.ForkedProcess(arguments, self.environment)
 
     def jobs(self) -> list[dict[str, Any]]:

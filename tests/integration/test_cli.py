@@ -73,7 +73,7 @@ def test_follow_exits_with_the_outcome(shared_server: RunningServer, room: Path)
 
     large = make_large_file(room / "large" / "large.bin", megabytes=8).parent
     slow = shared_server.create_job(large, room / "to 3", options={"bandwidth_limit": "1M"})
-    following = shared_server.follow("jobs", "start", slow, "--follow")
+    following = shared_server.begin("jobs", "start", slow, "--follow")
     wait_until(lambda: shared_server.state(slow)["status"] == "running", what="the run")
     wait_for_bytes(shared_server, slow, 1)
     words(shared_server, "jobs", "stop", slow)

@@ -17,7 +17,7 @@ SHOWN = "one\ttab\n\\x1b]0;title\\x07\\x1b[2J\\r\\x9b café \\u202e \\xff\n"
 
 
 def printed(server: RunningServer, *arguments: str) -> bytes:
-    command = server.follow(*arguments)
+    command = server.begin(*arguments)
     output, faults = command.communicate(60)
     assert (command.wait(), faults) == (0, b"")
     return output
@@ -72,7 +72,7 @@ def test_a_log_is_followed_to_the_end_of_the_run(shared_server: RunningServer, r
     job_id = shared_server.create_job(source, room / "to", options={"bandwidth_limit": "1M"})
     run_id = shared_server.start_job(job_id)
     followers = [
-        shared_server.follow("jobs", "log", job_id, *run, "--follow")
+        shared_server.begin("jobs", "log", job_id, *run, "--follow")
         for run in ([], ["--run", run_id])
     ]
     wait_for_bytes(shared_server, job_id, 1)
@@ -90,7 +90,7 @@ def test_following_exits_with_the_outcome(shared_server: RunningServer, room: Pa
     source = make_large_file(room / "from" / "large.bin", megabytes=8).parent
     job_id = shared_server.create_job(source, room / "to", options={"bandwidth_limit": "1M"})
     shared_server.start_job(job_id)
-    follower = shared_server.follow("jobs", "log", job_id, "-f")
+    follower = shared_server.begin("jobs", "log", job_id, "-f")
     wait_until(lambda: shared_server.state(job_id)["status"] == "running", what="the run")
     wait_for_bytes(shared_server, job_id, 1)
     words(shared_server, "jobs", "stop", job_id)
